@@ -1,0 +1,81 @@
+package problem
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestRules(t *testing.T) {
+	rules := Rules()
+	if !slices.IsSortedFunc(rules, func(a, b Rule) int { return strings.Compare(a.ID, b.ID) }) {
+		t.Error("the rules are not sorted")
+	}
+	seen := map[string]bool{}
+	for _, r := range rules {
+		if !regexp.MustCompile(`^HF[0-5][0-9]{2}$`).MatchString(r.ID) || seen[r.ID] {
+			t.Errorf("%q is no number, or stands twice", r.ID)
+		}
+		seen[r.ID] = true
+		for name, text := range map[string]string{"title": r.Title, "story": r.Story, "fix": r.Fix, "source": r.Source} {
+			if strings.TrimSpace(text) == "" || strings.ContainsAny(text, "\n\t") || strings.Contains(text, "  ") {
+				t.Errorf("%s: the %s is empty or more than one line", r.ID, name)
+			}
+		}
+		if len(r.Title) > 80 || strings.HasSuffix(r.Title, ".") {
+			t.Errorf("%s: the title is no title: %q", r.ID, r.Title)
+		}
+		// A story is one to four sentences.
+		if ends := len(regexp.MustCompile(`[.?!](\s|$)`).FindAllString(r.Story, -1)); ends < 1 || ends > 4 || !strings.HasSuffix(r.Story, ".") {
+			t.Errorf("%s: the story has %d sentences", r.ID, ends)
+		}
+		if found, ok := FindRule(r.ID); !ok || found != r {
+			t.Errorf("FindRule(%s) finds %v", r.ID, found)
+		}
+	}
+	if _, ok := FindRule("HF999"); ok {
+		t.Error("HF999 is found")
+	}
+}
+
+// TestRulesAreUsed: each number in the sources has a rule, and each rule is
+// used. What stands in a comment is no use.
+func TestRulesAreUsed(t *testing.T) {
+	number := regexp.MustCompile(`HF[0-9]{3}`)
+	used := map[string]string{}
+	for _, root := range []string{"../../renderer", "../../cmd", "../../schemas"} {
+		err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+			source := strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go")
+			if err != nil || entry.IsDir() || filepath.Base(file) == "rules.go" && strings.Contains(file, "problem") || !source && !strings.HasSuffix(file, ".schema.json") {
+				return err
+			}
+			text, err := os.ReadFile(file)
+			for line := range strings.Lines(string(text)) {
+				if strings.HasPrefix(strings.TrimSpace(line), "//") {
+					continue
+				}
+				for _, id := range number.FindAllString(line, -1) {
+					used[id] = file
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, file := range used {
+		if _, ok := FindRule(id); !ok {
+			t.Errorf("%s: %s is no rule", file, id)
+		}
+	}
+	for _, r := range Rules() {
+		if used[r.ID] == "" {
+			t.Errorf("%s is used nowhere", r.ID)
+		}
+	}
+}
