@@ -1,0 +1,218 @@
+package input
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// checkRules applies the rules that a schema cannot say. They read the trees
+// and not the decoded structs, so that they also speak of documents that have
+// other faults; what is not there, or of a wrong type, is the schema's matter.
+func checkRules(r *report, states, credentials []*checked, pairs []pair) {
+	sources := map[string]source{}
+	for _, s := range states {
+		checkNamespaces(r, s)
+		stores, _ := s.lookup("objectStores").([]any)
+		for i := range stores {
+			index := strconv.Itoa(i)
+			checkHTTPS(r, s, "objectStores", index, "endpoint")
+			key := bucketKey(s.text("objectStores", index, "endpoint"), s.text("objectStores", index, "bucket"))
+			if _, known := sources[key]; !known && key != "" {
+				sources[key] = source{s, "/objectStores/" + index}
+			}
+		}
+		checkHTTPS(r, s, "secretsManager", "address")
+	}
+	for _, c := range credentials {
+		checkPasswords(r, c)
+		checkPrefixes(r, c)
+		for _, engine := range []string{"restic", "rclone"} {
+			checkHTTPS(r, c, engine, "endpoint")
+			key := bucketKey(c.text(engine, "endpoint"), c.text(engine, "bucket"))
+			if s, isSource := sources[key]; isSource && key != "" {
+				r.add(c.problem("HF016", "/"+engine+"/bucket",
+					fmt.Sprintf("the bucket is also one that is backed up: %s in %s", s.pointer, s.document.Name),
+					"backups go to a bucket of their own"), c)
+			}
+		}
+		checkHTTPS(r, c, "secretsManager", "address")
+	}
+	for _, p := range pairs {
+		checkExpiry(r, p)
+		checkSecretsManager(r, p)
+	}
+}
+
+// source is a bucket that is backed up.
+type source struct {
+	document *checked
+	pointer  string
+}
+
+// checkNamespaces is HF019 within a state.
+func checkNamespaces(r *report, s *checked) {
+	namespace, application := s.text("namespace"), s.text("namespaces", "application")
+	if namespace != "" && application != "" && namespace != application {
+		r.add(s.problem("HF019", "/namespaces/application",
+			fmt.Sprintf("%s differs from /namespace, %s", quoted(application), quoted(namespace)),
+			"both name the application's namespace"), s)
+	}
+}
+
+// checkHTTPS is HF017: the last token names a URL, beside which plainHttp may
+// stand.
+func checkHTTPS(r *report, d *checked, tokens ...string) {
+	object, _ := d.lookup(tokens[:len(tokens)-1]...).(map[string]any)
+	key := tokens[len(tokens)-1]
+	url, _ := object[key].(string)
+	if !strings.HasPrefix(url, "http://") || object["plainHttp"] != nil {
+		return
+	}
+	r.add(d.problem("HF017", joined(tokens), "the endpoint is not https://",
+		`use https://, or add "plainHttp": { "reason": "…" } beside it`), d)
+}
+
+// checkPasswords is HF014.
+func checkPasswords(r *report, c *checked) {
+	passwords := [][]string{{"restic", "password"}, {"rclone", "crypt", "password"}, {"rclone", "crypt", "password2"}}
+	for i, one := range passwords {
+		for _, other := range passwords[:i] {
+			if value := c.text(one...); value != "" && value == c.text(other...) {
+				r.add(c.problem("HF014", joined(one), "the same value as "+joined(other),
+					"restic's password, crypt's password and crypt's salt must differ"), c)
+				break
+			}
+		}
+	}
+}
+
+// checkPrefixes is HF015.
+func checkPrefixes(r *report, c *checked) {
+	if c.lookup("restic", "prefix") == nil || c.lookup("rclone", "prefix") == nil {
+		return
+	}
+	restic := bucketKey(c.text("restic", "endpoint"), c.text("restic", "bucket"))
+	rclone := bucketKey(c.text("rclone", "endpoint"), c.text("rclone", "bucket"))
+	if restic == "" || restic != rclone {
+		return
+	}
+	if a, b := c.text("restic", "prefix"), c.text("rclone", "prefix"); within(a, b) || within(b, a) {
+		r.add(c.problem("HF015", "/rclone/prefix", "the folder overlaps with /restic/prefix in the same bucket",
+			"use two buckets, or two prefixes of which neither contains the other"), c)
+	}
+}
+
+// within says whether a prefix lies inside another, or is the same.
+func within(inner, outer string) bool {
+	return strings.Trim(outer, "/") == "" ||
+		strings.HasPrefix(strings.Trim(inner, "/")+"/", strings.Trim(outer, "/")+"/")
+}
+
+// checkExpiry is HF018. The state's own time stands for now: a clock would
+// make the same inputs give different outputs.
+func checkExpiry(r *report, p pair) {
+	made, ok := instant(p.state.text("generatedAt"))
+	if !ok {
+		return
+	}
+	for _, engine := range []string{"restic", "rclone"} {
+		if expires, ok := instant(p.credentials.text(engine, "expiresAt")); ok && expires <= made {
+			r.add(p.credentials.problem("HF018", "/"+engine+"/expiresAt",
+				fmt.Sprintf("the keys expired before %s was made (%s)", p.state.Name, p.state.text("generatedAt")),
+				"make new keys: backups with these fail"), p.credentials)
+		}
+	}
+}
+
+// checkSecretsManager is HF019 between the documents, and HF020.
+func checkSecretsManager(r *report, p pair) {
+	section, _ := p.state.lookup("secretsManager").(map[string]any)
+	if section == nil {
+		return
+	}
+	login, present := p.credentials.lookup("secretsManager").(map[string]any)
+	if !present {
+		root, _ := p.credentials.Root.(map[string]any)
+		for key := range root {
+			if p.credentials.form.shape.properties[key] == nil && meant(key, p.credentials.form.shape.keys, root) == "secretsManager" {
+				return // misspelt, and said so
+			}
+		}
+		if root["secretsManager"] == nil && section["backup"] != "skip" && section["backup"] != nil && p.state.lookup("backup", "enabled") == true {
+			r.add(p.credentials.problem("HF020", "", `key "secretsManager" is missing: `+p.state.Name+" has a secrets manager that is to be backed up",
+				`add the login, or set /secretsManager/backup in the state to "skip" with a reason`), p.credentials)
+		}
+		return
+	}
+	for _, field := range []struct {
+		name string
+		same func(a, b string) bool
+	}{
+		{"address", func(a, b string) bool { return endpointKey(a) == endpointKey(b) }},
+		{"mount", func(a, b string) bool { return a == b }},
+	} {
+		a, _ := section[field.name].(string)
+		b, _ := login[field.name].(string)
+		if a != "" && b != "" && !field.same(a, b) {
+			r.add(p.credentials.problem("HF019", "/secretsManager/"+field.name,
+				fmt.Sprintf("differs from /secretsManager/%s in %s, %s", field.name, p.state.Name, quoted(a)),
+				"both must name the same secrets manager"), p.state, p.credentials)
+		}
+	}
+}
+
+// bucketKey is the same for all ways to write one bucket; "" if it is unknown.
+func bucketKey(endpoint, bucket string) string {
+	if endpoint == "" || bucket == "" {
+		return ""
+	}
+	return endpointKey(endpoint) + "/" + bucket
+}
+
+// endpointKey is the same for all ways to write one endpoint.
+func endpointKey(url string) string {
+	url = strings.ToLower(strings.TrimRight(url, "/"))
+	scheme, rest, found := strings.Cut(url, "://")
+	if !found {
+		return url
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	switch scheme {
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return host + "/" + path
+}
+
+// instant returns the seconds of an RFC 3339 time since some fixed moment.
+func instant(text string) (seconds int64, ok bool) {
+	if len(text) < len("2006-01-02T15:04:05Z") {
+		return 0, false
+	}
+	field := func(from, to int) int64 {
+		n, err := strconv.ParseUint(text[from:to], 10, 32)
+		ok = ok && err == nil
+		return int64(n)
+	}
+	ok = true
+	year, month, day := field(0, 4), field(5, 7), field(8, 10)
+	hour, minute, second := field(11, 13), field(14, 16), field(17, 19)
+	// Days of a year that starts in March, so that a leap day comes last.
+	if month < 3 {
+		year, month = year-1, month+12
+	}
+	days := 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day
+	seconds = days*86400 + hour*3600 + minute*60 + second
+	if zone := text[len(text)-6:]; zone[0] == '+' || zone[0] == '-' {
+		from := len(text) - 5
+		offset := field(from, from+2)*3600 + field(from+3, from+5)*60
+		if zone[0] == '-' {
+			offset = -offset
+		}
+		seconds -= offset
+	}
+	return seconds, ok
+}

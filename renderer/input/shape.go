@@ -1,0 +1,251 @@
+package input
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/schemas"
+)
+
+// base is what the schemas' ids start with.
+const base = "https://holdfast.dev/schemas/"
+
+// The documents' schemas, and those that they refer to.
+const (
+	stateSchema       = "runtime-state.schema.json"
+	credentialsSchema = "backup-credentials.schema.json"
+	policySchema      = "policy.schema.json"
+	settingsSchema    = "settings.schema.json"
+	formsSchema       = "forms.schema.json"
+)
+
+// library is the text of the schemas by file name, as decoded JSON.
+type library map[string]any
+
+// readLibrary reads the embedded schemas and adds sections to the state's.
+func readLibrary(sections map[string]json.RawMessage) (library, error) {
+	l := library{}
+	for _, name := range []string{formsSchema, settingsSchema, stateSchema, credentialsSchema, policySchema} {
+		data, err := schemas.FS.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read schema: %w", err)
+		}
+		var doc any
+		if err := json.Unmarshal(data, &doc); err != nil {
+			return nil, fmt.Errorf("read schema %s: %w", name, err)
+		}
+		l[name] = doc
+	}
+	state, _ := l[stateSchema].(map[string]any)
+	properties, _ := state["properties"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(sections)) {
+		if _, taken := properties[name]; taken || name == "" {
+			return nil, fmt.Errorf("section %q: the state has one of that name already", name)
+		}
+		var section map[string]any
+		if err := json.Unmarshal(sections[name], &section); err != nil {
+			return nil, fmt.Errorf("section %q: not a JSON Schema: %w", name, err)
+		}
+		if section == nil {
+			return nil, fmt.Errorf("section %q: not a JSON Schema", name)
+		}
+		// A section's references are within itself or to our schemas.
+		section["$id"] = base + "section-" + name + ".json"
+		demandReasons(section)
+		l["section-"+name+".json"] = section
+		properties[name] = section
+	}
+	return l, nil
+}
+
+// demandReasons adds to every object schema that has a property "backup" what
+// our own sections say themselves: "skip" needs a reason.
+func demandReasons(schema any) {
+	switch s := schema.(type) {
+	case map[string]any:
+		for _, value := range s {
+			demandReasons(value)
+		}
+		if properties, ok := s["properties"].(map[string]any); ok && properties["backup"] != nil {
+			all, _ := s["allOf"].([]any)
+			s["allOf"] = append(slices.Clone(all), map[string]any{"$ref": base + formsSchema + "#/$defs/skipNeedsReason"})
+		}
+	case []any:
+		for _, value := range s {
+			demandReasons(value)
+		}
+	}
+}
+
+// at returns the schema at a location, "file#/json/pointer" with or without
+// base in front and percent-encoded or not; nil if there is none.
+func (l library) at(location string) any {
+	file, fragment, _ := strings.Cut(strings.TrimPrefix(location, base), "#")
+	value := l[file]
+	for _, token := range tokens(unescape(fragment)) {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[token]
+		case []any:
+			i, err := strconv.Atoi(token)
+			if err != nil || i < 0 || i >= len(v) {
+				return nil
+			}
+			value = v[i]
+		default:
+			return nil
+		}
+	}
+	return value
+}
+
+// shape is what Holdfast itself reads of a schema, with references resolved:
+// which members a value has, and what is special about it.
+type shape struct {
+	properties  map[string]*shape
+	keys        []string // of properties, sorted
+	additional  *shape
+	items       *shape
+	types       []string
+	description string
+	// open allows unknown keys that are not near a known one.
+	open, coverable, secret bool
+}
+
+// shape returns the shape of the schema in a file.
+func (l library) shape(file string) *shape {
+	return l.shapeOf(l[file], file, nil)
+}
+
+// shapeOf makes a shape. file is what "#/…" refers to; outer are the
+// references on the way here, for a schema may contain itself.
+func (l library) shapeOf(schema any, file string, outer []string) *shape {
+	s, ok := schema.(map[string]any)
+	if !ok {
+		return nil
+	}
+	if id, ok := s["$id"].(string); ok {
+		file = strings.TrimPrefix(id, base)
+	}
+	result := &shape{}
+	if ref, ok := s["$ref"].(string); ok {
+		if strings.HasPrefix(ref, "#") {
+			ref = file + ref
+		}
+		ref = strings.TrimPrefix(ref, base)
+		if !slices.Contains(outer, ref) {
+			name, _, _ := strings.Cut(ref, "#")
+			if target := l.shapeOf(l.at(ref), name, append(slices.Clip(outer), ref)); target != nil {
+				*result = *target
+			}
+		}
+	}
+	if properties, ok := s["properties"].(map[string]any); ok {
+		result.keys = slices.Sorted(maps.Keys(properties))
+		result.properties = make(map[string]*shape, len(properties))
+		for _, key := range result.keys {
+			result.properties[key] = l.shapeOf(properties[key], file, outer)
+		}
+	}
+	if additional := l.shapeOf(s["additionalProperties"], file, outer); additional != nil {
+		result.additional = additional
+	}
+	if items := l.shapeOf(s["items"], file, outer); items != nil {
+		result.items = items
+	}
+	switch types := s["type"].(type) {
+	case string:
+		result.types = []string{types}
+	case []any:
+		result.types = nil
+		for _, t := range types {
+			if t, ok := t.(string); ok {
+				result.types = append(result.types, t)
+			}
+		}
+	}
+	if description, ok := s["description"].(string); ok {
+		result.description = description
+	}
+	result.open = result.open || s["x-open"] == true
+	result.coverable = result.coverable || s["x-coverable"] == true
+	result.secret = result.secret || s["x-secret"] == true
+	return result
+}
+
+// meant returns the known key that a misspelt one stands for, or "". Keys that
+// the object has already are not what was meant, unless only case differs.
+func meant(key string, known []string, object map[string]any) string {
+	const longest = 64
+	if len(key) > longest {
+		return ""
+	}
+	var absent []string
+	for _, k := range known {
+		if strings.EqualFold(k, key) {
+			return k
+		}
+		if _, present := object[k]; !present {
+			absent = append(absent, k)
+		}
+	}
+	return problem.Nearest(key, absent)
+}
+
+// meantOpen is meant for an object that may have unknown keys. There only a
+// key whose value would be right under the other name counts as misspelt.
+func (s *shape) meantOpen(key string, object map[string]any) string {
+	name := meant(key, s.keys, object)
+	if name == "" || s.properties[name] == nil {
+		return name
+	}
+	if types := s.properties[name].types; len(types) > 0 && !slices.Contains(types, typeOf(object[key])) &&
+		!strings.EqualFold(name, key) {
+		return ""
+	}
+	return name
+}
+
+// typeOf names the JSON type of a value.
+func typeOf(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "boolean"
+	case float64:
+		if v == float64(int64(v)) {
+			return "integer"
+		}
+		return "number"
+	case string:
+		return "string"
+	case []any:
+		return "array"
+	}
+	return "object"
+}
+
+// unescape decodes %XX.
+func unescape(text string) string {
+	if !strings.Contains(text, "%") {
+		return text
+	}
+	decoded := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if c, err := strconv.ParseUint(text[i+1:i+3], 16, 8); err == nil {
+				decoded = append(decoded, byte(c))
+				i += 2
+				continue
+			}
+		}
+		decoded = append(decoded, text[i])
+	}
+	return string(decoded)
+}

@@ -1,0 +1,410 @@
+package input
+
+// Instance is what is known about one instance: its documents, agreed.
+type Instance struct {
+	State       *State
+	Credentials *Credentials
+	// Policy is nil if there is no policy document.
+	Policy *Policy
+}
+
+// State is a runtime-state document: what the instance is. The sections that
+// only kinds read (databases, volumes and so on) are in Tree.
+type State struct {
+	// Tree is the whole document.
+	Tree *Tree
+	// InstanceID names the instance; at most 16 characters, a DNS label.
+	InstanceID string
+	// Namespace is the application's, a DNS label.
+	Namespace string
+	// Namespaces are the instance's namespaces by part ("application",
+	// "mariadb", "k8up", …). It may be nil.
+	Namespaces map[string]string
+	// Release is openDesk's, such as "v1.13.1"; may be empty.
+	Release string
+	// Edition is "enterprise", "community" or empty.
+	Edition string
+	// Domain is the instance's DNS domain; may be empty.
+	Domain string
+	// Stage, CustomerID and Environment are for labels only; may be empty.
+	Stage       string
+	CustomerID  string
+	Environment string
+	// GeneratedAt is when the document was made, in RFC 3339; may be empty.
+	GeneratedAt string
+	Cluster     Cluster
+	Network     Network
+	// Backup is the backup block; nil if the document has none.
+	Backup *Settings
+	// ObjectStores are the applications' buckets, for comparison with those
+	// that backups go to.
+	ObjectStores []ObjectStore
+	// Ignored are the top-level keys of other components, sorted.
+	Ignored []string
+	// Coverable are JSON pointers to all places that a backup must cover, in
+	// the order of the document.
+	Coverable []string
+}
+
+// Cluster is what the instance runs on.
+type Cluster struct {
+	// Name is unique for the organisation.
+	Name string `json:"name"`
+	// Provider, ProjectID and Region are the provider's words; may be empty.
+	Provider  string `json:"provider"`
+	ProjectID string `json:"projectId"`
+	Region    string `json:"region"`
+	// KubernetesVersion is such as "1.32.5"; may be empty.
+	KubernetesVersion string `json:"kubernetesVersion"`
+	// ClusterDomain is the DNS domain of Services; empty means cluster.local.
+	ClusterDomain string `json:"clusterDomain"`
+	// Kubeconfig is a path relative to the document's folder; may be empty.
+	Kubeconfig string `json:"kubeconfig"`
+	// ManagedControlPlane says that the provider runs and backs up the control
+	// plane. Without it, Etcd says what becomes of etcd.
+	ManagedControlPlane bool  `json:"managedControlPlane"`
+	Etcd                *Etcd `json:"etcd"`
+	// EgressCIDRs are the addresses from which the cluster's traffic leaves.
+	EgressCIDRs []string `json:"egressCidrs"`
+	// StorageClasses are by access mode.
+	StorageClasses StorageClasses `json:"storageClasses"`
+	// VolumeSnapshotClass is empty if there is none.
+	VolumeSnapshotClass string `json:"volumeSnapshotClass"`
+}
+
+// Etcd is the declared exemption of etcd from the backup.
+type Etcd struct {
+	// Backup is always "skip".
+	Backup string `json:"backup"`
+	// Reason is a sentence.
+	Reason string `json:"reason"`
+}
+
+// StorageClasses are names of storage classes, empty if there is none.
+type StorageClasses struct {
+	// RWO is for ReadWriteOnce claims.
+	RWO string `json:"rwo"`
+	// RWX is for ReadWriteMany claims.
+	RWX string `json:"rwx"`
+}
+
+// Network is what network policies need to know.
+type Network struct {
+	// PolicyEngine is "kubernetes", "cilium" or "none".
+	PolicyEngine string `json:"policyEngine"`
+	// Reason says why the engine is none; else it is empty.
+	Reason string `json:"reason"`
+	// DefaultDenyEgress and DefaultDenyIngress say what the instance's
+	// namespaces do by themselves.
+	DefaultDenyEgress  bool `json:"defaultDenyEgress"`
+	DefaultDenyIngress bool `json:"defaultDenyIngress"`
+	// OtterizeIntents says that Otterize manages the applications' policies.
+	OtterizeIntents bool `json:"otterizeIntents"`
+	// HTTPProxy is a URL; empty if there is none.
+	HTTPProxy string `json:"httpProxy"`
+	// APIServer is where the API server really listens; never nil if the
+	// engine is kubernetes.
+	APIServer *APIServer `json:"apiServer"`
+	// ClusterCIDRs are the ranges of pods and Services.
+	ClusterCIDRs []string `json:"clusterCidrs"`
+	// DNS is nil for k8s-app=kube-dns in kube-system.
+	DNS *DNS `json:"dns"`
+	// Endpoints are addresses of external hosts.
+	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// APIServer is the API server's endpoints, not its Service.
+type APIServer struct {
+	// CIDRs are address ranges, one at least.
+	CIDRs []string `json:"cidrs"`
+	// Port is a TCP port.
+	Port int `json:"port"`
+}
+
+// DNS is where the cluster's DNS runs.
+type DNS struct {
+	Namespace string `json:"namespace"`
+	// Labels select its pods; may be nil.
+	Labels map[string]string `json:"labels"`
+}
+
+// Endpoint is an external host with its addresses.
+type Endpoint struct {
+	// Host is a DNS name as the other sections write it.
+	Host string `json:"host"`
+	// CIDRs are address ranges, one at least.
+	CIDRs []string `json:"cidrs"`
+}
+
+// ObjectStore is a bucket of an application.
+type ObjectStore struct {
+	Bucket string `json:"bucket"`
+	// Endpoint is a URL.
+	Endpoint string `json:"endpoint"`
+}
+
+// Policy is the policy document: an organisation's defaults.
+type Policy struct {
+	// Tree is the whole document.
+	Tree *Tree
+	Settings
+}
+
+// Settings are what the policy and a state's backup block may set. What a
+// document leaves out has its zero value.
+type Settings struct {
+	// Enabled and Reason stand in a state's backup block only: whether the
+	// instance is backed up at all, and if not, why.
+	Enabled bool   `json:"enabled"`
+	Reason  string `json:"reason"`
+	// Timezone is the window's, as an IANA name.
+	Timezone string `json:"timezone"`
+	// Window is the time of day in which backups start.
+	Window *Window `json:"window"`
+	// Retention is how many snapshots are kept.
+	Retention Retention `json:"retention"`
+	// Schedules are cron lines (five fields) by unit id or kind name.
+	Schedules map[string]string `json:"schedules"`
+	// Maintenance is when repositories are checked and pruned.
+	Maintenance Maintenance `json:"maintenance"`
+	// Deadlines are seconds by unit id, kind name, "check" or "prune".
+	Deadlines map[string]int64 `json:"deadlines"`
+	// Images are references by "kind/name" or "platform/name".
+	Images map[string]string `json:"images"`
+	// RequireDigest refuses images without a digest; nil if not said.
+	RequireDigest *bool `json:"requireDigest"`
+	// Resources are by unit id, kind name or name of a platform job.
+	Resources map[string]Resources `json:"resources"`
+	// Scratch are Kubernetes quantities by unit id or kind name.
+	Scratch map[string]string `json:"scratch"`
+	// Transfer is how buckets are copied.
+	Transfer Transfer `json:"transfer"`
+	// Flux is nil if not said.
+	Flux *Flux `json:"flux"`
+}
+
+// Window is a time of day; it may cross midnight.
+type Window struct {
+	// Start and End are HH:MM in the time zone.
+	Start string `json:"start"`
+	End   string `json:"end"`
+}
+
+// Retention is how many snapshots of a source are kept.
+type Retention struct {
+	// Default is nil if not said.
+	Default *Keep `json:"default"`
+	// Overrides are by unit id or kind name.
+	Overrides map[string]Keep `json:"overrides"`
+}
+
+// Keep counts snapshots; zero keeps none for that period.
+type Keep struct {
+	Last    int `json:"keepLast"`
+	Hourly  int `json:"keepHourly"`
+	Daily   int `json:"keepDaily"`
+	Weekly  int `json:"keepWeekly"`
+	Monthly int `json:"keepMonthly"`
+	Yearly  int `json:"keepYearly"`
+}
+
+// Maintenance is two cron lines (five fields), empty if not said.
+type Maintenance struct {
+	Check string `json:"check"`
+	Prune string `json:"prune"`
+}
+
+// Resources are a container's.
+type Resources struct {
+	Requests Amounts `json:"requests"`
+	Limits   Amounts `json:"limits"`
+}
+
+// Amounts are Kubernetes quantities, empty if not said.
+type Amounts struct {
+	// CPU is in cores.
+	CPU string `json:"cpu"`
+	// Memory is in bytes.
+	Memory string `json:"memory"`
+}
+
+// Transfer is how rclone copies; zero values are not said.
+type Transfer struct {
+	// Bandwidth is as rclone's --bwlimit takes it, bytes per second.
+	Bandwidth string `json:"bandwidth"`
+	// Transfers and Checkers are how many files at once.
+	Transfers int `json:"transfers"`
+	Checkers  int `json:"checkers"`
+	// MaxDeletePercent is the share of objects that a run may delete, 1 to 100.
+	MaxDeletePercent int `json:"maxDeletePercent"`
+	// HistoryDays is how long deleted and replaced objects are kept, in days.
+	HistoryDays int `json:"historyDays"`
+}
+
+// Flux is the Kustomization that applies the tree; empty is not said.
+type Flux struct {
+	Namespace string `json:"namespace"`
+	// Interval is a Go duration.
+	Interval string `json:"interval"`
+	// Path is relative to the repository's root.
+	Path       string      `json:"path"`
+	SourceRef  *FluxSource `json:"sourceRef"`
+	DependsOn  []FluxName  `json:"dependsOn"`
+	Decryption *Decryption `json:"decryption"`
+}
+
+// FluxSource is a source of Flux.
+type FluxSource struct {
+	// Kind is "GitRepository", "OCIRepository" or "Bucket".
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// Namespace is empty for the Kustomization's.
+	Namespace string `json:"namespace"`
+}
+
+// FluxName names another Kustomization.
+type FluxName struct {
+	Name string `json:"name"`
+	// Namespace is empty for the Kustomization's.
+	Namespace string `json:"namespace"`
+}
+
+// Decryption is how Flux decrypts the tree's Secrets.
+type Decryption struct {
+	// Secret is the name of the Secret with the age identity.
+	Secret string `json:"secret"`
+}
+
+// Credentials are a backup-credentials document: where backups go, and the
+// secrets for it. Nothing of it belongs in a message or a template.
+type Credentials struct {
+	// Tree is the whole document.
+	Tree *Tree
+	// InstanceID is the same as the state's.
+	InstanceID string
+	// CreatedAt is in RFC 3339; may be empty.
+	CreatedAt string
+	// Rotation is nil if the document has none.
+	Rotation *Rotation
+	// Restic is where the repositories are; nil if the document has none.
+	Restic *Restic
+	// Rclone is where copies of buckets go; nil if the document has none.
+	Rclone *Rclone
+	// SecretsManager is a login; nil if the document has none.
+	SecretsManager *SecretsManager
+	// Git is for encryption in Git; nil if the document has none.
+	Git *Git
+
+	secrets []string
+}
+
+// Secrets returns every secret value of the document, in its order, for checks
+// that none of them is where it should not be.
+func (c *Credentials) Secrets() []string { return c.secrets }
+
+// String keeps the secrets out of a careless print.
+func (c *Credentials) String() string { return "credentials of " + c.InstanceID }
+
+// GoString is String.
+func (c *Credentials) GoString() string { return c.String() }
+
+// Rotation is which generation of credentials a document holds.
+type Rotation struct {
+	// Generation counts from 1.
+	Generation int `json:"generation"`
+	// Previous are earlier generations that are still kept, newest first.
+	Previous []Generation `json:"previous"`
+}
+
+// Generation is an earlier generation of credentials.
+type Generation struct {
+	Generation int     `json:"generation"`
+	Restic     *Restic `json:"restic"`
+	Rclone     *Rclone `json:"rclone"`
+}
+
+// Store is a folder in a bucket, and the keys to it.
+type Store struct {
+	// Endpoint is a URL, https:// unless PlainHTTP is set.
+	Endpoint  string  `json:"endpoint"`
+	PlainHTTP *Excuse `json:"plainHttp"`
+	// Region may be empty.
+	Region string `json:"region"`
+	Bucket string `json:"bucket"`
+	// Prefix is without "/" first or last; empty for the whole bucket.
+	Prefix          string `json:"prefix"`
+	AccessKeyID     string `json:"accessKeyId"`
+	SecretAccessKey string `json:"secretAccessKey"`
+	// ExpiresAt is when the keys stop to work, in RFC 3339; empty if never.
+	ExpiresAt string `json:"expiresAt"`
+	// CAPem are the endpoint's CA certificates; empty for a public CA.
+	CAPem string `json:"caPem"`
+}
+
+// Excuse allows what is else refused.
+type Excuse struct {
+	// Reason is a sentence.
+	Reason string `json:"reason"`
+}
+
+// Restic is where restic's repositories are.
+type Restic struct {
+	Store
+	// Password is the repositories'.
+	Password string `json:"password"`
+}
+
+// Rclone is where rclone's copies are.
+type Rclone struct {
+	Store
+	// Provider is rclone's word, such as "Other"; may be empty.
+	Provider string `json:"provider"`
+	Crypt    Crypt  `json:"crypt"`
+}
+
+// Crypt is rclone's crypt remote.
+type Crypt struct {
+	Password string `json:"password"`
+	// Password2 is the salt.
+	Password2 string `json:"password2"`
+	// PasswordsAre is "plain" or "obscured".
+	PasswordsAre string `json:"passwordsAre"`
+	// FilenameEncryption is "standard", "obfuscate" or "off".
+	FilenameEncryption      string `json:"filenameEncryption"`
+	DirectoryNameEncryption bool   `json:"directoryNameEncryption"`
+	// FilenameEncoding is "base32", "base64", "base32768" or empty for base32.
+	FilenameEncoding string `json:"filenameEncoding"`
+	// Canary is nil if the document has none.
+	Canary *Canary `json:"canary"`
+}
+
+// Canary is an object of known content.
+type Canary struct {
+	// Path is relative to the crypt remote.
+	Path string `json:"path"`
+	// SHA256 is the content's, as 64 hex digits.
+	SHA256 string `json:"sha256"`
+}
+
+// SecretsManager is a login of the secrets manager.
+type SecretsManager struct {
+	// Address is a URL, https:// unless PlainHTTP is set.
+	Address   string  `json:"address"`
+	PlainHTTP *Excuse `json:"plainHttp"`
+	// Mount is the KV engine's path.
+	Mount    string `json:"mount"`
+	Username string `json:"username"`
+	Password string `json:"password"`
+	// WriteEnabled says that the user may write, which only a restore needs.
+	WriteEnabled bool `json:"writeEnabled"`
+	// CAPem are the endpoint's CA certificates; empty for a public CA.
+	CAPem string `json:"caPem"`
+}
+
+// Git is the encryption of what is committed to Git.
+type Git struct {
+	// Recipients are age public keys, one at least.
+	Recipients []string `json:"recipients"`
+	// RenderKey is 32 bytes in base64; it makes encryption repeatable.
+	RenderKey string `json:"renderKey"`
+}

@@ -1,0 +1,276 @@
+package input
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v5"
+
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// Validator checks documents. It is safe for use by several goroutines.
+type Validator struct {
+	library                    library
+	state, credentials, policy *form
+}
+
+// form is one sort of document.
+type form struct {
+	schema *jsonschema.Schema
+	shape  *shape
+	// secret forbids values in messages.
+	secret bool
+}
+
+// NewValidator compiles the schemas, once for any number of documents.
+// sections are further top-level sections of the state that user kinds bring,
+// name → JSON Schema; they may refer to the schemas of package schemas by file
+// name ("forms.schema.json#/$defs/secretRef").
+func NewValidator(sections map[string]json.RawMessage) (*Validator, error) {
+	texts, err := readLibrary(sections)
+	if err != nil {
+		return nil, err
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.Draft = jsonschema.Draft2020
+	compiler.LoadURL = func(url string) (io.ReadCloser, error) {
+		return nil, fmt.Errorf("no schema %s: schemas are not fetched", url)
+	}
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		if strings.HasPrefix(name, "section-") {
+			continue // part of the state's schema
+		}
+		text, err := json.Marshal(texts[name])
+		if err != nil {
+			return nil, fmt.Errorf("schema %s: %w", name, err)
+		}
+		if err := compiler.AddResource(base+name, bytes.NewReader(text)); err != nil {
+			return nil, fmt.Errorf("schema %s: %w", name, err)
+		}
+	}
+	v := &Validator{library: texts}
+	for _, f := range []struct {
+		name string
+		form **form
+	}{{stateSchema, &v.state}, {credentialsSchema, &v.credentials}, {policySchema, &v.policy}} {
+		schema, err := compiler.Compile(base + f.name)
+		if err != nil {
+			return nil, fmt.Errorf("compile schemas: %w", err)
+		}
+		*f.form = &form{schema: schema, shape: texts.shape(f.name), secret: f.name == credentialsSchema}
+	}
+	return v, nil
+}
+
+// checked is a document with what has been found out about it.
+type checked struct {
+	*Tree
+	form *form
+	// id is the instanceId; empty if it cannot be told.
+	id string
+	// bad says that something is wrong with the document.
+	bad bool
+	// ignored, coverable and secrets are for State and Credentials.
+	ignored, coverable, secrets []string
+}
+
+// report collects problems and remembers which documents have some.
+type report struct {
+	problems problem.List
+}
+
+func (r *report) add(p problem.Problem, documents ...*checked) {
+	r.problems = append(r.problems, p)
+	for _, d := range documents {
+		d.bad = true
+	}
+}
+
+// Validate checks all documents of a run together. It returns the instances
+// whose documents are right, sorted by id, and all problems, sorted. policy
+// may be nil. With one problem nothing may be rendered; that instances come
+// back all the same is for further checks of them.
+func (v *Validator) Validate(states, credentials []*Tree, policy *Tree) ([]Instance, problem.List) {
+	r := &report{}
+	check := func(trees []*Tree, f *form) []*checked {
+		documents := make([]*checked, 0, len(trees))
+		for _, t := range trees {
+			d := &checked{Tree: t, form: f, bad: t.unreadable}
+			if !t.unreadable {
+				v.check(r, d)
+			}
+			documents = append(documents, d)
+		}
+		return documents
+	}
+	stateDocuments, credentialDocuments := check(states, v.state), check(credentials, v.credentials)
+	var policyDocument *checked
+	if policy != nil {
+		policyDocument = check([]*Tree{policy}, v.policy)[0]
+	}
+	pairs := match(r, stateDocuments, credentialDocuments)
+	checkRules(r, stateDocuments, credentialDocuments, pairs)
+
+	instances := make([]Instance, 0, len(pairs))
+	decodedPolicy := decodePolicy(r, policyDocument)
+	for _, p := range pairs {
+		if p.state.bad || p.credentials.bad || policyDocument != nil && policyDocument.bad {
+			continue
+		}
+		instance := Instance{State: decodeState(r, p.state), Credentials: decodeCredentials(r, p.credentials), Policy: decodedPolicy}
+		if !p.state.bad && !p.credentials.bad {
+			instances = append(instances, instance)
+		}
+	}
+	slices.SortFunc(instances, func(a, b Instance) int { return cmp.Compare(a.State.InstanceID, b.State.InstanceID) })
+	return instances, r.problems.Sorted()
+}
+
+// check applies the schema to one document.
+func (v *Validator) check(r *report, d *checked) {
+	d.bad = d.flawed
+	if root, ok := d.Root.(map[string]any); ok {
+		// Another version may mean anything by any key: say just that.
+		if version, ok := root["schemaVersion"].(float64); ok && version != 1 && len(d.faulty) == 0 {
+			p := d.problem("HF009", "/schemaVersion", "unknown schemaVersion "+number(version), "this Holdfast knows 1")
+			if d.form.secret {
+				p.Message = "unknown schemaVersion"
+			}
+			r.add(p, d)
+			return
+		}
+		if id, ok := root["instanceId"].(string); ok && id != "" {
+			d.id = id
+		}
+	}
+	for _, p := range v.explain(d, d.form.schema.Validate(d.Root)) {
+		r.add(p, d)
+	}
+	d.walk(r)
+}
+
+// walk looks at every value of a document in its order, beside the schema.
+func (d *checked) walk(r *report) {
+	shapes := make([]*shape, len(d.nodes))
+	shapes[0] = d.form.shape
+	for i := 1; i < len(d.nodes); i++ {
+		n := &d.nodes[i]
+		parent := shapes[n.parent]
+		if parent == nil {
+			continue
+		}
+		switch {
+		case n.index >= 0:
+			shapes[i] = parent.items
+		case parent.properties[n.key] != nil:
+			shapes[i] = parent.properties[n.key]
+		default:
+			shapes[i] = parent.additional
+			if parent.open {
+				d.unknown(r, int32(i), parent)
+			}
+		}
+		s := shapes[i]
+		if s == nil {
+			continue
+		}
+		if s.coverable {
+			d.coverable = append(d.coverable, d.pointer(int32(i)))
+		}
+		if text, ok := n.value.(string); ok && s.secret {
+			d.secrets = append(d.secrets, text)
+			if strings.TrimSpace(text) != text {
+				r.add(d.whiteSpace(d.pointer(int32(i))), d)
+			}
+		}
+	}
+	slices.Sort(d.ignored)
+}
+
+// whiteSpace is HF013.
+func (t *Tree) whiteSpace(pointer string) problem.Problem {
+	return t.problem("HF013", pointer, "white space at an end of the value", "a stray blank or line break makes it another value: remove it")
+}
+
+// unknown judges a key that an open object does not know: misspelt, or another
+// component's.
+func (d *checked) unknown(r *report, i int32, parent *shape) {
+	n := d.nodes[i]
+	object, _ := d.nodes[n.parent].value.(map[string]any)
+	if near := parent.meantOpen(n.key, object); near != "" {
+		pointer := d.pointer(i)
+		line, column := d.AtKey(pointer)
+		r.add(problem.Problem{File: d.Name, Line: line, Column: column, Pointer: pointer, Message: "unknown key " + quoted(n.key), Hint: didYouMean(near), Rule: "HF004"}, d)
+		return
+	}
+	if n.parent == 0 {
+		d.ignored = append(d.ignored, n.key)
+	}
+}
+
+// pair is the documents of one instance.
+type pair struct{ state, credentials *checked }
+
+// match pairs states with credentials by instanceId.
+func match(r *report, states, credentials []*checked) []pair {
+	stateOf, statesSure := byID(r, states, "a state")
+	credentialsOf, credentialsSure := byID(r, credentials, "credentials")
+	var pairs []pair
+	var lonelyStates, lonelyCredentials []*checked
+	for _, s := range states {
+		switch c := credentialsOf[s.id]; {
+		case s.id == "" || stateOf[s.id] != s:
+		case c == nil:
+			lonelyStates = append(lonelyStates, s)
+		default:
+			pairs = append(pairs, pair{s, c})
+		}
+	}
+	for _, c := range credentials {
+		if c.id != "" && credentialsOf[c.id] == c && stateOf[c.id] == nil {
+			lonelyCredentials = append(lonelyCredentials, c)
+		}
+	}
+	if len(lonelyStates) == 1 && len(lonelyCredentials) == 1 && statesSure && credentialsSure {
+		s, c := lonelyStates[0], lonelyCredentials[0]
+		r.add(c.problem("HF010", "/instanceId", fmt.Sprintf("the instance differs from the one of %s, %s", s.Name, quoted(s.id)), "give the state and the credentials of the same instance"), s, c)
+		return pairs
+	}
+	// The partner may be a document whose id cannot be told.
+	if credentialsSure {
+		for _, s := range lonelyStates {
+			r.add(s.problem("HF010", "/instanceId", fmt.Sprintf("there are no credentials for instance %s", quoted(s.id)), ""), s)
+		}
+	}
+	if statesSure {
+		for _, c := range lonelyCredentials {
+			r.add(c.problem("HF010", "/instanceId", "there is no state for the instance of these credentials", ""), c)
+		}
+	}
+	return pairs
+}
+
+// byID returns the first document of each instance. sure says that every
+// document's instance is known.
+func byID(r *report, documents []*checked, what string) (first map[string]*checked, sure bool) {
+	first, sure = make(map[string]*checked, len(documents)), true
+	for _, d := range documents {
+		if d.id == "" {
+			sure = false
+			continue
+		}
+		if other := first[d.id]; other != nil {
+			r.add(d.problem("HF010", "/instanceId", fmt.Sprintf("the instance has %s already: %s", what, other.Name), ""), d, other)
+			continue
+		}
+		first[d.id] = d
+	}
+	return first, sure
+}
