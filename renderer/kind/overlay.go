@@ -1,0 +1,75 @@
+package kind
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Overlay adds the kind folders in the root of extra to those of base, as if
+// they stood in base's kinds folder. A kind may not replace one of base's.
+func Overlay(base, extra fs.FS) (fs.FS, error) {
+	entries, err := fs.ReadDir(extra, ".")
+	if err != nil {
+		return nil, err
+	}
+	added := map[string]bool{}
+	for _, entry := range entries {
+		if !entry.IsDir() || strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		if _, err := fs.Stat(base, path.Join("kinds", entry.Name())); err == nil {
+			return nil, fmt.Errorf("kind %s exists already: a kind of your own needs a name of its own", entry.Name())
+		}
+		added[entry.Name()] = true
+	}
+	if len(added) == 0 {
+		return nil, fmt.Errorf("no kind's folder is in it")
+	}
+	return overlay{base: base, extra: extra, added: added}, nil
+}
+
+type overlay struct {
+	base, extra fs.FS
+	added       map[string]bool
+}
+
+// owner returns the file system that holds name, and name's path in it.
+func (o overlay) owner(name string) (fs.FS, string) {
+	rest, below := strings.CutPrefix(name, "kinds/")
+	if !below {
+		return o.base, name
+	}
+	if first, _, _ := strings.Cut(rest, "/"); o.added[first] {
+		return o.extra, rest
+	}
+	return o.base, name
+}
+
+// Open implements fs.FS.
+func (o overlay) Open(name string) (fs.File, error) {
+	fsys, inner := o.owner(name)
+	return fsys.Open(inner)
+}
+
+// ReadDir implements fs.ReadDirFS, so that both sides' kinds are listed.
+func (o overlay) ReadDir(name string) ([]fs.DirEntry, error) {
+	fsys, inner := o.owner(name)
+	entries, err := fs.ReadDir(fsys, inner)
+	if err != nil || name != "kinds" {
+		return entries, err
+	}
+	more, err := fs.ReadDir(o.extra, ".")
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range more {
+		if o.added[entry.Name()] {
+			entries = append(entries, entry)
+		}
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, nil
+}

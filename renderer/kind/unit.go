@@ -1,0 +1,149 @@
+package kind
+
+// Unit is one thing that is backed up and brought back as a whole: a database,
+// a bucket, a claim. A kind's units(state) returns a list of them; a field that
+// is not named here is an error that names the kind.
+type Unit struct {
+	// ID is stable over the instance's life: kind/key, for example
+	// "postgresql/nextcloud". Policies, tags and restores name it.
+	ID string `json:"id"`
+	// Covers lists JSON pointers into the state: the proof that those places
+	// are backed up. A place is covered by one unit, or by all parts of one.
+	Covers []string `json:"covers"`
+	// Part is set when several units share their Covers, one for each node or
+	// namespace: number counts from 0, of is how many there are.
+	Part *Part `json:"part,omitempty"`
+	// Namespace is where the unit's pods run and where its Secrets are.
+	Namespace string `json:"namespace"`
+	// Need is "required", "optional" or "skip"; skip demands a Reason.
+	Need   string `json:"need"`
+	Reason string `json:"reason,omitempty"`
+	// Capture says how the data is read. It is absent when Need is skip.
+	Capture *Capture `json:"capture,omitempty"`
+	// Connects lists every connection that reading and restoring needs, apart
+	// from DNS and the backup's own storage. Nothing else is allowed out.
+	Connects []Connection `json:"connects,omitempty"`
+	// RBAC lists what the unit's pods may do at the API server; empty means
+	// that they get no token.
+	RBAC []Rule `json:"rbac,omitempty"`
+	// ClusterRBAC lists what they may do in the whole cluster.
+	ClusterRBAC []Rule `json:"clusterRbac,omitempty"`
+	// Expect is what a good copy looks like.
+	Expect Expect `json:"expect"`
+	// Consistent lists ids of units that must be taken before this one.
+	Consistent []string `json:"consistent,omitempty"`
+	// Limits says what the copy cannot hold, for whoever relies on it.
+	Limits []string `json:"limits,omitempty"`
+}
+
+// Part tells the units apart that cover one place together.
+type Part struct {
+	Number int `json:"number"`
+	Of     int `json:"of"`
+}
+
+// Capture is how a unit's data is read. How is one of
+//
+//	dump    a pod of ours runs dump.sh and prints the dump
+//	exec    the same, but dump.sh reads through exec in a running pod
+//	volume  K8up reads a claim's files
+//	sync    a CronJob of ours runs dump.sh, which copies bucket to bucket
+type Capture struct {
+	How string `json:"how"`
+	// Image names an entry of the kind's image table (kind.json, "images"),
+	// or of the platform's ("k8up", "rclone").
+	Image string `json:"image,omitempty"`
+	// Extension ends the name of the dump in the repository: ".pgdump".
+	Extension string `json:"extension,omitempty"`
+	// Env are plain values. They reach dump.sh and restore.sh by environment
+	// only, so that no value is ever part of a command.
+	Env map[string]string `json:"env,omitempty"`
+	// SecretEnv are values from Secrets in the unit's namespace.
+	SecretEnv []SecretEnv `json:"secretEnv,omitempty"`
+	// Files are Secret or ConfigMap entries mounted under /holdfast/files.
+	Files []File `json:"files,omitempty"`
+	// Credentials are values of backup-credentials.json that the unit needs as
+	// environment. The plan makes a Secret for them.
+	Credentials []Credential `json:"credentials,omitempty"`
+	// Claim, UID and GID are the claim that how=volume reads and its owner.
+	Claim string `json:"claim,omitempty"`
+	UID   *int64 `json:"uid,omitempty"`
+	GID   *int64 `json:"gid,omitempty"`
+	// RootReason excuses a claim whose files belong to uid 0.
+	RootReason string `json:"rootReason,omitempty"`
+	// Workload is the running pod's owner, for exec and for the node.
+	Workload *Workload `json:"workload,omitempty"`
+	// Scratch is the size of the scratch folder ("10Gi"); "" means the kind's.
+	Scratch string `json:"scratch,omitempty"`
+	// Source is what is read, in the source's own terms; two units must never
+	// read the same: "claim:ns/name", "bucket:https://host/name".
+	Source string `json:"source"`
+}
+
+// SecretEnv is an environment variable whose value a Secret holds.
+type SecretEnv struct {
+	Name   string `json:"name"`
+	Secret string `json:"secret"`
+	Key    string `json:"key"`
+}
+
+// Credential is an environment variable whose value is a field of
+// backup-credentials.json: "secretsManager.password".
+type Credential struct {
+	Name  string `json:"name"`
+	Field string `json:"field"`
+}
+
+// File is an entry of a Secret or a ConfigMap, mounted as
+// /holdfast/files/<Name>. Exactly one of Secret and ConfigMap is set.
+type File struct {
+	Name      string `json:"name"`
+	Secret    string `json:"secret,omitempty"`
+	ConfigMap string `json:"configMap,omitempty"`
+	Key       string `json:"key"`
+}
+
+// Workload names the owner of a running pod.
+type Workload struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// Pod is the very pod that exec reads: "cassandra-0".
+	Pod       string `json:"pod,omitempty"`
+	Container string `json:"container,omitempty"`
+}
+
+// Connection is one endpoint that the unit's pods talk to. Host is a bare
+// Service name, a Service's DNS name, an external DNS name or an address;
+// "kubernetes" is the API server and needs no Port.
+type Connection struct {
+	Host    string `json:"host"`
+	Port    int    `json:"port,omitempty"`
+	Purpose string `json:"purpose"`
+}
+
+// Rule is one RBAC rule, in Kubernetes' own form.
+type Rule struct {
+	APIGroups     []string `json:"apiGroups"`
+	Resources     []string `json:"resources"`
+	ResourceNames []string `json:"resourceNames,omitempty"`
+	Verbs         []string `json:"verbs"`
+}
+
+// Expect is what a good copy of the unit looks like. The dump script refuses
+// to hand over less, and whoever verifies reads the same values.
+type Expect struct {
+	// MinBytes is the floor of the copy's size.
+	MinBytes int64 `json:"minBytes,omitempty"`
+	// Marker is a text that only a complete copy contains.
+	Marker string `json:"marker,omitempty"`
+	// MinCount is the floor of what the kind counts: tables, entries, objects.
+	MinCount int64 `json:"minCount,omitempty"`
+	// AllowEmpty excuses an empty copy, with a reason.
+	AllowEmpty *AllowEmpty `json:"allowEmpty,omitempty"`
+}
+
+// AllowEmpty says why a unit may be empty, and until when (RFC 3339 date).
+type AllowEmpty struct {
+	Reason string `json:"reason"`
+	Until  string `json:"until,omitempty"`
+}
