@@ -1,0 +1,208 @@
+package plan
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+)
+
+// inputs is what Check needs beside the plan itself.
+type inputs struct {
+	instance   input.Instance
+	set        kind.Set
+	discovered []kind.Discovered
+	depths     map[string]int
+	cyclic     []string
+	unplaced   []string
+}
+
+// builder holds the inputs of one plan while it is made.
+type builder struct {
+	inst  input.Instance
+	set   kind.Set
+	plan  *Plan
+	ask   settings
+	found map[string]kind.Discovered
+}
+
+// Build decides everything for one instance. It never fails; see Check.
+func Build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
+	state := inst.State
+	p := &Plan{
+		SchemaVersion: 1,
+		Instance:      state.InstanceID,
+		Cluster:       state.Cluster.Name,
+		Namespace:     state.Namespace,
+		Ignored:       state.Ignored,
+		Units:         []Item{},
+		Exemptions:    []Exemption{},
+		Repositories:  map[string]Repository{},
+		Maintenance:   []Maintenance{},
+		PodConfigs:    []PodConfig{},
+		Markers:       []Marker{},
+		Secrets:       []Secret{},
+		Declared:      []Declared{},
+		Namespaces:    []string{},
+		Labels:        Labels{},
+		Platform: Platform{
+			Images:    map[string]string{},
+			Resources: map[string]kind.Resources{},
+			Deadlines: map[string]int{},
+		},
+		Network: Network{APICIDRs: []string{}, Cluster: []string{}, Endpoints: []Endpoint{}, DNS: DNS{Labels: Labels{}}},
+		Flux:    Flux{DependsOn: []Reference{}},
+		inputs:  &inputs{instance: inst, set: set, discovered: units},
+	}
+	b := &builder{inst: inst, set: set, plan: p, ask: newSettings(inst), found: map[string]kind.Discovered{}}
+	for _, u := range units {
+		b.found[u.ID] = u
+	}
+	if state.Backup == nil || !state.Backup.Enabled {
+		p.Reason = "the state has no backup block"
+		if state.Backup != nil {
+			p.Reason = cmp.Or(state.Backup.Reason, "backup.enabled is false")
+		}
+		return p
+	}
+	p.Enabled = true
+	p.Labels = Labels{"app.kubernetes.io/managed-by": "holdfast", "holdfast.dev/instance": p.Instance}
+	p.InstanceLock = p.Instance + ".lock"
+	b.decideFrame()
+	b.decideUnits()
+	b.decideRepositories()
+	b.decideMaintenance()
+	b.decidePods()
+	b.decideMarkers()
+	b.decideSecrets()
+	b.decideDeclared()
+	b.count()
+	return p
+}
+
+// decideFrame settles what all units share: zone, window, network, Flux.
+func (b *builder) decideFrame() {
+	p, state := b.plan, b.inst.State
+	p.TimeZone = b.ask.timezone()
+	p.Window = b.ask.window()
+	n := state.Network
+	p.Network.Engine = cmp.Or(n.PolicyEngine, "kubernetes")
+	p.Network.Cluster = append(p.Network.Cluster, n.ClusterCIDRs...)
+	p.Network.DNS = DNS{Namespace: "kube-system", Labels: Labels{"k8s-app": "kube-dns"}}
+	if n.APIServer != nil {
+		p.Network.APICIDRs, p.Network.APIPort = append(p.Network.APICIDRs, n.APIServer.CIDRs...), n.APIServer.Port
+	}
+	if n.DNS != nil {
+		p.Network.DNS.Namespace = cmp.Or(n.DNS.Namespace, p.Network.DNS.Namespace)
+		if len(n.DNS.Labels) > 0 {
+			p.Network.DNS.Labels = n.DNS.Labels
+		}
+	}
+	for _, e := range n.Endpoints {
+		p.Network.Endpoints = append(p.Network.Endpoints, Endpoint{Host: e.Host, CIDRs: e.CIDRs})
+	}
+	slices.SortStableFunc(p.Network.Endpoints, func(a, c Endpoint) int { return cmp.Compare(a.Host, c.Host) })
+	p.API = b.api("Snapshot objects, dump pods")
+	p.CAPem = map[string]string{}
+	if r := b.inst.Credentials.Restic; r != nil && r.CAPem != "" {
+		p.CAPem[kind.Restic] = r.CAPem
+	}
+	if r := b.inst.Credentials.Rclone; r != nil && r.CAPem != "" {
+		p.CAPem[kind.Rclone] = r.CAPem
+	}
+	p.Flux = b.ask.flux(p.Instance)
+	for _, name := range slices.Sorted(maps.Keys(b.set.Platform.Images)) {
+		p.Platform.Images[name], _ = b.ask.image("platform", name, b.set.Platform.Images[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.set.Platform.Resources)) {
+		p.Platform.Resources[name] = b.ask.resources(b.set.Platform.Resources[name], name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.set.Platform.Deadlines)) {
+		p.Platform.Deadlines[name], _ = b.ask.deadline(b.set.Platform.Deadlines[name], name)
+	}
+}
+
+// decideUnits splits the units into those that are backed up and those that are
+// exempt, and decides everything about the first.
+func (b *builder) decideUnits() {
+	depths, cyclic := depths(b.found)
+	b.plan.inputs.depths, b.plan.inputs.cyclic = depths, cyclic
+	var requests []request
+	for _, u := range b.plan.inputs.discovered {
+		if u.Need == "skip" {
+			b.plan.Exemptions = append(b.plan.Exemptions, Exemption{ID: u.ID, Kind: u.Kind.Name, Covers: u.Covers, Reason: u.Reason})
+			continue
+		}
+		if _, _, fixed := b.ask.cron(u.ID, u.Kind.Name); !fixed {
+			requests = append(requests, request{id: u.ID, depth: depths[u.ID]})
+		}
+	}
+	minutes := spread(b.plan.Instance, requests, b.plan.Window.minutes(b.plan.TimeZone))
+	for _, u := range b.plan.inputs.discovered {
+		if u.Need == "skip" {
+			continue
+		}
+		minute, placed := minutes[u.ID]
+		if !placed {
+			if _, _, fixed := b.ask.cron(u.ID, u.Kind.Name); !fixed {
+				b.plan.inputs.unplaced = append(b.plan.inputs.unplaced, u.ID)
+			}
+		}
+		b.plan.Units = append(b.plan.Units, b.item(u, minute))
+	}
+	slices.SortFunc(b.plan.Units, func(a, c Item) int { return cmp.Compare(a.ID, c.ID) })
+	slices.SortFunc(b.plan.Exemptions, func(a, c Exemption) int { return cmp.Compare(a.ID, c.ID) })
+	namespaces := map[string]bool{}
+	for _, i := range b.plan.Units {
+		namespaces[i.Namespace] = true
+	}
+	b.plan.Namespaces = slices.Sorted(maps.Keys(namespaces))
+}
+
+// depths counts for each unit the longest chain of units that must be taken
+// before it, and names the units on a cycle.
+func depths(units map[string]kind.Discovered) (map[string]int, []string) {
+	depth := map[string]int{}
+	visiting := map[string]bool{}
+	var cyclic []string
+	var visit func(id string) int
+	visit = func(id string) int {
+		if d, done := depth[id]; done {
+			return d
+		}
+		if visiting[id] {
+			cyclic = append(cyclic, id)
+			return 0
+		}
+		visiting[id] = true
+		d := 0
+		for _, before := range units[id].Consistent {
+			if u, known := units[before]; known && u.Need != "skip" {
+				d = max(d, visit(before)+1)
+			}
+		}
+		visiting[id] = false
+		depth[id] = d
+		return d
+	}
+	for _, id := range slices.Sorted(maps.Keys(units)) {
+		visit(id)
+	}
+	slices.Sort(cyclic)
+	return depth, slices.Compact(cyclic)
+}
+
+// count adds up what a complete round leaves behind.
+func (b *builder) count() {
+	t := Totals{Units: len(b.plan.Units), Exempt: len(b.plan.Exemptions)}
+	for _, i := range b.plan.Units {
+		if i.Engine == kind.Rclone {
+			t.Copies++
+		} else {
+			t.Snapshots++
+		}
+	}
+	b.plan.Totals = t
+}

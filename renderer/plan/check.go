@@ -1,0 +1,489 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// Check proves that a plan keeps its promises: that everything coverable is
+// covered once, that names, times and retention work in the cluster, and that
+// nothing of it reaches another's data. Every problem carries its rule.
+func Check(p *Plan) problem.List {
+	if !p.Enabled {
+		return nil
+	}
+	c := &checker{plan: p}
+	c.coverage()
+	c.units()
+	c.references()
+	c.images()
+	c.names()
+	c.times()
+	c.retention()
+	c.network()
+	return c.problems
+}
+
+// checker collects the problems of one plan.
+type checker struct {
+	plan     *Plan
+	problems problem.List
+}
+
+// at adds a problem at a place of the state, or at the unit when it has none.
+func (c *checker) at(pointer, rule, hint, format string, args ...any) {
+	p := problem.Problem{Pointer: pointer, Message: fmt.Sprintf(format, args...), Hint: hint, Rule: rule}
+	if strings.HasPrefix(pointer, "/") {
+		tree := c.plan.inputs.instance.State.Tree
+		p.File = tree.Name
+		p.Line, p.Column = tree.At(pointer)
+	}
+	c.problems = append(c.problems, p)
+}
+
+// of is the place of a unit: the first that it covers.
+func of(u kind.Unit) string {
+	if len(u.Covers) > 0 {
+		return u.Covers[0]
+	}
+	return "unit " + u.ID
+}
+
+// coverage proves the promise "total": every coverable place is claimed by one
+// unit, or by all the parts of one.
+func (c *checker) coverage() {
+	coverable := c.plan.inputs.instance.State.Coverable
+	known := map[string]bool{}
+	for _, place := range coverable {
+		known[place] = true
+	}
+	claims := map[string][]kind.Discovered{}
+	for _, u := range c.plan.inputs.discovered {
+		if len(u.Covers) == 0 {
+			c.at("unit "+u.ID, "HF106", "name the places of the state that it backs up", "the unit covers nothing")
+		}
+		for _, place := range u.Covers {
+			claims[place] = append(claims[place], u)
+			if !known[place] {
+				c.at("unit "+u.ID, "HF106", "only places marked x-coverable in a schema can be covered",
+					"covers %s, which is no coverable place of this state", place)
+			}
+		}
+		if u.Need == "skip" && strings.TrimSpace(u.Reason) == "" {
+			c.at(of(u.Unit), "HF107", `say why: "reason": "…"`, "unit %s is skipped without a reason", u.ID)
+		}
+	}
+	for _, place := range coverable {
+		switch claim := claims[place]; {
+		case len(claim) == 0:
+			c.at(place, "HF104", "give it a kind that backs it up, or skip it with a reason", "nothing backs this up")
+		case !whole(claim):
+			ids := make([]string, len(claim))
+			for n, u := range claim {
+				ids[n] = u.ID
+			}
+			slices.Sort(ids)
+			c.at(place, "HF105", "a place is backed up by one unit, or by all parts of one",
+				"claimed by %s", strings.Join(ids, " and "))
+		}
+	}
+}
+
+// whole says whether the claims are one unit, or the parts 0 to n-1 of one kind.
+func whole(claim []kind.Discovered) bool {
+	if len(claim) == 1 && claim[0].Part == nil {
+		return true
+	}
+	seen := map[int]bool{}
+	for _, u := range claim {
+		if u.Part == nil || u.Part.Of != len(claim) || u.Kind.Name != claim[0].Kind.Name {
+			return false
+		}
+		if u.Part.Number < 0 || u.Part.Number >= u.Part.Of || seen[u.Part.Number] {
+			return false
+		}
+		seen[u.Part.Number] = true
+	}
+	return true
+}
+
+var envForm = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
+
+// units checks each unit by itself and against the others.
+func (c *checker) units() {
+	ids, sources := map[string]bool{}, map[string]string{}
+	for _, u := range c.plan.inputs.discovered {
+		if ids[u.ID] {
+			c.at(of(u.Unit), "HF103", "keys must differ, also across servers", "another unit is %s, too", u.ID)
+		}
+		ids[u.ID] = true
+		if u.Capture == nil || u.Need == "skip" {
+			continue
+		}
+		source := c.plan.source(u.Unit)
+		if other, taken := sources[source]; taken && other != u.ID {
+			c.at(of(u.Unit), "HF115", "one of the two must go", "%s and %s read the same data (%s)", other, u.ID, u.Capture.Source)
+		}
+		sources[source] = u.ID
+		if (u.Capture.How == "sync") != (u.Kind.Engine == kind.Rclone) {
+			c.at(of(u.Unit), "HF110", "sync is rclone's, all others are restic's",
+				"unit %s is captured by %s, but its engine is %s", u.ID, u.Capture.How, u.Kind.Engine)
+		}
+		if u.Expect.AllowEmpty != nil && strings.TrimSpace(u.Expect.AllowEmpty.Reason) == "" {
+			c.at(of(u.Unit), "HF118", "an empty copy needs a reason", "unit %s may be empty without a reason", u.ID)
+		}
+		for _, name := range slices.Sorted(maps.Keys(u.Capture.Env)) {
+			if !envForm.MatchString(name) {
+				c.at("unit "+u.ID, "HF117", "use capitals, digits and _", "%q is no name of an environment variable", name)
+			}
+		}
+		if u.Capture.How == "volume" {
+			c.owner(u.Unit)
+		}
+	}
+}
+
+// owner checks who reads a claim: files of another uid are left out under a
+// green status.
+func (c *checker) owner(u kind.Unit) {
+	switch {
+	case u.Capture.UID == nil:
+		c.at(of(u), "HF113", `add "owner": {"uid": …, "gid": …}: the numbers that ls -ln shows in the volume`,
+			"the owner of claim %s is not known; files of another uid would be left out under a green status", u.Capture.Claim)
+	case *u.Capture.UID == 0 && u.Capture.RootReason == "":
+		c.at(of(u), "HF114", `add "runAsRoot": {"reason": …} to accept a pod that runs as root`,
+			"claim %s belongs to root, whose files nobody else can read", u.Capture.Claim)
+	case *u.Capture.UID != 0 && u.Capture.RootReason != "":
+		c.at(of(u), "HF114", "take runAsRoot away", "claim %s does not belong to root and needs no exception", u.Capture.Claim)
+	}
+}
+
+// references checks what units, settings and credentials say of each other.
+func (c *checker) references() {
+	p, in := c.plan, c.plan.inputs
+	units, names := map[string]bool{}, map[string]bool{}
+	for _, u := range in.discovered {
+		units[u.ID], names[u.ID] = true, true
+	}
+	for _, k := range in.set.Kinds {
+		names[k.Name] = true
+	}
+	// Platform jobs have deadlines and resources, but nothing else is asked
+	// for by their names.
+	jobs := map[string]map[string]bool{"deadlines": {}, "resources": {}}
+	for job := range p.Platform.Deadlines {
+		jobs["deadlines"][job] = true
+	}
+	for job := range p.Platform.Resources {
+		jobs["resources"][job] = true
+	}
+	ask := newSettings(in.instance)
+	for _, l := range ask.levels {
+		for _, section := range sections(l.settings) {
+			for _, key := range section.keys {
+				if names[key] || jobs[section.name][key] {
+					continue
+				}
+				known := slices.Sorted(maps.Keys(names))
+				known = slices.AppendSeq(known, slices.Values(slices.Sorted(maps.Keys(jobs[section.name]))))
+				hint := "unit ids and kinds are listed by holdfast plan"
+				if near := problem.Nearest(key, known); near != "" {
+					hint = fmt.Sprintf("did you mean %q?", near)
+				}
+				c.setting(l, section.name+"/"+escape(key), "HF112", hint, "%q names no unit and no kind of this instance", key)
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(l.settings.Images)) {
+			if !c.imageKnown(key) {
+				c.setting(l, "images/"+escape(key), "HF112", "images are listed by holdfast kinds", "%q names no image of a kind or of the platform", key)
+			}
+		}
+	}
+	for _, i := range p.Units {
+		for _, before := range i.Consistent {
+			if !units[before] {
+				c.at(of(i.Unit), "HF111", "name a unit of this instance", "unit %s must be taken after %q, which is no unit", i.ID, before)
+			}
+		}
+		for _, credential := range i.Capture.Credentials {
+			if _, found := in.instance.Credentials.Field(credential.Field); !found {
+				c.at(of(i.Unit), "HF020", "add "+credential.Field+" to backup-credentials.json, or skip the unit with a reason",
+					"unit %s needs the credentials %s, which are not there", i.ID, credential.Field)
+			}
+		}
+		if (i.Engine == kind.Restic && in.instance.Credentials.Restic == nil) || (i.Engine == kind.Rclone && in.instance.Credentials.Rclone == nil) {
+			c.at(of(i.Unit), "HF020", "add the section to backup-credentials.json", "unit %s needs the credentials of %s, which are not there", i.ID, i.Engine)
+		}
+	}
+	for _, id := range in.cyclic {
+		c.at("unit "+id, "HF111", "break the circle", "unit %s must be taken before itself", id)
+	}
+	for _, id := range in.unplaced {
+		c.at("unit "+id, "HF205", "widen backup.window: each source needs a minute of its own",
+			"the window %s to %s has no minute left", p.Window.Start, p.Window.End)
+	}
+}
+
+// imageKnown says whether "kind/name" or "platform/name" is an image.
+func (c *checker) imageKnown(key string) bool {
+	owner, name, _ := strings.Cut(key, "/")
+	if owner == "platform" {
+		_, ok := c.plan.inputs.set.Platform.Images[name]
+		return ok
+	}
+	// A kind may be given images for versions that it does not know yet.
+	_, ok := c.plan.inputs.set.Find(owner)
+	return ok
+}
+
+// setting adds a problem at a place of a document's settings.
+func (c *checker) setting(l level, path, rule, hint, format string, args ...any) {
+	pointer := l.base + "/" + path
+	p := problem.Problem{File: l.tree.Name, Pointer: pointer, Message: fmt.Sprintf(format, args...), Hint: hint, Rule: rule}
+	p.Line, p.Column = l.tree.AtKey(pointer)
+	c.problems = append(c.problems, p)
+}
+
+// images checks that every image is known and pinned.
+func (c *checker) images() {
+	digests := newSettings(c.plan.inputs.instance).requireDigest()
+	check := func(where, name, reference string) {
+		switch {
+		case reference == "":
+			c.at(where, "HF108", fmt.Sprintf("set the image in the settings: \"images\": {%q: …}", name), "there is no image %q", name)
+		case !tagged(reference):
+			c.at(where, "HF109", "name a version, best with its digest: name:tag@sha256:…", "image %q has no version", reference)
+		case digests && !strings.Contains(reference, "@sha256:"):
+			c.at(where, "HF109", "requireDigest is on: write name:tag@sha256:…", "image %q has no digest", reference)
+		}
+	}
+	for _, i := range c.plan.Units {
+		if i.Capture.Image != "" {
+			check(of(i.Unit), i.Kind+"/"+i.Capture.Image, i.ResolvedImage)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.plan.Platform.Images)) {
+		check("platform", "platform/"+name, c.plan.Platform.Images[name])
+	}
+}
+
+// tagged says whether an image reference names a version.
+func tagged(reference string) bool {
+	if strings.Contains(reference, "@sha256:") {
+		return true
+	}
+	last := reference[strings.LastIndex(reference, "/")+1:]
+	_, tag, found := strings.Cut(last, ":")
+	return found && tag != "" && tag != "latest"
+}
+
+// names checks what K8up and Kubernetes make of names.
+func (c *checker) names() {
+	workloads := map[string]string{}
+	for _, u := range c.plan.inputs.discovered {
+		if u.Capture != nil && u.Capture.Workload != nil {
+			workloads[u.Namespace+"/"+u.Capture.Workload.Name] = u.ID
+		}
+	}
+	names, paths := map[string]string{}, map[string]string{}
+	for _, i := range c.plan.Units {
+		if len(i.Name) > maxName {
+			c.at(of(i.Unit), "HF301", "shorten the instance id or the key", "name %q has %d characters; a Schedule of more than %d hangs for ever", i.Name, len(i.Name), maxName)
+		}
+		at := i.Namespace + "/" + i.Name
+		if other, taken := names[at]; taken && other != i.ID {
+			c.at(of(i.Unit), "HF302", "rename one of the two keys", "units %s and %s get the same name %q", other, i.ID, i.Name)
+		}
+		names[at] = i.ID
+		if other, taken := workloads[at]; taken {
+			c.at(of(i.Unit), "HF303", "rename the key: K8up would take the workload for its own and delete it",
+				"unit %s gets the name of the workload that %s belongs to", i.ID, other)
+		}
+		for _, e := range i.Expected {
+			if e.Where == "" {
+				continue // its credentials are missing, which is reported
+			}
+			path := e.Where + " " + e.Path
+			if other, taken := paths[path]; taken && other != i.ID {
+				c.at(of(i.Unit), "HF302", "their copies would replace each other", "units %s and %s are stored under the same path", other, i.ID)
+			}
+			paths[path] = i.ID
+		}
+	}
+	for _, m := range c.plan.Maintenance {
+		if len(m.Name) > maxName {
+			c.at("/backup/retention", "HF301", "keep fewer kinds of copies in one retention", "name %q has more than %d characters", m.Name, maxName)
+		}
+	}
+}
+
+// times simulates a week.
+func (c *checker) times() {
+	p := c.plan
+	if _, known := zone(p.TimeZone); !known {
+		c.at("/backup/timezone", "HF209", "write an IANA name: Europe/Berlin", "%q is no time zone", p.TimeZone)
+	}
+	parse := func(where, what, expression string) timetable {
+		t, err := parseCron(expression)
+		if err != nil {
+			c.at(where, "HF201", "five fields: minute hour day-of-month month day-of-week", "%s: %q is no schedule that works: %v", what, expression, err)
+		}
+		return t
+	}
+	tables := map[string]timetable{}
+	for _, i := range p.Units {
+		// A unit without a place in the window is reported already.
+		if !slices.Contains(p.inputs.unplaced, i.ID) {
+			tables[i.ID] = parse(of(i.Unit), i.ID, i.Schedule.Cron)
+		}
+	}
+	maintenance := make([]timetable, len(p.Maintenance))
+	for n, m := range p.Maintenance {
+		maintenance[n] = parse("/backup/maintenance", m.Namespace+"/"+m.Name, m.Schedule.Cron)
+	}
+	for _, i := range p.Units {
+		t := tables[i.ID]
+		if t == nil {
+			continue
+		}
+		if i.DeadlineSeconds >= t.interval()*60 {
+			c.at(of(i.Unit), "HF207", "shorten the deadline or run less often",
+				"unit %s may run for %d s, but starts every %d s: runs would pile up", i.ID, i.DeadlineSeconds, t.interval()*60)
+		}
+		if hour := skippedHour(p.TimeZone); hour >= 0 && slices.ContainsFunc(t, func(m int) bool { return m%day/60 == hour }) && t.interval() >= day {
+			c.at(of(i.Unit), "HF210", "choose another hour",
+				"unit %s starts between %d:00 and %d:00, an hour that one night a year does not have in %s", i.ID, hour, hour+1, p.TimeZone)
+		}
+		for _, before := range i.Consistent {
+			if first := tables[before]; first != nil && len(p.inputs.cyclic) == 0 && !follows(t, first) {
+				c.at(of(i.Unit), "HF206", fmt.Sprintf("start %s at least %d minutes earlier, in the same night", before, beside/2),
+					"unit %s starts before %s has been taken, so its copy may miss what that one names", i.ID, before)
+			}
+		}
+	}
+	c.collisions(tables, maintenance)
+}
+
+// follows says whether each start of t comes after one of first, by at least
+// half of beside minutes and within twelve hours.
+func follows(t, first timetable) bool {
+	for _, at := range t {
+		if !slices.ContainsFunc(first, func(before int) bool {
+			d := (at - before + week) % week
+			return d >= beside/2 && d <= day/2
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// collisions finds jobs of one repository that meet: two in the same minute may
+// both initialise, lock or fail; a check or a prune beside a backup makes one
+// of them wait, for as long as the other's deadline.
+func (c *checker) collisions(tables map[string]timetable, maintenance []timetable) {
+	type job struct {
+		what      string
+		where     string
+		exclusive bool
+		times     timetable
+	}
+	p := c.plan
+	for _, id := range slices.Sorted(maps.Keys(p.Repositories)) {
+		var jobs []job
+		for _, i := range p.Units {
+			if i.Repository == id {
+				jobs = append(jobs, job{what: "the backup of " + i.ID, where: of(i.Unit), times: tables[i.ID]})
+			}
+		}
+		for n, m := range p.Maintenance {
+			if m.Repository == id {
+				jobs = append(jobs, job{what: m.Name, where: "/backup", exclusive: true, times: maintenance[n]})
+			}
+		}
+		for n, a := range jobs {
+			for _, b := range jobs[n+1:] {
+				near := nearest(a.times, b.times)
+				switch {
+				case a.what == b.what: // two units with one id, which is reported
+				case near == 0:
+					c.at(b.where, "HF203", "give each job of a repository a minute of its own", "%s and %s start in the same minute", a.what, b.what)
+				case (a.exclusive || b.exclusive) && near < beside:
+					c.at(b.where, "HF204", "move backup.maintenance, or let the window end earlier",
+						"%s and %s start within %d minutes of each other", a.what, b.what, beside)
+				}
+			}
+		}
+	}
+}
+
+// nearest is the smallest distance between a start of a and one of b.
+func nearest(a, b timetable) int {
+	best := week
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		best = min(best, distance(a[i], b[j]))
+		if a[i] < b[j] {
+			i++
+		} else {
+			j++
+		}
+	}
+	if len(a) > 0 && len(b) > 0 {
+		best = min(best, distance(a[0], b[len(b)-1]), distance(b[0], a[len(a)-1]))
+	}
+	return best
+}
+
+// retention refuses what could leave no good copy.
+func (c *checker) retention() {
+	for _, i := range c.plan.Units {
+		if i.Retention.KeepDaily < 2 {
+			c.at(of(i.Unit), "HF208", `keep at least two daily copies: "keepDaily": 2 or more`,
+				"unit %s would keep %s, but it takes two daily copies to have another when the newest turns out bad", i.ID, i.Retention)
+		}
+	}
+}
+
+// network checks the addresses that policies are made of.
+func (c *checker) network() {
+	n := c.plan.Network
+	cidr := func(where, value string) {
+		if prefix, err := netip.ParsePrefix(value); err != nil || prefix.Masked() != prefix {
+			c.at(where, "HF308", "write address/length with no bits beyond the length: 192.0.2.0/24", "%q is no address range", value)
+		}
+	}
+	for i, value := range n.APICIDRs {
+		cidr(fmt.Sprintf("/network/apiServer/cidrs/%d", i), value)
+	}
+	for i, value := range n.Cluster {
+		cidr(fmt.Sprintf("/network/clusterCidrs/%d", i), value)
+	}
+	for i, endpoint := range c.plan.inputs.instance.State.Network.Endpoints {
+		for j, value := range endpoint.CIDRs {
+			cidr(fmt.Sprintf("/network/endpoints/%d/cidrs/%d", i, j), value)
+		}
+	}
+	if n.Engine == "kubernetes" && len(n.APICIDRs) == 0 {
+		c.at("/network", "HF308", "give the API server's endpoint addresses and port: kubectl get endpoints kubernetes",
+			"network.apiServer has no addresses, so no pod could reach the API server")
+	}
+	if n.Engine != "kubernetes" || len(n.Cluster) > 0 {
+		return
+	}
+	for _, i := range c.plan.Units {
+		// The restore's connections are the dump's and the storage's.
+		for _, e := range i.RestoreEgress {
+			if e.To == "any" {
+				c.at(of(i.Unit), "HF308", "give network.clusterCidrs, or network.endpoints for this host",
+					"the addresses of %s are not known, and neither are the cluster's own", e.Host)
+			}
+		}
+	}
+}

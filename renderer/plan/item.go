@@ -1,0 +1,266 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+)
+
+// nobody is the uid of our own pods; K8up's image has the same.
+const nobody = 65532
+
+// item decides everything about one unit.
+func (b *builder) item(u kind.Discovered, minute int) Item {
+	p := b.plan
+	k := u.Kind
+	_, key, _ := strings.Cut(u.ID, "/")
+	name := unitName(p.Instance, k.Short, key)
+	file := u.Namespace + "/" + strings.TrimPrefix(name, p.Instance+"-") + ".yaml"
+	i := Item{
+		Unit:         u.Unit,
+		Kind:         k.Name,
+		Engine:       k.Engine,
+		Name:         name,
+		Container:    name,
+		File:         p.Instance + "/backup/" + file,
+		RestoreFile:  p.Instance + "/restore/" + file,
+		RestoreOrder: k.RestoreOrder,
+		Labels:       b.labels("holdfast.dev/unit", name),
+		// With a dot, or in front of the name, so that no key can make the same.
+		Lock:     name + ".lock",
+		Restore:  "restore-" + name,
+		Scripts:  p.Instance + "-" + k.Short + "-scripts",
+		RunAsUID: nobody,
+		RunAsGID: nobody,
+		Egress:   []Egress{},
+	}
+	i.PodLabels = b.labels("holdfast.dev/unit", name, "holdfast.dev/role", "source")
+	i.ServiceAccount = p.Instance + "-backup"
+	if len(u.RBAC)+len(u.ClusterRBAC) > 0 || u.Capture.How == "sync" {
+		i.ServiceAccount = name
+	}
+	decide := func(what, value, from string) {
+		i.Decisions = append(i.Decisions, Decision{What: what, Value: value, From: from})
+	}
+
+	expression, from, fixed := b.ask.cron(u.ID, k.Name)
+	if !fixed {
+		expression = daily(minute)
+		from = fmt.Sprintf("built-in: spread over the window %s to %s", p.Window.Start, p.Window.End)
+	}
+	i.Schedule = schedule(expression, p.TimeZone)
+	decide("schedule", expression+" "+p.TimeZone, from)
+
+	i.Retention, from = b.ask.retention(u.ID, k)
+	decide("retention", i.Retention.String(), from)
+	i.Tier = i.Retention.tier()
+	i.Tags = []string{tierPrefix + i.Tier, u.ID}
+
+	i.DeadlineSeconds, from = b.ask.deadline(k.Deadline, u.ID, k.Name)
+	i.RestoreDeadline = 4 * i.DeadlineSeconds
+	decide("deadline", strconv.Itoa(i.DeadlineSeconds)+" s", from)
+
+	if u.Capture.Image != "" {
+		i.ResolvedImage, from = b.image(k, u.Capture.Image)
+		decide("image", i.ResolvedImage, from)
+	}
+	i.Scratch, from = b.ask.scratch(cmp.Or(u.Capture.Scratch, k.Scratch), u.ID, k.Name)
+	decide("scratch", i.Scratch, from)
+	i.Resources = b.ask.resources(k.Resources, u.ID, k.Name)
+
+	if u.Capture.UID != nil {
+		i.RunAsUID, i.RunAsGID = *u.Capture.UID, *u.Capture.UID
+		if u.Capture.GID != nil {
+			i.RunAsGID = *u.Capture.GID
+		}
+	}
+	i.Root = i.RunAsUID == 0
+	b.target(&i)
+	b.connect(&i)
+	b.environment(&i)
+	return i
+}
+
+// image resolves an image name of a kind, or of the platform.
+func (b *builder) image(k kind.Kind, name string) (string, string) {
+	if reference, from := b.ask.image(k.Name, name, k.Images[name]); reference != "" {
+		return reference, from
+	}
+	return b.ask.image("platform", name, b.set.Platform.Images[name])
+}
+
+// target says where the unit's copies go and what they look like there.
+func (b *builder) target(i *Item) {
+	expected := Expected{
+		Engine:   i.Engine,
+		MinBytes: i.Expect.MinBytes,
+		MinCount: i.Expect.MinCount,
+		Marker:   i.Expect.Marker,
+	}
+	if i.Expect.AllowEmpty != nil {
+		expected.MayBeEmpty = i.Expect.AllowEmpty.Reason
+	}
+	if i.Engine == kind.Rclone {
+		i.Copy = b.copyTarget(i)
+		if i.Copy != nil {
+			expected.Where = i.Copy.Path
+		}
+		i.Expected = []Expected{expected}
+		return
+	}
+	i.Repository = i.Namespace
+	i.PodConfig = b.plan.Instance + "-jobs"
+	expected.Host = i.Namespace
+	expected.Tag = i.Tags[0]
+	if restic := b.inst.Credentials.Restic; restic != nil {
+		expected.Where = resticURL(restic.Endpoint, b.bucketPath(restic.Bucket, restic.Prefix, i.Namespace))
+	}
+	if i.Capture.How == "volume" {
+		i.PodConfig = b.podConfigName(i)
+		expected.Path = "/data/" + i.Capture.Claim
+	} else {
+		// K8up stores what a dump prints under the container's name.
+		expected.Path = "/" + i.Namespace + "-" + i.Container + i.Capture.Extension
+	}
+	i.Expected = []Expected{expected}
+}
+
+// caName names the ConfigMap with an engine's CA bundle, "" when it has none.
+func (b *builder) caName(engine string) string {
+	if b.plan.CAPem[engine] == "" {
+		return ""
+	}
+	return b.plan.Instance + "-" + engine + "-ca"
+}
+
+// podConfigName names the PodConfig of a claim's owner. Reading as the owner is
+// the only way to read everything without touching the live volume.
+func (b *builder) podConfigName(i *Item) string {
+	name := b.plan.Instance + "-uid-" + strconv.FormatInt(i.RunAsUID, 10)
+	if i.RunAsGID != i.RunAsUID {
+		name += "-" + strconv.FormatInt(i.RunAsGID, 10)
+	}
+	// K8up ignores a job's own resources beside a PodConfig, so units with
+	// resources of their own have a PodConfig of their own.
+	if k := b.found[i.ID].Kind; !reflect.DeepEqual(i.Resources, k.Resources) {
+		name += "-" + digest(fmt.Sprint(i.Resources))[:6]
+	}
+	return name
+}
+
+// bucketPath joins a bucket, a prefix and what makes the path the instance's own.
+func (b *builder) bucketPath(bucket, prefix, last string) string {
+	parts := []string{bucket}
+	if prefix = strings.Trim(prefix, "/"); prefix != "" {
+		parts = append(parts, prefix)
+	}
+	return strings.Join(append(parts, b.plan.Instance, last), "/")
+}
+
+func resticURL(endpoint, bucket string) string {
+	return "s3:" + strings.TrimSuffix(endpoint, "/") + "/" + bucket
+}
+
+// copyTarget is the unit's place on the rclone side.
+func (b *builder) copyTarget(i *Item) *Copy {
+	r := b.inst.Credentials.Rclone
+	if r == nil {
+		return nil
+	}
+	_, key, _ := strings.Cut(i.ID, "/")
+	target := &Copy{
+		Endpoint:                r.Endpoint,
+		Region:                  r.Region,
+		Provider:                cmp.Or(r.Provider, "Other"),
+		Path:                    b.bucketPath(r.Bucket, r.Prefix, dnsLabel(key)),
+		Secret:                  b.plan.Instance + "-rclone",
+		CA:                      b.caName(kind.Rclone),
+		Salted:                  r.Crypt.Password2 != "",
+		PasswordsAre:            r.Crypt.PasswordsAre,
+		FilenameEncryption:      r.Crypt.FilenameEncryption,
+		DirectoryNameEncryption: r.Crypt.DirectoryNameEncryption,
+		FilenameEncoding:        r.Crypt.FilenameEncoding,
+		CanaryPath:              ".canary/" + b.plan.Instance,
+		CanarySHA256:            strings.Repeat("0", 64),
+	}
+	if canary := r.Crypt.Canary; canary != nil {
+		target.CanaryPath, target.CanarySHA256 = canary.Path, canary.SHA256
+	}
+	return target
+}
+
+// connect derives what the unit's pods may connect to.
+func (b *builder) connect(i *Item) {
+	source := b.connections(i.Namespace, i.Connects)
+	reach := append(slices.Clone(source), b.api("lock"))
+	if restic := b.inst.Credentials.Restic; i.Engine == kind.Restic && restic != nil {
+		reach = append(reach, b.storage(i.Namespace, restic.Endpoint))
+	}
+	if i.Copy != nil {
+		reach = append(reach, b.storage(i.Namespace, i.Copy.Endpoint))
+	}
+	i.RestoreEgress = egresses(reach)
+	switch i.Capture.How {
+	case "sync":
+		i.Egress = i.RestoreEgress
+	case "volume": // K8up's own job reads it
+	default:
+		i.Egress = egresses(source)
+	}
+	if b.inst.State.Network.DefaultDenyIngress {
+		for _, e := range source {
+			if e.To == "namespace" {
+				i.Ingress = append(i.Ingress, Ingress{Namespace: e.Namespace, Port: e.Port})
+			}
+		}
+	}
+}
+
+// environment lists the variables of the unit's pods. Values reach the scripts
+// by environment only, so no template ever builds a command.
+func (b *builder) environment(i *Item) {
+	i.Values = map[string]string{
+		"HOLDFAST_DEADLINE":  strconv.Itoa(i.DeadlineSeconds),
+		"HOLDFAST_MARKER":    i.Expect.Marker,
+		"HOLDFAST_MIN_BYTES": strconv.FormatInt(i.Expect.MinBytes, 10),
+		"HOLDFAST_MIN_COUNT": strconv.FormatInt(i.Expect.MinCount, 10),
+	}
+	if i.Expect.AllowEmpty != nil {
+		i.Values["HOLDFAST_ALLOW_EMPTY"] = i.Expect.AllowEmpty.Reason
+	}
+	b.frame(i.Values, i.ID, i.Namespace)
+	if i.Engine == kind.Rclone {
+		b.ask.transfer(i)
+	}
+	maps.Copy(i.Values, i.Capture.Env)
+	i.SecretEnv = append([]kind.SecretEnv{}, i.Capture.SecretEnv...)
+	for _, c := range i.Capture.Credentials {
+		i.SecretEnv = append(i.SecretEnv, kind.SecretEnv{Name: c.Name, Secret: i.Name + "-credentials", Key: c.Name})
+	}
+	slices.SortFunc(i.SecretEnv, func(a, c kind.SecretEnv) int { return cmp.Compare(a.Name, c.Name) })
+}
+
+// frame adds what every script of ours finds in its environment.
+func (b *builder) frame(values map[string]string, unit, namespace string) {
+	values["HOLDFAST_INSTANCE"] = b.plan.Instance
+	values["HOLDFAST_NAMESPACE"] = namespace
+	values["HOLDFAST_SCRATCH"] = "/holdfast/scratch"
+	values["HOLDFAST_UNIT"] = unit
+	values["HOME"] = "/holdfast/scratch"
+	values["TMPDIR"] = "/holdfast/scratch"
+}
+
+// labels are the instance's labels and some more.
+func (b *builder) labels(pairs ...string) Labels {
+	labels := maps.Clone(b.plan.Labels)
+	for n := 0; n+1 < len(pairs); n += 2 {
+		labels[pairs[n]] = pairs[n+1]
+	}
+	return labels
+}

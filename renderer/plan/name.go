@@ -1,0 +1,49 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
+
+// maxName is the longest Schedule name that works: K8up makes a Job
+// "backup-<name>-backup-xxxxx-prebackup" of it, and a label holds 63 bytes. One
+// more and the backup hangs for ever without failing.
+const maxName = 33
+
+// unitName makes the object name of a unit from its instance, its kind's short
+// name and its key. It is readable when it fits; else it is cut and made unique
+// by a hash of the whole id. Nobody reads meaning back out of it.
+func unitName(instance, short, key string) string {
+	safe := dnsLabel(key)
+	name := instance + "-" + short + "-" + safe
+	if len(name) <= maxName && safe == key && key != "" {
+		return name
+	}
+	hash := digest(short, key)[:6]
+	room := maxName - len(hash) - 1
+	if len(name) > room {
+		name = name[:room]
+	}
+	return strings.TrimRight(name, "-") + "-" + hash
+}
+
+// dnsLabel replaces what a Kubernetes name may not hold.
+func dnsLabel(s string) string {
+	mapped := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + ('a' - 'A')
+		}
+		return '-'
+	}, s)
+	return strings.Trim(mapped, "-")
+}
+
+// digest is a hash over parts that cannot run into each other.
+func digest(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:])
+}

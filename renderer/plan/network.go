@@ -1,0 +1,125 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+)
+
+// apiServer is the host by which a kind asks for the API server.
+const apiServer = "kubernetes"
+
+// target is where a connection leads.
+type target struct {
+	host string
+	port int
+}
+
+// endpointTarget reads host and port of an endpoint URL; the schema has checked
+// its form.
+func endpointTarget(endpoint string) target {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return target{host: endpoint, port: 443}
+	}
+	port, err := strconv.Atoi(u.Port())
+	switch {
+	case err == nil:
+	case u.Scheme == "http":
+		port = 80
+	default:
+		port = 443
+	}
+	return target{host: u.Hostname(), port: port}
+}
+
+// serviceNamespace tells whether host is a Service of the cluster, and whose:
+// a bare name is one of the caller's namespace; "name.namespace.svc…" says it,
+// and so does "pod.name.namespace.svc…".
+func serviceNamespace(host, from, clusterDomain string) (string, bool) {
+	host = strings.TrimSuffix(strings.TrimSuffix(host, "."), "."+cmp.Or(clusterDomain, "cluster.local"))
+	parts := strings.Split(host, ".")
+	switch n := len(parts); {
+	case n == 1:
+		return from, true
+	case (n == 3 || n == 4) && parts[n-1] == "svc":
+		return parts[n-2], true
+	}
+	return "", false
+}
+
+// egress resolves one connection of a pod in namespace from.
+func (b *builder) egress(from, purpose string, t target) Egress {
+	n := b.plan.Network
+	if t.host == apiServer {
+		return Egress{Purpose: purpose, To: "apiserver", CIDRs: n.APICIDRs, Port: n.APIPort}
+	}
+	out := Egress{Purpose: purpose, Host: t.host, Port: t.port}
+	if address, err := netip.ParseAddr(t.host); err == nil {
+		out.To, out.CIDRs = "cidr", []string{netip.PrefixFrom(address, address.BitLen()).String()}
+		return out
+	}
+	if namespace, ok := serviceNamespace(t.host, from, b.inst.State.Cluster.ClusterDomain); ok {
+		out.To, out.Namespace = "namespace", namespace
+		return out
+	}
+	if n.Engine == "cilium" {
+		out.To = "host"
+		return out
+	}
+	for _, endpoint := range n.Endpoints {
+		if endpoint.Host == t.host {
+			out.To, out.CIDRs = "cidr", endpoint.CIDRs
+			return out
+		}
+	}
+	out.To, out.Except = "any", n.Cluster
+	return out
+}
+
+// egresses resolves a pod's connections; names need DNS, addresses and the API
+// server do not.
+func egresses(list []Egress) []Egress {
+	out := []Egress{}
+	named := slices.ContainsFunc(list, func(e Egress) bool {
+		return e.To != "apiserver" && (e.To != "cidr" || !isAddress(e.Host))
+	})
+	if named {
+		out = append(out, Egress{Purpose: "names", To: "dns", Port: 53})
+	}
+	for _, e := range list {
+		if !slices.ContainsFunc(out, func(o Egress) bool { return o.To == e.To && o.Host == e.Host && o.Port == e.Port }) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// connections turns a unit's list into egress.
+func (b *builder) connections(namespace string, list []kind.Connection) []Egress {
+	out := make([]Egress, 0, len(list))
+	for _, c := range list {
+		out = append(out, b.egress(namespace, c.Purpose, target{host: c.Host, port: c.Port}))
+	}
+	return out
+}
+
+// storage is the egress to an endpoint of the backup's own.
+func (b *builder) storage(namespace, endpoint string) Egress {
+	return b.egress(namespace, "backup storage", endpointTarget(endpoint))
+}
+
+// api is the egress to the API server.
+func (b *builder) api(purpose string) Egress {
+	return b.egress("", purpose, target{host: apiServer})
+}

@@ -1,0 +1,381 @@
+package plan
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+)
+
+// Plan is everything decided for one instance. It is what templates see, what
+// plan.json holds, and what explain reads. It never holds a secret's value.
+type Plan struct {
+	SchemaVersion int    `json:"schemaVersion"`
+	Instance      string `json:"instance"`
+	Cluster       string `json:"cluster"`
+	Namespace     string `json:"namespace"`
+	// Enabled is false when the state opts out; then nothing else is set.
+	Enabled bool `json:"enabled"`
+	// Reason says why backup is off.
+	Reason string `json:"reason,omitempty"`
+	// TimeZone is the IANA name in which all schedules are written.
+	TimeZone string `json:"timeZone,omitempty"`
+	Window   Window `json:"window"`
+	// Units is every source that is backed up, sorted by id.
+	Units []Item `json:"units"`
+	// Exemptions is every coverable place that is not backed up, and why.
+	Exemptions []Exemption `json:"exemptions"`
+	// Ignored lists the state's sections that belong to other components.
+	Ignored []string `json:"ignored,omitempty"`
+	// Repositories by their id, which is the namespace that uses them.
+	Repositories map[string]Repository `json:"repositories"`
+	// Maintenance lists the check and prune jobs.
+	Maintenance []Maintenance `json:"maintenance"`
+	PodConfigs  []PodConfig   `json:"podConfigs"`
+	Markers     []Marker      `json:"markers"`
+	Secrets     []Secret      `json:"secrets"`
+	// Declared lists the Secrets and ConfigMaps that the state says exist.
+	Declared []Declared `json:"declared"`
+	// InstanceLock is the ConfigMap that stops every unit while somebody holds
+	// it: an upgrade, a rebuild.
+	InstanceLock string   `json:"instanceLock,omitempty"`
+	Namespaces   []string `json:"namespaces"`
+	Network      Network  `json:"network"`
+	// API is the way to the API server that K8up's own jobs need.
+	API Egress `json:"api"`
+	// CAPem are the CA bundles of the backup's endpoints, by engine.
+	CAPem    map[string]string `json:"caPem,omitempty"`
+	Flux     Flux              `json:"flux"`
+	Platform Platform          `json:"platform"`
+	Totals   Totals            `json:"totals"`
+	Labels   Labels            `json:"labels"`
+	inputs   *inputs           // what Check needs and nobody else sees
+}
+
+// Labels are Kubernetes labels.
+type Labels map[string]string
+
+// Window is the time of day in which backups start, "HH:MM" in TimeZone. An
+// end before the start is on the next day.
+type Window struct {
+	Start string `json:"start"`
+	End   string `json:"end"`
+}
+
+// Item is a unit with everything decided for it.
+type Item struct {
+	kind.Unit
+	Kind   string `json:"kind"`
+	Engine string `json:"engine"`
+	// Name is the name of the unit's Schedule, PreBackupPod or CronJob and of
+	// its label; at most 33 characters.
+	Name string `json:"name"`
+	// Container names the container that dumps; it is part of the snapshot's
+	// path.
+	Container string `json:"container"`
+	// File is the path of the unit's manifests in the tree.
+	File string `json:"file"`
+	// RestoreFile is the path of the unit's restore request in the tree.
+	RestoreFile   string `json:"restoreFile"`
+	RestoreOrder  int    `json:"restoreOrder"`
+	Labels        Labels `json:"labels"`
+	PodLabels     Labels `json:"podLabels"`
+	ResolvedImage string `json:"image,omitempty"`
+	RunAsUID      int64  `json:"uid"`
+	RunAsGID      int64  `json:"gid"`
+	// Root says that the pod runs as uid 0, for the unit's rootReason.
+	Root            bool      `json:"root"`
+	Schedule        Schedule  `json:"schedule"`
+	DeadlineSeconds int       `json:"deadline"`
+	RestoreDeadline int       `json:"restoreDeadline"`
+	Retention       Retention `json:"retention"`
+	// Tier names the retention; all snapshots of a tier are pruned together.
+	Tier string `json:"tier"`
+	// Tags of the snapshot: exactly one tier tag, and the unit's id.
+	Tags []string `json:"tags"`
+	// Repository is the id of the restic repository; "" for rclone.
+	Repository string `json:"repository,omitempty"`
+	// Copy is the target of an rclone copy; nil for restic.
+	Copy           *Copy  `json:"copy,omitempty"`
+	PodConfig      string `json:"podConfig,omitempty"`
+	ServiceAccount string `json:"serviceAccount"`
+	// Lock is the ConfigMap that one run of the unit holds at a time; Restore
+	// names the objects of its restore request.
+	Lock      string         `json:"lock"`
+	Restore   string         `json:"restore"`
+	Scripts   string         `json:"scripts"`
+	Scratch   string         `json:"scratch"`
+	Resources kind.Resources `json:"resources"`
+	// Values is the environment of the unit's pods, for reading and restoring;
+	// SecretEnv is the part of it that Secrets hold.
+	Values    map[string]string `json:"values"`
+	SecretEnv []kind.SecretEnv  `json:"secretEnv"`
+	// Egress lists what the pods that read may connect to, RestoreEgress what
+	// those that restore may.
+	Egress        []Egress `json:"egress"`
+	RestoreEgress []Egress `json:"restoreEgress"`
+	// Ingress lists the targets in the cluster that must admit the unit.
+	Ingress []Ingress `json:"ingress,omitempty"`
+	// Expected is the snapshot or the copy that each run must leave behind.
+	Expected []Expected `json:"expectedSnapshots"`
+	// Decisions say where each decided value comes from.
+	Decisions []Decision `json:"decisions,omitempty"`
+}
+
+// Exemption is a place that is not backed up, with the reason that somebody
+// gave for it.
+type Exemption struct {
+	ID     string   `json:"id"`
+	Kind   string   `json:"kind"`
+	Covers []string `json:"covers"`
+	Reason string   `json:"reason"`
+}
+
+// Decision names a decided value and its source.
+type Decision struct {
+	What  string `json:"what"`
+	Value string `json:"value"`
+	// From is a document and a JSON pointer, or "built-in".
+	From string `json:"from"`
+}
+
+// Schedule is one time table in the two spellings that it needs.
+type Schedule struct {
+	// Cron is five fields, in TimeZone.
+	Cron     string `json:"cron"`
+	TimeZone string `json:"timeZone"`
+	// K8up is Cron with the zone as K8up reads it.
+	K8up string `json:"k8up"`
+}
+
+// Retention is how many copies are kept; 0 means that the rule is not used.
+type Retention struct {
+	KeepLast    int `json:"keepLast,omitempty"`
+	KeepHourly  int `json:"keepHourly,omitempty"`
+	KeepDaily   int `json:"keepDaily,omitempty"`
+	KeepWeekly  int `json:"keepWeekly,omitempty"`
+	KeepMonthly int `json:"keepMonthly,omitempty"`
+	KeepYearly  int `json:"keepYearly,omitempty"`
+}
+
+// Repository is one restic repository: one for each instance and namespace.
+type Repository struct {
+	Namespace string `json:"namespace"`
+	// URL is what restic calls it; Endpoint and Bucket are K8up's halves of it.
+	URL      string `json:"url"`
+	Endpoint string `json:"endpoint"`
+	// Bucket is the bucket with the prefix: bucket/prefix/instance/namespace.
+	Bucket string `json:"bucket"`
+	Region string `json:"region"`
+	// Secret holds the password and the keys; Environment is the ConfigMap
+	// with what is not secret.
+	Secret      string `json:"secret"`
+	Environment string `json:"environment"`
+	// CA names the ConfigMap with a CA bundle of our own; "" for a public CA.
+	CA        string   `json:"ca"`
+	Bootstrap string   `json:"bootstrap"`
+	Egress    []Egress `json:"egress"`
+}
+
+// Copy is the target of one rclone copy.
+type Copy struct {
+	Endpoint string `json:"endpoint"`
+	Region   string `json:"region"`
+	Provider string `json:"provider"`
+	// Path is bucket/prefix/instance/key, below which the crypt remote writes.
+	Path   string `json:"path"`
+	Secret string `json:"secret"`
+	// CA names the ConfigMap with a CA bundle of our own; "" for a public CA.
+	CA string `json:"ca"`
+	// Salted says that the crypt remote has a second password.
+	Salted bool `json:"salted"`
+
+	PasswordsAre            string `json:"passwordsAre"`
+	FilenameEncryption      string `json:"filenameEncryption"`
+	DirectoryNameEncryption bool   `json:"directoryNameEncryption"`
+	FilenameEncoding        string `json:"filenameEncoding"`
+	CanaryPath              string `json:"canaryPath"`
+	CanarySHA256            string `json:"canarySha256"`
+}
+
+// Maintenance is a check of a repository, or a prune of one of its tiers.
+type Maintenance struct {
+	// Job is "check" or "prune".
+	Job             string    `json:"job"`
+	Name            string    `json:"name"`
+	Namespace       string    `json:"namespace"`
+	Repository      string    `json:"repository"`
+	Tier            string    `json:"tier,omitempty"`
+	Tag             string    `json:"tag,omitempty"`
+	Retention       Retention `json:"retention"`
+	Schedule        Schedule  `json:"schedule"`
+	PodConfig       string    `json:"podConfig"`
+	DeadlineSeconds int       `json:"deadline"`
+	Labels          Labels    `json:"labels"`
+}
+
+// PodConfig shapes the pods of K8up's jobs.
+type PodConfig struct {
+	Name      string         `json:"name"`
+	Namespace string         `json:"namespace"`
+	Role      string         `json:"role"`
+	UID       int64          `json:"uid"`
+	GID       int64          `json:"gid"`
+	Root      bool           `json:"root"`
+	Labels    Labels         `json:"labels"`
+	Resources kind.Resources `json:"resources"`
+}
+
+// Marker labels live claims so that K8up's Schedules find them.
+type Marker struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// First names the Job that labels at once; it follows from the list.
+	First    string   `json:"first"`
+	Scripts  string   `json:"scripts"`
+	Schedule Schedule `json:"schedule"`
+	// Claims and the label of the unit that reads each, in the same order.
+	Claims []string `json:"claims"`
+	Units  []string `json:"units"`
+	Labels Labels   `json:"labels"`
+	Egress []Egress `json:"egress"`
+	// Values is the environment of its pods.
+	Values map[string]string `json:"values"`
+}
+
+// Secret is a Secret that is made from the credentials, outside templates.
+type Secret struct {
+	Namespace string      `json:"namespace"`
+	Name      string      `json:"name"`
+	File      string      `json:"file"`
+	Labels    Labels      `json:"labels"`
+	Keys      []SecretKey `json:"keys"`
+}
+
+// SecretKey says which field of the credentials a key holds.
+type SecretKey struct {
+	Key   string `json:"key"`
+	Field string `json:"field"`
+}
+
+// Declared is a Secret or ConfigMap of somebody else that the state names.
+type Declared struct {
+	// Kind is "Secret" or "ConfigMap".
+	Kind      string   `json:"object"`
+	Namespace string   `json:"namespace"`
+	Name      string   `json:"name"`
+	Keys      []string `json:"keys"`
+}
+
+// Egress is one allowed destination. Exactly one of To's forms is used.
+type Egress struct {
+	Purpose string `json:"purpose"`
+	// To is "dns", "apiserver", "namespace", "cidr", "host" or "any".
+	To string `json:"to"`
+	// Namespace of pods in the cluster, for To "namespace".
+	Namespace string `json:"namespace,omitempty"`
+	// CIDRs for "cidr" and "apiserver".
+	CIDRs []string `json:"cidrs,omitempty"`
+	// Except lists the cluster's own ranges, for "any": the host's addresses
+	// are not known, so the port is open to the world but not to the cluster.
+	Except []string `json:"except,omitempty"`
+	// Host is the name, for "host" (Cilium) and for the reader.
+	Host string `json:"host,omitempty"`
+	Port int    `json:"port,omitempty"`
+}
+
+// Ingress is a target in the cluster whose namespace denies by default.
+type Ingress struct {
+	Namespace string `json:"namespace"`
+	Port      int    `json:"port"`
+}
+
+// Expected is a snapshot or a copy that must exist after each run.
+type Expected struct {
+	// Engine is "restic" or "rclone".
+	Engine string `json:"engine"`
+	// Where is the repository's URL or the copy's path.
+	Where string `json:"where"`
+	// Path and Host as restic prints them; Tag is the tier's.
+	Path     string `json:"path,omitempty"`
+	Host     string `json:"host,omitempty"`
+	Tag      string `json:"tag,omitempty"`
+	MinBytes int64  `json:"minBytes,omitempty"`
+	MinCount int64  `json:"minCount,omitempty"`
+	Marker   string `json:"marker,omitempty"`
+	// MayBeEmpty is the reason why an empty one is no alarm.
+	MayBeEmpty string `json:"mayBeEmpty,omitempty"`
+}
+
+// Network is what every NetworkPolicy of the instance is made of.
+type Network struct {
+	Engine    string     `json:"engine"`
+	APICIDRs  []string   `json:"apiCidrs"`
+	APIPort   int        `json:"apiPort"`
+	Cluster   []string   `json:"clusterCidrs"`
+	DNS       DNS        `json:"dns"`
+	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// DNS selects the cluster's DNS pods.
+type DNS struct {
+	Namespace string `json:"namespace"`
+	Labels    Labels `json:"labels"`
+}
+
+// Endpoint gives the addresses of an external host.
+type Endpoint struct {
+	Host  string   `json:"host"`
+	CIDRs []string `json:"cidrs"`
+}
+
+// Flux is how the instance's tree is reconciled.
+type Flux struct {
+	Namespace        string      `json:"namespace"`
+	Interval         string      `json:"interval"`
+	Path             string      `json:"path"`
+	SourceKind       string      `json:"sourceKind"`
+	SourceName       string      `json:"sourceName"`
+	SourceNamespace  string      `json:"sourceNamespace,omitempty"`
+	DependsOn        []Reference `json:"dependsOn"`
+	DecryptionSecret string      `json:"decryptionSecret"`
+}
+
+// Reference names an object of the same kind.
+type Reference struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// Platform holds what the platform's own jobs run with.
+type Platform struct {
+	Images    map[string]string         `json:"images"`
+	Resources map[string]kind.Resources `json:"resources"`
+	Deadlines map[string]int            `json:"deadlines"`
+}
+
+// Totals count what a complete round leaves behind.
+type Totals struct {
+	Units     int `json:"units"`
+	Snapshots int `json:"snapshots"`
+	Copies    int `json:"copies"`
+	Exempt    int `json:"exempt"`
+}
+
+// Value returns the plan as plain JSON values, the form that templates see.
+// What only people read is left out: converting it costs time.
+func (p *Plan) Value() (any, error) {
+	view := *p
+	view.Units = slices.Clone(p.Units)
+	for i := range view.Units {
+		view.Units[i].Decisions = nil
+		view.Units[i].Limits = nil
+	}
+	data, err := json.Marshal(view)
+	if err != nil {
+		return nil, err
+	}
+	var value any
+	err = json.Unmarshal(data, &value)
+	return value, err
+}

@@ -1,0 +1,284 @@
+package plan
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+)
+
+// Names by which Decisions call the documents, whatever the files' own names:
+// a path would make plan.json depend on where a run happens.
+const (
+	StateDocument  = "runtime-state.json"
+	PolicyDocument = "policy.json"
+)
+
+// builtin is where a value comes from that nobody set.
+const builtin = "built-in"
+
+// settings answers what a user asked for. The most specific place wins: the
+// unit's id before its kind's name before a default; where two documents name
+// the same, the state's backup block wins over the policy.
+type settings struct {
+	levels []level
+}
+
+// level is one document's settings, the strongest first.
+type level struct {
+	name string
+	// base is the pointer to the settings in tree.
+	base     string
+	tree     *input.Tree
+	settings *input.Settings
+}
+
+// from says where a value stands.
+func (l level) from(path string) string { return l.name + " " + l.base + "/" + path }
+
+func newSettings(inst input.Instance) settings {
+	var s settings
+	if inst.State.Backup != nil {
+		s.levels = append(s.levels, level{name: StateDocument, base: "/backup", tree: inst.State.Tree, settings: inst.State.Backup})
+	}
+	if inst.Policy != nil {
+		s.levels = append(s.levels, level{name: PolicyDocument, tree: inst.Policy.Tree, settings: &inst.Policy.Settings})
+	}
+	return s
+}
+
+// lookup finds the entry for one of keys, the first key first, in a map that
+// pick takes from each level. It says where it was.
+func lookup[V any](s settings, section string, pick func(*input.Settings) map[string]V, keys ...string) (V, string, bool) {
+	for _, key := range keys {
+		for _, l := range s.levels {
+			if value, ok := pick(l.settings)[key]; ok {
+				return value, l.from(section + "/" + escape(key)), true
+			}
+		}
+	}
+	var none V
+	return none, builtin, false
+}
+
+// escape writes a key as part of a JSON pointer.
+func escape(key string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+}
+
+func (s settings) timezone() string {
+	for _, l := range s.levels {
+		if l.settings.Timezone != "" {
+			return l.settings.Timezone
+		}
+	}
+	return "UTC"
+}
+
+func (s settings) window() Window {
+	for _, l := range s.levels {
+		if w := l.settings.Window; w != nil {
+			return Window{Start: w.Start, End: w.End}
+		}
+	}
+	return Window{Start: "01:00", End: "05:00"}
+}
+
+func (s settings) retention(id string, k kind.Kind) (Retention, string) {
+	overrides := func(l *input.Settings) map[string]input.Keep { return l.Retention.Overrides }
+	if r, from, ok := lookup(s, "retention/overrides", overrides, id, k.Name); ok {
+		return retentionOf(r), from
+	}
+	if len(k.Retention) > 0 {
+		return Retention{
+			KeepLast: k.Retention["keepLast"], KeepHourly: k.Retention["keepHourly"], KeepDaily: k.Retention["keepDaily"],
+			KeepWeekly: k.Retention["keepWeekly"], KeepMonthly: k.Retention["keepMonthly"], KeepYearly: k.Retention["keepYearly"],
+		}, builtin + ": kind " + k.Name
+	}
+	for _, l := range s.levels {
+		if keep := l.settings.Retention.Default; keep != nil {
+			return retentionOf(*keep), l.from("retention/default")
+		}
+	}
+	return builtinRetention(), builtin
+}
+
+func (s settings) cron(keys ...string) (string, string, bool) {
+	return lookup(s, "schedules", func(l *input.Settings) map[string]string { return l.Schedules }, keys...)
+}
+
+func (s settings) image(owner, name, preset string) (string, string) {
+	images := func(l *input.Settings) map[string]string { return l.Images }
+	if reference, from, ok := lookup(s, "images", images, owner+"/"+name); ok {
+		return reference, from
+	}
+	return preset, builtin
+}
+
+func (s settings) deadline(preset int, keys ...string) (int, string) {
+	if v, from, ok := lookup(s, "deadlines", func(l *input.Settings) map[string]int64 { return l.Deadlines }, keys...); ok {
+		return int(v), from
+	}
+	return preset, builtin
+}
+
+func (s settings) scratch(preset string, keys ...string) (string, string) {
+	if v, from, ok := lookup(s, "scratch", func(l *input.Settings) map[string]string { return l.Scratch }, keys...); ok {
+		return v, from
+	}
+	return preset, builtin
+}
+
+func (s settings) resources(preset kind.Resources, keys ...string) kind.Resources {
+	pick := func(l *input.Settings) map[string]input.Resources { return l.Resources }
+	if v, _, ok := lookup(s, "resources", pick, keys...); ok {
+		return kind.Resources{Requests: amounts(v.Requests), Limits: amounts(v.Limits)}
+	}
+	return preset
+}
+
+// amounts lists the quantities that are set, by Kubernetes' names.
+func amounts(a input.Amounts) map[string]string {
+	list := map[string]string{}
+	if a.CPU != "" {
+		list["cpu"] = a.CPU
+	}
+	if a.Memory != "" {
+		list["memory"] = a.Memory
+	}
+	return list
+}
+
+// requireDigest says whether images must be pinned by digest.
+func (s settings) requireDigest() bool {
+	for _, l := range s.levels {
+		if asked := l.settings.RequireDigest; asked != nil {
+			return *asked
+		}
+	}
+	return false
+}
+
+// maintenance is the cron line of a check or prune. A user's own line for prune
+// is moved by apart minutes for each further tier, so that no two meet.
+func (s settings) maintenance(job, preset string, number int) string {
+	for _, l := range s.levels {
+		m := l.settings.Maintenance
+		line := m.Check
+		if job == "prune" {
+			line = later(m.Prune, number*apart)
+		}
+		if line != "" {
+			return line
+		}
+	}
+	return preset
+}
+
+// later moves a cron line of one fixed minute and hour; others stay as they are.
+func later(line string, minutes int) string {
+	fields := strings.Fields(line)
+	if len(fields) != 5 || minutes == 0 {
+		return line
+	}
+	minute, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return line
+	}
+	hour, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return line
+	}
+	at := hour*60 + minute + minutes
+	if at >= day {
+		return line
+	}
+	fields[0], fields[1] = strconv.Itoa(at%60), strconv.Itoa(at/60)
+	return strings.Join(fields, " ")
+}
+
+// transfer adds to an rclone unit's values how it copies.
+func (s settings) transfer(i *Item) {
+	t := input.Transfer{Transfers: 4, Checkers: 8, MaxDeletePercent: 25, HistoryDays: i.Retention.historyDays()}
+	for n := len(s.levels) - 1; n >= 0; n-- {
+		set := s.levels[n].settings.Transfer
+		t.Bandwidth = cmp.Or(set.Bandwidth, t.Bandwidth)
+		t.Transfers = cmp.Or(set.Transfers, t.Transfers)
+		t.Checkers = cmp.Or(set.Checkers, t.Checkers)
+		t.MaxDeletePercent = cmp.Or(set.MaxDeletePercent, t.MaxDeletePercent)
+		t.HistoryDays = cmp.Or(set.HistoryDays, t.HistoryDays)
+	}
+	i.Values["BANDWIDTH"] = t.Bandwidth
+	i.Values["CHECKERS"] = strconv.Itoa(t.Checkers)
+	i.Values["HISTORY_DAYS"] = strconv.Itoa(t.HistoryDays)
+	i.Values["MAX_DELETE_PERCENT"] = strconv.Itoa(t.MaxDeletePercent)
+	i.Values["TRANSFERS"] = strconv.Itoa(t.Transfers)
+}
+
+// flux is how the instance's tree is reconciled.
+func (s settings) flux(instance string) Flux {
+	f := Flux{
+		Namespace:        "flux-system",
+		Interval:         "10m",
+		Path:             ".",
+		SourceKind:       "GitRepository",
+		SourceName:       "flux-system",
+		DependsOn:        []Reference{{Name: "k8up"}},
+		DecryptionSecret: "sops-age",
+	}
+	for n := len(s.levels) - 1; n >= 0; n-- {
+		set := s.levels[n].settings.Flux
+		if set == nil {
+			continue
+		}
+		f.Namespace = cmp.Or(set.Namespace, f.Namespace)
+		f.Interval = cmp.Or(set.Interval, f.Interval)
+		f.Path = cmp.Or(set.Path, f.Path)
+		if set.SourceRef != nil {
+			f.SourceKind, f.SourceName, f.SourceNamespace = set.SourceRef.Kind, set.SourceRef.Name, set.SourceRef.Namespace
+		}
+		if set.DependsOn != nil {
+			f.DependsOn = []Reference{}
+			for _, d := range set.DependsOn {
+				f.DependsOn = append(f.DependsOn, Reference{Name: d.Name, Namespace: d.Namespace})
+			}
+		}
+		if set.Decryption != nil {
+			f.DecryptionSecret = set.Decryption.Secret
+		}
+	}
+	f.Path = strings.TrimSuffix(f.Path, "/") + "/" + instance
+	if !strings.HasPrefix(f.Path, "./") {
+		f.Path = "./" + f.Path
+	}
+	return f
+}
+
+// hash64 is a number that follows from s alone.
+func hash64(s string) uint64 {
+	sum := sha256.Sum256([]byte(s))
+	return binary.BigEndian.Uint64(sum[:8])
+}
+
+// section is one of a document's maps whose keys name units, kinds or jobs.
+type section struct {
+	name string
+	keys []string
+}
+
+// sections lists them with their keys, sorted.
+func sections(s *input.Settings) []section {
+	return []section{
+		{name: "retention/overrides", keys: slices.Sorted(maps.Keys(s.Retention.Overrides))},
+		{name: "schedules", keys: slices.Sorted(maps.Keys(s.Schedules))},
+		{name: "deadlines", keys: slices.Sorted(maps.Keys(s.Deadlines))},
+		{name: "resources", keys: slices.Sorted(maps.Keys(s.Resources))},
+		{name: "scratch", keys: slices.Sorted(maps.Keys(s.Scratch))},
+	}
+}
