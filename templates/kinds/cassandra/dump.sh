@@ -1,0 +1,110 @@
+#!/bin/sh
+# Writes one Cassandra node's keyspaces as a tar: schema.cql, then the snapshot
+# of each table, then an end mark. Counts tables. nodetool speaks to the node's
+# own JMX port only, so the work is done inside the node's pod, through exec.
+#
+#   HOLDFAST_NAMESPACE
+#   CASSANDRA_POD CASSANDRA_CONTAINER   where to exec
+#   CASSANDRA_DATA_DIR                  the folder of the keyspaces in there
+#   CASSANDRA_KEYSPACES                 one a line
+#   CASSANDRA_USER CASSANDRA_PASSWORD   for the schema
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+
+need HOLDFAST_NAMESPACE CASSANDRA_POD CASSANDRA_CONTAINER CASSANDRA_DATA_DIR CASSANDRA_KEYSPACES \
+  CASSANDRA_USER CASSANDRA_PASSWORD
+one_line CASSANDRA_USER "$CASSANDRA_USER"
+one_line CASSANDRA_PASSWORD "$CASSANDRA_PASSWORD"
+refuse_if_locked
+
+lines "$CASSANDRA_KEYSPACES" >"$WORK/keyspaces"
+set --
+while IFS= read -r keyspace; do
+  case $keyspace in
+    *[!A-Za-z0-9_]*) die 64 "\"$keyspace\" is no keyspace's name" ;;
+  esac
+  set -- "$@" "$keyspace"
+done <"$WORK/keyspaces"
+
+# The program that runs in the pod; $1 tag, $2 data folder, then keyspaces. Its
+# stdin holds user and password, so they are in no process list. (Not "sh -s":
+# dash reads ahead, and would take them for its program.)
+# shellcheck disable=SC2016 # expanded in the pod
+program='
+set -eu
+umask 077
+LC_ALL=C; export LC_ALL
+tag=$1 data=$2
+shift 2
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/holdfast.XXXXXX")
+finish() {
+  status=$?
+  trap "" HUP INT TERM
+  nodetool clearsnapshot -t "$tag" -- "$@" >/dev/null 2>"$tmp/clear" || {
+    cat "$tmp/clear" >&2
+    echo "the snapshot $tag was not cleared" >&2
+    [ "$status" -ne 0 ] || status=1
+  }
+  rm -rf "$tmp"
+  exit "$status"
+}
+trap "exit 129" HUP
+trap "exit 143" TERM
+trap "exit 130" INT
+trap "finish \"\$@\"" EXIT
+IFS= read -r user
+IFS= read -r password
+{
+  printf "[PlainTextAuthProvider]\nusername = %s\npassword = %s\n" "$user" "$password"
+  printf "[plain_text_auth]\nusername = %s\npassword = %s\n" "$user" "$password"
+} >"$tmp/credentials"
+# A killed run left its snapshot behind; the name is always the same, so that
+# none can pile up.
+nodetool clearsnapshot -t "$tag" -- "$@" >/dev/null 2>&1 || :
+nodetool flush -- "$@" >&2
+nodetool snapshot -t "$tag" -- "$@" >&2
+for keyspace; do
+  cqlsh --credentials="$tmp/credentials" --execute="DESCRIBE KEYSPACE \"$keyspace\"" >>"$tmp/schema.cql" </dev/null
+done
+echo complete >"$tmp/holdfast-complete"
+rm "$tmp/credentials"
+cd "$data"
+: >"$tmp/list"
+for keyspace; do
+  for folder in "$keyspace"/*/snapshots/"$tag"; do
+    [ -d "$folder" ] || continue
+    printf "%s\n" "$folder" >>"$tmp/list"
+  done
+done
+[ -s "$tmp/list" ] || { echo "no snapshot below $data" >&2; exit 1; }
+# Compaction unlinks a file that the snapshot still has: tar calls that a change
+# (exit 1), although the content of these files never changes.
+status=0
+tar -cf - -C "$tmp" schema.cql -C "$data" -T "$tmp/list" -C "$tmp" holdfast-complete 2>"$tmp/tar" || status=$?
+if [ "$status" -eq 1 ] && ! grep -v "file changed as we read it\$" "$tmp/tar" >&2; then
+  status=0
+fi
+[ "$status" -eq 0 ] || { cat "$tmp/tar" >&2; exit "$status"; }
+'
+printf '%s\n%s\n' "$CASSANDRA_USER" "$CASSANDRA_PASSWORD" >"$WORK/stdin"
+attempt 69 "the dump in $CASSANDRA_POD" \
+  kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$CASSANDRA_CONTAINER" "$CASSANDRA_POD" -- \
+  sh -c "$program" holdfast holdfast "$CASSANDRA_DATA_DIR" "$@" <"$WORK/stdin" >"$WORK/dump"
+rm -f -- "$WORK/stdin"
+
+# A stream that broke may still have ended with exit code 0.
+attempt 65 'listing the tar' tar -tf "$WORK/dump" >"$WORK/list"
+tail -n 1 <"$WORK/list" | grep -qx 'holdfast-complete' || die 65 'the tar is cut: its last entry is missing'
+attempt 65 'reading the schema' tar -xOf "$WORK/dump" schema.cql >"$WORK/schema.cql"
+for keyspace; do
+  grep -Eqi "^CREATE KEYSPACE \"?$keyspace\"? " "$WORK/schema.cql" || die 65 "the schema lacks the keyspace $keyspace"
+done
+count=$(count_lines '/snapshots/[^/]+/manifest\.json$' "$WORK/list")
+schemas=$(count_lines '/snapshots/[^/]+/schema\.cql$' "$WORK/list")
+[ "$count" -gt 0 ] || die 65 'the tar holds no table'
+[ "$count" -eq "$schemas" ] || die 65 "the tar holds $count manifests, but $schemas schemas of tables"
+data=$(count_lines '-Data\.db$' "$WORK/list")
+[ "$data" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the tar holds no data: every table is empty'
+publish "$WORK/dump" "$count"

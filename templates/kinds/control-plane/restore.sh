@@ -1,0 +1,81 @@
+#!/bin/sh
+# Shows how the live cluster differs from an export. It applies nothing unless
+# HOLDFAST_APPLY names the objects: most of them belong to the provider or to an
+# operator, and writing them back blindly breaks a cluster.
+#
+#   HOLDFAST_INPUT   the export
+#   HOLDFAST_ONLY    "Kind/name" or "Kind", one a line: compare only these
+#   HOLDFAST_APPLY   "Kind/name", one a line: apply exactly these
+#
+# The differences go to stdout; that there are some is no failure.
+# shellcheck disable=SC2016 # jq has variables of its own
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+
+INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
+[ -f "$INPUT" ] || die 64 "$INPUT is absent"
+apply=no
+[ -z "$(lines "${HOLDFAST_APPLY:-}")" ] || apply=yes
+export apply
+
+# What the API server adds and what changes all the time is not compared.
+cat >"$WORK/clean.jq" <<'JQ' || die 73 'scratch is full'
+  del(.status, .metadata.uid, .metadata.resourceVersion, .metadata.creationTimestamp, .metadata.managedFields,
+      .metadata.generation, .metadata.selfLink, .metadata.ownerReferences, .metadata.finalizers,
+      .metadata.deletionTimestamp, .metadata.deletionGracePeriodSeconds,
+      .metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"])
+JQ
+
+attempt 65 'reading the export' jq -c '
+  def list($name): (env[$name] // "") | split("\n") | map(select(test("[^[:space:]]")));
+  (if env.apply == "yes" then list("HOLDFAST_APPLY") else list("HOLDFAST_ONLY") end) as $wanted
+  | if .kind == "List" and (.items | type) == "array" then .items else error("this is no List") end
+  | (map("\(.kind)/\(.metadata.name)") + (if env.apply == "yes" then [] else map(.kind) end)) as $there
+  | (($wanted - $there) | if length > 0 then error("not in the export: \(join(", "))") else . end) as $none
+  | .[]
+  | select("\(.kind)/\(.metadata.name)" as $id | .kind as $kind
+           | ($wanted | length) == 0 or ($wanted | index([$id]) != null)
+             or (env.apply == "no" and ($wanted | index([$kind]) != null)))' "$INPUT" >"$WORK/items"
+[ -s "$WORK/items" ] || die 65 'the export holds none of these objects'
+
+differ=0 broken=0 applied=0
+while IFS= read -r item <&3; do
+  printf '%s\n' "$item" >"$WORK/item.json" || die 73 'scratch is full'
+  attempt 65 'reading the export' jq -r '"\(.kind)/\(.metadata.name)"' "$WORK/item.json" >"$WORK/id"
+  read -r id <"$WORK/id"
+  if [ "$apply" = yes ]; then
+    attempt 65 "reading $id" jq -f "$WORK/clean.jq" "$WORK/item.json" >"$WORK/export"
+    attempt 70 "applying $id" kubectl apply --server-side --field-manager=holdfast --force-conflicts \
+      --filename="$WORK/export" >"$WORK/out"
+    say "$id: applied"
+    applied=$((applied + 1))
+    continue
+  fi
+  # Not "kubectl diff": that asks for the right to write.
+  if ! bounded kubectl get --ignore-not-found --output=json --filename="$WORK/item.json" >"$WORK/got" 2>"$WORK/stderr"; then
+    broken=$((broken + 1))
+    say "$id: cannot be compared"
+    masked "$WORK/stderr" >&2
+    continue
+  fi
+  attempt 65 "reading $id" jq -S -f "$WORK/clean.jq" "$WORK/item.json" >"$WORK/export"
+  attempt 65 "reading $id" jq -S -f "$WORK/clean.jq" "$WORK/got" >"$WORK/live"
+  status=0
+  diff -u -L "export: $id" -L "live: $id" "$WORK/export" "$WORK/live" >"$WORK/diff" || status=$?
+  case $status in
+    0) ;;
+    1)
+      differ=$((differ + 1))
+      cat -- "$WORK/diff" || die 74 'the differences could not be written'
+      ;;
+    *) die 69 "comparing $id failed with exit code $status" ;;
+  esac
+done 3<"$WORK/items"
+if [ "$apply" = yes ]; then
+  say "$applied applied"
+else
+  say "$differ differ, $broken could not be compared; nothing was applied"
+fi
+[ "$broken" -eq 0 ] || die 70 "$broken objects could not be compared"

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Creates the Secrets of a dump. One that exists stays as it is, unless
+# HOLDFAST_OVERWRITE is "yes". Each is reported.
+#
+#   HOLDFAST_NAMESPACE   where they go
+#   HOLDFAST_INPUT       the dump
+#   HOLDFAST_ONLY        names, one a line: only these
+#   HOLDFAST_OVERWRITE   "yes": set the data of Secrets that exist
+#   HOLDFAST_DRY_RUN     "yes": let the API server check everything, change nothing
+# shellcheck disable=SC2016 # jq has variables of its own
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+
+need HOLDFAST_NAMESPACE
+INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
+[ -f "$INPUT" ] || die 64 "$INPUT is absent"
+
+hushed 65 'reading the dump' jq -c '
+  ((env.HOLDFAST_ONLY // "") | split("\n") | map(select(test("[^[:space:]]")))) as $only
+  | if .kind == "List" and (.items | type) == "array" then .items[] else error("this is no List") end
+  | select(.kind == "Secret")
+  | select(($only | length) == 0 or (.metadata.name as $name | $only | index([$name]) != null))
+  | .metadata.namespace = env.HOLDFAST_NAMESPACE' "$INPUT" >"$WORK/items"
+[ -s "$WORK/items" ] || die 65 'the dump holds none of these Secrets'
+
+created=0 replaced=0 same=0 kept=0
+while IFS= read -r item <&3; do
+  printf '%s\n' "$item" >"$WORK/item.json" || die 73 'scratch is full'
+  hushed 65 'reading the dump' jq -r .metadata.name "$WORK/item.json" >"$WORK/name"
+  read -r name <"$WORK/name"
+  attempt 70 "looking for $name" kubectl get --ignore-not-found --output=json --filename="$WORK/item.json" >"$WORK/live"
+  set --
+  if [ -s "$WORK/live" ]; then
+    hushed 65 "comparing $name" jq -n --slurpfile live "$WORK/live" --slurpfile item "$WORK/item.json" \
+      '($live[0].data // {}) == ($item[0].data // {}) and $live[0].type == $item[0].type' >"$WORK/equal"
+    read -r equal <"$WORK/equal"
+    if [ "$equal" = true ]; then
+      say "Secret $name: the same already"
+      same=$((same + 1))
+      continue
+    fi
+    if [ "${HOLDFAST_OVERWRITE:-no}" != yes ]; then
+      say "Secret $name: differs, kept"
+      kept=$((kept + 1))
+      continue
+    fi
+    set -- --force-conflicts
+  fi
+  [ "${HOLDFAST_DRY_RUN:-no}" != yes ] || set -- "$@" --dry-run=server
+  attempt 70 "writing $name" kubectl apply --server-side --field-manager=holdfast "$@" --filename="$WORK/item.json" >"$WORK/out"
+  if [ -s "$WORK/live" ]; then
+    say "Secret $name: replaced"
+    replaced=$((replaced + 1))
+  else
+    say "Secret $name: created"
+    created=$((created + 1))
+  fi
+done 3<"$WORK/items"
+say "$created created, $replaced replaced, $same the same, $kept kept although they differ"
+[ "$kept" -eq 0 ] || die 65 'not everything was restored; set HOLDFAST_OVERWRITE=yes to replace what differs'

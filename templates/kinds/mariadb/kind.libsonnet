@@ -1,0 +1,47 @@
+local source = import '../../lib/source.libsonnet';
+
+local namespaces(state) = std.get(state, 'namespaces', {});
+local lines(list) = std.join('\n', list);
+
+local unit(state, server, s) =
+  local ca = std.get(server, 'caRef');
+  {
+    id: 'mariadb/' + server.id,
+    covers: ['/databases/mariadb/' + s],
+    namespace: std.get(server, 'namespace', std.get(namespaces(state), 'mariadb', state.namespace)),
+    need: server.backup,
+    [if std.objectHas(server, 'reason') then 'reason']: server.reason,
+    capture: {
+      how: 'dump',
+      image: 'client',
+      extension: '.sql',
+      source: 'mariadb://' + server.host + ':' + server.port,
+      env: {
+        MARIADB_HOST: server.host,
+        MARIADB_PORT: std.toString(server.port),
+        MARIADB_USER: server.username,
+        MARIADB_TLS: std.get(server, 'tls', 'disable'),
+        EXPECT_DATABASES: lines(std.get(server, 'expectDatabases', [])),
+        EXPECT_PATTERNS: lines(std.get(server, 'expectPatterns', [])),
+        EXCLUDE_DATABASES: lines(std.get(server, 'excludeDatabases', [])),
+      },
+      secretEnv: [{ name: 'MYSQL_PWD', secret: server.passwordRef.name, key: server.passwordRef.key }],
+      files: if ca == null then [] else [{ name: 'ca.crt', secret: ca.name, key: ca.key }],
+    },
+    connects: [{ host: server.host, port: server.port, purpose: 'MariaDB server ' + server.id }],
+    expect: {
+      marker: '-- Dump completed',
+      minBytes: 500,
+      minCount: std.max(1, std.length(std.get(server, 'expectDatabases', []))),
+    },
+  };
+
+{
+  units(state):
+    local servers = std.get(std.get(state, 'databases', {}), 'mariadb', []);
+    [unit(state, servers[s], s) for s in std.range(0, std.length(servers) - 1)],
+
+  objects(item): source.dump(item),
+
+  restore(item, request): source.restoreJob(item, request, rbac=[], mounts=[], volumes=[]),
+}

@@ -1,0 +1,99 @@
+local namespaces = import '../../lib/namespaces.libsonnet';
+local resources = import '../../lib/resources.libsonnet';
+local source = import '../../lib/source.libsonnet';
+
+// What is copied is listed, so that the plan and a golden diff show it. Secrets
+// are another unit; pods, replica sets, endpoints, leases and events are made
+// by others.
+local groups = {
+  '': ['configmaps', 'limitranges', 'persistentvolumeclaims', 'resourcequotas', 'serviceaccounts', 'services'],
+  apps: ['daemonsets', 'deployments', 'statefulsets'],
+  autoscaling: ['horizontalpodautoscalers'],
+  batch: ['cronjobs', 'jobs'],
+  'cert-manager.io': ['certificates', 'issuers'],
+  'external-secrets.io': ['externalsecrets', 'secretstores'],
+  'gateway.networking.k8s.io': ['httproutes'],
+  'k8up.io': ['podconfigs', 'prebackuppods', 'schedules'],
+  'networking.k8s.io': ['ingresses', 'networkpolicies'],
+  policy: ['poddisruptionbudgets'],
+  'rbac.authorization.k8s.io': ['rolebindings', 'roles'],
+};
+local listed(state) = resources.add(groups, std.get(state.kubernetes, 'extraResources', []));
+
+local unit(state, own, number) = {
+  local namespace = own[number].name,
+  // The application's ConfigMaps live in its own namespace.
+  local configMaps = if namespace == state.namespace then std.get(state.kubernetes, 'configMaps', []) else [],
+  id: 'namespace-manifests/' + own[number].role,
+  covers: ['/kubernetes/exportNamespaceYaml'],
+  part: { number: number, of: std.length(own) },
+  namespace: namespace,
+  need: 'required',
+  capture: {
+    how: 'dump',
+    image: 'k8up',
+    extension: '.json',
+    source: 'kubernetes://' + namespace + '/manifests',
+    env: {
+      RESOURCES: resources.names(listed(state)),
+      CONFIG_MAPS: std.join('\n', configMaps),
+    },
+  },
+  connects: [{ host: 'kubernetes', purpose: 'list objects' }],
+  rbac: resources.rules(listed(state), ['get', 'list']),
+  expect: { minBytes: 100, minCount: 1 },
+};
+
+// The ConfigMaps that the state names are places of their own: migrations-status
+// cannot be rebuilt from anything else.
+local configMapUnit(state, c) = {
+  local name = state.kubernetes.configMaps[c],
+  id: 'namespace-manifests/' + name,
+  covers: ['/kubernetes/configMaps/' + c],
+  namespace: state.namespace,
+  need: 'required',
+  capture: {
+    how: 'dump',
+    image: 'k8up',
+    extension: '.json',
+    source: 'kubernetes://' + state.namespace + '/configmaps/' + name,
+    env: { RESOURCES: 'configmaps/' + name, CONFIG_MAPS: name },
+  },
+  connects: [{ host: 'kubernetes', purpose: 'read the ConfigMap' }],
+  rbac: [{ apiGroups: [''], resources: ['configmaps'], resourceNames: [name], verbs: ['get'] }],
+  expect: { minBytes: 20, minCount: 1 },
+};
+
+local skip(state) = {
+  id: 'namespace-manifests/application',
+  covers: ['/kubernetes/exportNamespaceYaml'],
+  namespace: state.namespace,
+  need: 'skip',
+  reason: std.get(std.get(state.kubernetes, 'reasons', {}), 'exportNamespaceYaml', ''),
+  expect: {},
+};
+
+{
+  units(state):
+    if !std.objectHas(state, 'kubernetes') then [] else
+      local configMaps = std.get(state.kubernetes, 'configMaps', []);
+      local own = namespaces.own(state);
+      (if std.get(state.kubernetes, 'exportNamespaceYaml', false)
+       then [unit(state, own, n) for n in std.range(0, std.length(own) - 1)]
+       else [skip(state)]) +
+      [configMapUnit(state, c) for c in std.range(0, std.length(configMaps) - 1)],
+
+  objects(item): source.dump(item),
+
+  // Restoring writes the kinds that were read, by server-side apply.
+  restore(item, request): source.restoreJob(
+    item,
+    request,
+    rbac=[
+      { apiGroups: grant.apiGroups, resources: grant.resources, verbs: ['get', 'list', 'create', 'patch'] }
+      for grant in item.rbac
+    ],
+    mounts=[],
+    volumes=[],
+  ),
+}

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Dumps one PostgreSQL database, or the roles of a server.
+#
+#   HOLDFAST_MODE    database | globals
+#   PGHOST PGPORT PGDATABASE PGUSER PGPASSWORD PGSSLMODE [PGSSLROOTCERT]
+#                    read by the client itself; none becomes an argument
+#
+# database: custom format, every schema, large objects; counts tables with data.
+# globals: SQL without role passwords, which only a superuser may read; counts roles.
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+
+need HOLDFAST_MODE PGHOST PGPORT PGDATABASE PGUSER PGPASSWORD PGSSLMODE
+PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-30}
+PGAPPNAME=holdfast
+export PGCONNECT_TIMEOUT PGAPPNAME
+refuse_if_locked
+
+dump=$WORK/dump
+case $HOLDFAST_MODE in
+  database)
+    attempt 69 pg_dump \
+      pg_dump --format=custom --no-password --lock-wait-timeout=60s --file="$dump"
+    # Reading the whole file proves it complete; --list reads only its start.
+    attempt 65 'reading the dump back' pg_restore --file=/dev/null "$dump"
+    attempt 65 'listing the dump' pg_restore --list "$dump" >"$WORK/list"
+    count=$(count_lines '^[0-9]+; [0-9]+ [0-9]+ TABLE DATA ' "$WORK/list")
+    ;;
+  globals)
+    # pg_dumpall does not say why it cannot connect; psql does.
+    attempt 69 connecting psql -X --no-password --quiet --command='SELECT 1' >/dev/null
+    # An empty name means PGDATABASE: a name given here would be taken for
+    # connection settings if it held a "=".
+    attempt 69 pg_dumpall \
+      pg_dumpall --globals-only --no-role-passwords --no-password --database= --file="$dump"
+    # Newer clients print a line after the trailer.
+    tail -n 10 <"$dump" >"$WORK/end" || die 73 'scratch cannot be read'
+    grep -qxF -e '-- PostgreSQL database cluster dump complete' -- "$WORK/end" ||
+      die 65 'the dump is cut: its last line is missing'
+    count=$(count_lines '^CREATE ROLE ' "$dump")
+    ;;
+  *) die 64 'HOLDFAST_MODE is neither database nor globals' ;;
+esac
+publish "$dump" "$count"

@@ -1,0 +1,98 @@
+local source = import '../../lib/source.libsonnet';
+
+// The client has the server's own major version: an older one refuses the
+// server, and a newer one writes settings that an older server refuses.
+local client(server) = 'client-' + std.split(server.serverVersion, '.')[0];
+
+local connection(server) = { host: server.host, port: server.port, purpose: 'PostgreSQL server ' + server.id };
+
+// Without a word about TLS, libpq's own default holds.
+local sslMode(server) = std.get(server, 'sslMode', 'prefer');
+
+local env(server, database) = {
+  PGHOST: server.host,
+  PGPORT: std.toString(server.port),
+  PGUSER: database.username,
+  PGSSLMODE: sslMode(server),
+  // Without a CA of its own a verified server has one from a public CA; libpq
+  // has no such default.
+  [if std.startsWith(sslMode(server), 'verify') || std.get(server, 'caRef') != null then 'PGSSLROOTCERT']:
+    if std.get(server, 'caRef') == null then '/etc/ssl/certs/ca-certificates.crt' else '/holdfast/files/ca.crt',
+};
+
+local files(server) =
+  local ref = std.get(server, 'caRef');
+  if ref == null then []
+  else if ref.kind == 'ConfigMap' then [{ name: 'ca.crt', configMap: ref.name, key: ref.key }]
+  else [{ name: 'ca.crt', secret: ref.name, key: ref.key }];
+
+local capture(server, database) = {
+  how: 'dump',
+  image: client(server),
+  secretEnv: [{ name: 'PGPASSWORD', secret: database.passwordRef.name, key: database.passwordRef.key }],
+  files: files(server),
+};
+
+local databaseUnit(state, server, s, database, d) = {
+  id: 'postgresql/' + database.key,
+  covers: ['/databases/postgresql/' + s + '/databases/' + d],
+  namespace: std.get(server, 'namespace', state.namespace),
+  need: database.backup,
+  [if std.objectHas(database, 'reason') then 'reason']: database.reason,
+  capture: capture(server, database) + {
+    extension: '.pgdump',
+    source: 'postgresql://' + server.host + ':' + server.port + '/' + database.name,
+    env: env(server, database) + {
+      HOLDFAST_MODE: 'database',
+      PGDATABASE: database.name,
+      HOLDFAST_OWNER: std.get(database, 'owner', database.username),
+      HOLDFAST_CREATE_PARAMS: std.get(database, 'createParams', ''),
+    },
+  },
+  connects: [connection(server)],
+  // A database without tables is only right where its application is off.
+  expect: { marker: 'PGDMP', minBytes: 500, minCount: std.get(database, 'minTables', 1) } + (
+    if std.get(database, 'appEnabled', true) then {}
+    else { allowEmpty: { reason: 'the application is not enabled' } }
+  ),
+};
+
+// Roles and grants belong to the server, so one unit holds them. It connects as
+// the user of the server's first database, by key, that is backed up: reading
+// roles without their passwords needs no more. The passwords are in Secrets.
+local globalsUnit(state, server, s) =
+  local usable = std.sort([d for d in server.databases if d.backup != 'skip'], function(d) d.key);
+  local need = std.get(server, 'backup', if std.length(usable) == 0 then 'skip' else 'required');
+  {
+    id: 'postgresql/' + server.id + '-globals',
+    covers: ['/databases/postgresql/' + s],
+    namespace: std.get(server, 'namespace', state.namespace),
+    need: need,
+    expect: {},
+  } + (
+    if need == 'skip' || std.length(usable) == 0
+    then { need: 'skip', reason: std.get(server, 'reason', 'no database of this server is backed up') }
+    else {
+      capture: capture(server, usable[0]) + {
+        extension: '.sql',
+        source: 'postgresql://' + server.host + ':' + server.port + '/(globals)',
+        env: env(server, usable[0]) + { HOLDFAST_MODE: 'globals', PGDATABASE: usable[0].name },
+      },
+      connects: [connection(server)],
+      expect: { marker: '-- PostgreSQL database cluster dump complete', minBytes: 200, minCount: 1 },
+    }
+  );
+
+{
+  units(state):
+    local servers = std.get(std.get(state, 'databases', {}), 'postgresql', []);
+    std.flattenArrays([
+      [globalsUnit(state, servers[s], s)] +
+      [databaseUnit(state, servers[s], s, servers[s].databases[d], d) for d in std.range(0, std.length(servers[s].databases) - 1)]
+      for s in std.range(0, std.length(servers) - 1)
+    ]),
+
+  objects(item): source.dump(item),
+
+  restore(item, request): source.restoreJob(item, request, rbac=[], mounts=[], volumes=[]),
+}

@@ -1,0 +1,96 @@
+#!/bin/sh
+# Writes every secret below a prefix of a Vault-compatible key-value store
+# (version 2) as one JSON document, sorted. Counts secrets that have a value.
+#
+#   SM_ADDRESS SM_MOUNT      https://host, and the mount
+#   SM_PREFIX                a folder; "" = the whole mount
+#   SM_EXPECT_PATHS          paths in the mount that must have a value, one a line
+#   SM_USERNAME SM_PASSWORD  for the userpass method
+#   SM_CACERT                a CA file; "" = the image's own
+#
+# A secret whose latest version was deleted is recorded without a value.
+# shellcheck disable=SC2016 # jq has variables of its own
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/vault.sh"
+
+refuse_if_locked
+login
+
+# Paths travel as JSON strings, one a line: they may hold anything.
+: >"$WORK/paths"
+hushed 64 'reading SM_PREFIX' jq -cn '(env.SM_PREFIX // "") | gsub("^/+|/+$"; "") | if . == "" then . else . + "/" end' >"$WORK/todo"
+# The prefix may be a secret as well as a folder.
+jq -c 'select(. != "") | rtrimstr("/")' "$WORK/todo" >"$WORK/maybe"
+while [ -s "$WORK/todo" ]; do
+  : >"$WORK/next"
+  while IFS= read -r folder <&4; do
+    call GET metadata "$folder" '?list=true'
+    case $STATUS in
+      200) ;;
+      404) continue ;; # an empty folder
+      *) refused "listing $folder" ;;
+    esac
+    printf '%s\n' "$folder" >"$WORK/folder"
+    hushed 65 "reading the list of $folder" jq -c --slurpfile folder "$WORK/folder" \
+      '.data.keys[] | $folder[0] + .' "$WORK/body" >"$WORK/keys"
+    grep -v '/"$' "$WORK/keys" >>"$WORK/paths" || [ $? -eq 1 ] || die 73 'scratch is full'
+    grep '/"$' "$WORK/keys" >>"$WORK/next" || [ $? -eq 1 ] || die 73 'scratch is full'
+  done 4<"$WORK/todo"
+  mv -- "$WORK/next" "$WORK/todo"
+done
+
+: >"$WORK/entries"
+# read_secret PATH OPTIONAL: append it to the entries.
+read_secret() {
+  call GET metadata "$1" ''
+  case $STATUS in
+    200) ;;
+    404)
+      [ "$2" = optional ] && return 0
+      die 69 "$1 vanished while it was read"
+      ;;
+    *) refused "reading the metadata of $1" ;;
+  esac
+  mv -- "$WORK/body" "$WORK/metadata"
+  call GET data "$1" ''
+  case $STATUS in
+    200 | 404) ;;
+    *) refused "reading $1" ;;
+  esac
+  printf '%s\n' "$1" >"$WORK/path"
+  hushed 65 "checking $1 (neither a value nor a deleted one)" jq -c --slurpfile path "$WORK/path" --slurpfile metadata "$WORK/metadata" --arg status "$STATUS" '
+    if (.errors // [] | length) > 0 then error("the server reports errors")
+    elif ($metadata[0].data.versions | type) != "object" then error("no metadata")
+    elif $status == "200" and (.data.data | type) == "object" then
+      { path: $path[0], data: .data.data, version: .data.metadata, metadata: $metadata[0].data }
+    elif $status == "404" and ((.data.metadata.deletion_time // "") != "" or .data.metadata.destroyed == true) then
+      { path: $path[0], deleted: true, version: .data.metadata, metadata: $metadata[0].data }
+    elif $status == "404" and ($metadata[0].data.current_version == 0) then
+      { path: $path[0], deleted: true, metadata: $metadata[0].data }
+    else error("neither a value nor a deleted one")
+    end' "$WORK/body" >>"$WORK/entries"
+}
+while IFS= read -r path <&4; do
+  read_secret "$path" required
+done 4<"$WORK/paths"
+while IFS= read -r path <&4; do
+  read_secret "$path" optional
+done 4<"$WORK/maybe"
+
+hushed 65 'sorting the secrets' jq -S -s '
+  { mount: env.SM_MOUNT, prefix: (env.SM_PREFIX // ""), format: "holdfast.dev/kv-v2", formatVersion: 1,
+    count: (map(select(has("data"))) | length),
+    secrets: (map({key: .path, value: del(.path)}) | from_entries) }' "$WORK/entries" >"$WORK/dump"
+hushed 65 'checking the secrets' jq -r '
+  .secrets as $have
+  | (env.SM_EXPECT_PATHS // "") | split("\n") | map(select(test("[^[:space:]]")) | gsub("^/+"; "")) | unique[]
+  | if ($have[.].data // {} | length) == 0 then "\(.) has no value" else empty end' "$WORK/dump" >"$WORK/wrong"
+[ ! -s "$WORK/wrong" ] || die 65 "expected secrets: $(tr '\n' ';' <"$WORK/wrong")"
+hushed 65 'counting the secrets' jq .count "$WORK/dump" >"$WORK/count"
+read -r count <"$WORK/count"
+[ "$count" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'there is no secret: a wrong mount or prefix, or no right to list'
+publish "$WORK/dump" "$count"

@@ -1,0 +1,71 @@
+#!/bin/sh
+# vault.sh is sourced, after common.sh, by the scripts that speak to a
+# Vault-compatible key-value store. Neither password nor token is ever an
+# argument: both reach curl by a file in scratch.
+
+need SM_ADDRESS SM_MOUNT SM_USERNAME SM_PASSWORD
+one_line SM_ADDRESS "$SM_ADDRESS"
+case $SM_ADDRESS in
+  https://?* | http://?*) ;;
+  *) die 64 'SM_ADDRESS is no http or https address' ;;
+esac
+
+# encoded TEXT: it as one segment of a URL, on stdout.
+encoded() {
+  jq -nr --arg text "$1" '$text | @uri' || die 64 'a value is no text'
+}
+
+# exchange ARG…: one HTTP exchange. The answer is in $WORK/body, the code in
+# STATUS. No redirects: they would carry the token elsewhere.
+exchange() {
+  attempt 69 "asking $SM_ADDRESS" \
+    curl --silent --show-error --globoff --path-as-is --proto '=https,http' \
+    --connect-timeout 15 --max-time 60 --retry 3 --retry-delay 2 \
+    --cacert "${SM_CACERT:-$SYSTEM_CA}" --output "$WORK/body" --write-out '%{http_code}' "$@" >"$WORK/code" </dev/null
+  STATUS=$(cat "$WORK/code")
+}
+
+# The image's own authorities, where no file was given.
+SYSTEM_CA=/etc/ssl/certs/ca-certificates.crt
+
+# login: get a token. It lives a quarter of an hour, so call renews it.
+login() {
+  jq -n '{password: env.SM_PASSWORD}' >"$WORK/login" || die 73 'scratch is full'
+  login_user=$(encoded "$SM_USERNAME")
+  exchange --request POST --header 'Content-Type: application/json' --data-binary "@$WORK/login" \
+    --url "${SM_ADDRESS%/}/v1/auth/userpass/login/$login_user"
+  rm -f -- "$WORK/login"
+  [ "$STATUS" = 200 ] || refused "logging in as $SM_USERNAME"
+  hushed 69 'reading the token' jq -er '"X-Vault-Token: \(.auth.client_token | strings)"' "$WORK/body" >"$WORK/token"
+  rm -f -- "$WORK/body"
+  LOGIN_TIME=$(date +%s)
+}
+
+# call METHOD data|metadata PATH QUERY [FILE]: one request below the mount. PATH
+# is a JSON string; its segments are encoded, its slashes stay.
+call() {
+  if [ $(($(date +%s) - LOGIN_TIME)) -ge 480 ]; then
+    login
+  fi
+  call_path=$(printf '%s\n' "$3" | jq -r 'split("/") | map(@uri) | join("/")') || die 65 'a path is no text'
+  call_mount=$(jq -nr 'env.SM_MOUNT | gsub("^/+|/+$"; "") | split("/") | map(@uri) | join("/")') || die 64 'SM_MOUNT is no text'
+  call_url=${SM_ADDRESS%/}/v1/$call_mount/$2/$call_path$4
+  call_method=$1
+  set -- "${5:-}"
+  if [ -n "$1" ]; then
+    set -- --header 'Content-Type: application/json' --data-binary "@$1"
+  else
+    set --
+  fi
+  exchange --request "$call_method" --header "@$WORK/token" "$@" --url "$call_url"
+}
+
+# refused WHAT: die for an answer with an HTTP error.
+refused() {
+  refused_code=69
+  case $STATUS in
+    400 | 401 | 403) refused_code=70 ;;
+  esac
+  jq -r '.errors[]?' "$WORK/body" >"$WORK/stderr" 2>/dev/null || :
+  failed "$refused_code" "$1 (HTTP $STATUS)" 22
+}

@@ -1,0 +1,83 @@
+#!/bin/sh
+# Restores the files of one claim into a mounted claim. It runs restic itself:
+# K8up's own Restore reports success whatever restic said.
+#
+#   RESTIC_REPOSITORY, RESTIC_PASSWORD and the storage's own variables
+#   HOLDFAST_SNAPSHOT HOLDFAST_SNAPSHOT_PATH HOLDFAST_SNAPSHOT_HOST HOLDFAST_TAG
+#                        as for fetch.sh; the path is /data/<claim>
+#   HOLDFAST_TARGET      the mounted claim, $HOLDFAST_ROOT/target by default
+#   HOLDFAST_UID         whose files they are to be; "" = not checked
+#   HOLDFAST_OVERWRITE   "yes": write into a target that holds files already;
+#                        files that are not in the snapshot stay
+#
+# Run it with the application's uid: only root could give files away.
+# shellcheck disable=SC2016 # jq has variables of its own
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+
+need RESTIC_REPOSITORY RESTIC_PASSWORD HOLDFAST_SNAPSHOT_PATH
+TARGET=${HOLDFAST_TARGET:-$HOLDFAST_ROOT/target}
+OWNER=${HOLDFAST_UID:-}
+RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}
+export RESTIC_CACHE_DIR
+[ -z "$OWNER" ] || number HOLDFAST_UID "$OWNER"
+case $TARGET in
+  /*) ;;
+  *) die 64 'HOLDFAST_TARGET is no absolute path' ;;
+esac
+case $HOLDFAST_SNAPSHOT_PATH in
+  /*) ;;
+  *) die 64 'HOLDFAST_SNAPSHOT_PATH is no absolute path' ;;
+esac
+[ -d "$TARGET" ] || die 69 "$TARGET is no folder: the claim is not mounted"
+
+# entries: how many files, folders and links the target holds, on stdout. Names
+# may hold line breaks. lost+found is the file system's own.
+entries() {
+  find "$TARGET" -mindepth 1 ! -path "$TARGET/lost+found" ! -path "$TARGET/lost+found/*" "$@" -print0 \
+    >"$WORK/found" 2>"$WORK/stderr" || failed 69 'reading the target' $?
+  tr -dc '\000' <"$WORK/found" >"$WORK/zeros" || die 73 'scratch is full'
+  file_size "$WORK/zeros"
+}
+
+"$HOLDFAST_ROOT/bin/fetch.sh" validate
+attempt 65 'reading the snapshot' jq -r .id "$HOLDFAST_SCRATCH/snapshot.json" >"$WORK/id"
+read -r id <"$WORK/id"
+
+before=$(entries)
+if [ "$before" -gt 0 ] && [ "${HOLDFAST_OVERWRITE:-no}" != yes ]; then
+  die 65 "the target holds $before files and folders; set HOLDFAST_OVERWRITE=yes to write among them"
+fi
+
+attempt 69 'listing the snapshot' restic --json ls -- "$id" >"$WORK/ls"
+attempt 65 'reading the list' jq -r -n '
+  (env.HOLDFAST_SNAPSHOT_PATH | rtrimstr("/")) as $root
+  | reduce (inputs | select(.struct_type == "node" or .message_type == "node")
+            | select(.path | startswith($root + "/"))
+            | select(.path | (. == $root + "/lost+found" or startswith($root + "/lost+found/")) | not)) as $node
+      ({entries: 0, files: 0, strangers: 0};
+       .entries += 1
+       | if $node.type == "file" then .files += 1 else . end
+       | if (env.HOLDFAST_UID // "") != "" and ($node.uid // 0 | tostring) != env.HOLDFAST_UID then .strangers += 1 else . end)
+  | "\(.entries) \(.files) \(.strangers)"' "$WORK/ls" >"$WORK/expected"
+read -r expected files strangers <"$WORK/expected"
+[ "$files" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the snapshot holds no file'
+[ "$files" -ge "$HOLDFAST_MIN_COUNT" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] ||
+  die 65 "the snapshot holds $files files, fewer than $HOLDFAST_MIN_COUNT"
+[ "$strangers" -eq 0 ] || say "$strangers of $expected entries belonged to another uid than $OWNER"
+
+attempt 69 'restic restore' restic restore --target="$TARGET" -- "$id:$HOLDFAST_SNAPSHOT_PATH" >"$WORK/out"
+
+after=$(entries)
+if [ "$before" -eq 0 ]; then
+  [ "$after" -eq "$expected" ] || die 65 "the target holds $after entries, the snapshot $expected"
+else
+  [ "$after" -ge "$expected" ] || die 65 "the target holds $after entries, the snapshot $expected"
+fi
+if [ -n "$OWNER" ]; then
+  foreign=$(entries ! -user "$OWNER")
+  [ "$foreign" -eq 0 ] || die 65 "$foreign entries in the target do not belong to uid $OWNER; restore with that uid"
+fi
+say "restored: $expected entries, $files files"

@@ -1,0 +1,362 @@
+#!/bin/sh
+# common.sh is sourced by every script of Holdfast that runs in a pod.
+#
+# Values come from the environment or from mounted files; none is evaluated, and
+# a secret is never an argument of a command. What a script prints on stdout is
+# the backup: it is written to scratch first, checked, and printed at the end.
+# On a failure stdout stays empty and stderr says why.
+#
+# Folders, below HOLDFAST_ROOT (/holdfast):
+#   bin                    the scripts
+#   files                  entries of Secrets and ConfigMaps, such as ca.crt
+#   tools                  kubectl, where the image has none
+#   locks/unit             holder, until: the unit's lock; may be absent
+#   locks/instance         the same of the instance's lock
+#
+# Exit codes of all scripts:
+#   0    done
+#   64   wrong usage, a value is missing or malformed
+#   65   the content was refused: marker, count, size, or what is in the target
+#   69   the source or target is unreachable, or its tool failed
+#   70   the API server or our rights there
+#   73   scratch space is full
+#   74   the backup could not be handed over
+#   75   locked by somebody else: nothing was done
+#   129, 130, 143   stopped by a signal
+
+# The environment of every script:
+#   HOLDFAST_UNIT          the unit's id; every message begins with it
+#   HOLDFAST_SCRATCH       the only writable folder
+#   HOLDFAST_MIN_BYTES     floor of the size, 0 = none
+#   HOLDFAST_MIN_COUNT     floor of what the kind counts, 0 = none
+#   HOLDFAST_MARKER        a text near the start or the end of a complete copy
+#   HOLDFAST_ALLOW_EMPTY   why an empty copy is fine; "" = it is not
+#   HOLDFAST_DEADLINE      seconds that one command may take, 0 = no limit
+#   HOLDFAST_HOLDER        who we are to a lock, where we hold one
+
+umask 077
+LC_ALL=C
+export LC_ALL
+
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+HOLDFAST_MIN_BYTES=${HOLDFAST_MIN_BYTES:-0}
+HOLDFAST_MIN_COUNT=${HOLDFAST_MIN_COUNT:-0}
+HOLDFAST_MARKER=${HOLDFAST_MARKER:-}
+HOLDFAST_ALLOW_EMPTY=${HOLDFAST_ALLOW_EMPTY:-}
+HOLDFAST_DEADLINE=${HOLDFAST_DEADLINE:-0}
+PATH=$PATH:$HOLDFAST_ROOT/tools
+
+# The environment variables that hold secrets. Their values are masked in what
+# is repeated of other programs' messages.
+HOLDFAST_SECRETS='PGPASSWORD MYSQL_PWD CASSANDRA_PASSWORD LDAP_PASSWORD
+SM_PASSWORD RESTIC_PASSWORD AWS_SECRET_ACCESS_KEY CRYPT_PASSWORD CRYPT_PASSWORD2
+RCLONE_CONFIG_SRC_SECRET_ACCESS_KEY RCLONE_CONFIG_BAK_SECRET_ACCESS_KEY
+RCLONE_CONFIG_ENC_PASSWORD RCLONE_CONFIG_ENC_PASSWORD2'
+export HOLDFAST_SECRETS
+
+# say TEXT…: a line on stderr.
+say() {
+  printf 'holdfast: %s: %s\n' "${HOLDFAST_UNIT:-(no unit)}" "$*" >&2
+}
+
+# die CODE TEXT…
+die() {
+  die_code=$1
+  shift
+  say "$@"
+  exit "$die_code"
+}
+
+# need NAME…: each variable must be set and not be empty.
+need() {
+  # awk, for it is in every image; not every busybox has printenv.
+  # shellcheck disable=SC2016 # awk's own variables
+  need_missing=$(awk 'BEGIN { for (i = 1; i < ARGC; i++) if (ENVIRON[ARGV[i]] == "") { print ARGV[i]; break }; exit }' "$@") ||
+    die 64 'awk is missing'
+  [ -z "$need_missing" ] || die 64 "$need_missing is not set"
+}
+
+# number NAME VALUE: the value must be a whole number.
+number() {
+  case $2 in
+    '' | *[!0-9]*) die 64 "$1 is not a whole number" ;;
+    ???????????????????*) die 64 "$1 is too large" ;;
+  esac
+}
+
+# one_line NAME VALUE: the value must not hold a line break.
+one_line() {
+  case $2 in
+    *'
+'*) die 64 "$1 holds a line break" ;;
+  esac
+}
+
+# lines VALUE: the lines of a list, without blank ones.
+lines() {
+  printf '%s\n' "$1" | sed '/^[[:space:]]*$/d'
+}
+
+# masked FILE: its last lines, without secrets and control characters. Longer
+# secrets go first: one may be part of another.
+masked() {
+  tail -n 6 <"$1" | tr -d '\000-\010\013-\037\177' | awk '
+    BEGIN {
+      n = split(ENVIRON["HOLDFAST_SECRETS"], name, /[ \n]+/)
+      for (i = 1; i <= n; i++) {
+        m = split(ENVIRON[name[i]], part, "\n")
+        for (j = 1; j <= m; j++) if (part[j] != "") secret[++count] = part[j]
+      }
+      for (i = 1; i <= count; i++)
+        for (j = i + 1; j <= count; j++)
+          if (length(secret[j]) > length(secret[i])) {
+            t = secret[i]; secret[i] = secret[j]; secret[j] = t
+          }
+    }
+    {
+      line = $0
+      for (i = 1; i <= count; i++) {
+        out = ""
+        while ((at = index(line, secret[i])) > 0) {
+          out = out substr(line, 1, at - 1) "***"
+          line = substr(line, at + length(secret[i]))
+        }
+        line = out line
+      }
+      print "  " line
+    }'
+}
+
+# failed CODE WHAT STATUS: die for a command that failed, with the last lines of
+# its stderr, which is in $WORK/stderr.
+failed() {
+  failed_code=$1
+  if grep -qi 'no space left on device' "$WORK/stderr" 2>/dev/null; then
+    failed_code=73
+  fi
+  case $3 in
+    124 | 143) say "$2 did not end within $HOLDFAST_DEADLINE s" ;;
+    *) say "$2 failed with exit code $3" ;;
+  esac
+  if [ -s "$WORK/stderr" ]; then
+    masked "$WORK/stderr" >&2 || :
+  fi
+  exit "$failed_code"
+}
+
+# bounded COMMAND [ARG…]: the command, within the deadline.
+bounded() {
+  if [ "$HOLDFAST_DEADLINE" -gt 0 ]; then
+    timeout "$HOLDFAST_DEADLINE" "$@"
+  else
+    "$@"
+  fi
+}
+
+# attempt CODE WHAT COMMAND [ARG…]: the command within the deadline; if it fails,
+# die with CODE and the end of its stderr.
+attempt() {
+  attempt_code=$1
+  attempt_what=$2
+  shift 2
+  attempt_status=0
+  bounded "$@" 2>"$WORK/stderr" || attempt_status=$?
+  [ "$attempt_status" -eq 0 ] || failed "$attempt_code" "$attempt_what" "$attempt_status"
+}
+
+# hushed CODE WHAT COMMAND [ARG…]: as attempt, for a command that reads secrets:
+# its messages may quote them, so they are not repeated.
+hushed() {
+  hushed_code=$1
+  hushed_what=$2
+  shift 2
+  hushed_status=0
+  bounded "$@" 2>/dev/null || hushed_status=$?
+  : >"$WORK/stderr"
+  [ "$hushed_status" -eq 0 ] || failed "$hushed_code" "$hushed_what" "$hushed_status"
+}
+
+# run_child COMMAND [ARG…]: the command in the background, and wait for it. A
+# shell acts on a signal only between commands, but at once while it waits.
+CHILD=
+run_child() {
+  "$@" &
+  CHILD=$!
+  child_status=0
+  wait "$CHILD" || child_status=$?
+  CHILD=
+  return "$child_status"
+}
+
+# file_size FILE, on stdout.
+file_size() {
+  file_size_raw=$(wc -c <"$1") || die 73 'scratch cannot be read'
+  echo $((file_size_raw))
+}
+
+# count_lines REGEX FILE: how many lines match, on stdout. 0 is no failure.
+count_lines() {
+  count_status=0
+  grep -Ec -e "$1" -- "$2" || count_status=$?
+  [ "$count_status" -le 1 ] || die 69 'grep failed'
+}
+
+# has_marker FILE: whether the marker stands near the file's start or end. The
+# middle is not searched: it may be huge, and it is somebody's data.
+has_marker() {
+  [ -n "$HOLDFAST_MARKER" ] || return 0
+  one_line HOLDFAST_MARKER "$HOLDFAST_MARKER"
+  { head -c 65536 <"$1" && echo && tail -c 65536 <"$1"; } >"$WORK/ends" || die 73 'scratch cannot be written'
+  tr '\000' '\n' <"$WORK/ends" >"$WORK/ends.text" || die 73 'scratch cannot be written'
+  grep -qF -e "$HOLDFAST_MARKER" -- "$WORK/ends.text"
+}
+
+# check_content FILE COUNT: the floors and the marker. An empty copy that is
+# allowed needs no floors, but still a byte and its marker.
+check_content() {
+  number 'the count' "$2"
+  content_size=$(file_size "$1")
+  [ "$content_size" -gt 0 ] || die 65 'the copy has no byte'
+  has_marker "$1" || die 65 "the copy lacks its marker, \"$HOLDFAST_MARKER\""
+  if [ "$2" -eq 0 ] && [ -n "$HOLDFAST_ALLOW_EMPTY" ]; then
+    say "empty, which is allowed: $HOLDFAST_ALLOW_EMPTY"
+    return 0
+  fi
+  [ "$2" -ge "$HOLDFAST_MIN_COUNT" ] || die 65 "the copy counts $2, fewer than $HOLDFAST_MIN_COUNT"
+  [ "$content_size" -ge "$HOLDFAST_MIN_BYTES" ] || die 65 "the copy has $content_size bytes, fewer than $HOLDFAST_MIN_BYTES"
+}
+
+# publish FILE COUNT: check the copy, then print it.
+publish() {
+  check_content "$1" "$2"
+  cat -- "$1" || die 74 'the copy could not be handed over'
+  say "$2 counted, $content_size bytes"
+}
+
+# refuse_if_locked: exit 75 while somebody else holds the unit's or the
+# instance's lock. The files may be a minute old: a guard, not a mutex.
+refuse_if_locked() {
+  for lock_name in unit instance; do
+    lock_folder=$HOLDFAST_ROOT/locks/$lock_name
+    [ -s "$lock_folder/holder" ] || continue
+    lock_holder=$(cat -- "$lock_folder/holder") || die 75 "the $lock_name lock cannot be read"
+    lock_until=
+    if [ -e "$lock_folder/until" ]; then
+      lock_until=$(cat -- "$lock_folder/until") || die 75 "the $lock_name lock cannot be read"
+    fi
+    live "$lock_holder" "$lock_until" || continue
+    die 75 "the $lock_name lock is held by $lock_holder until ${lock_until:-further notice}"
+  done
+}
+
+# live HOLDER UNTIL: whether a lock with this content is somebody else's and has
+# not expired. One without a readable end counts: it was not made by us.
+live() {
+  [ -n "$1" ] || return 1
+  [ "$1" != "${HOLDFAST_HOLDER:-}" ] || return 1
+  case $2 in
+    '' | *[!0-9]* | ???????????????????*) return 0 ;;
+  esac
+  [ "$2" -gt "$(date +%s)" ]
+}
+
+# listable RESOURCE…: no Secrets, and nothing that kubectl could take for an
+# option. Secrets are a unit of their own, with rights of their own.
+listable() {
+  for listable_name in "$@"; do
+    case $listable_name in
+      [!a-z]* | *[!a-zA-Z0-9./_-]*) die 64 "\"$listable_name\" names no resource" ;;
+      secret | secrets | secret/* | secrets/* | secret.* | secrets.*) die 64 'Secrets belong to the kind kubernetes-secrets' ;;
+    esac
+  done
+}
+
+# export_objects LIST OPTION: every object of the listed resources ("resource",
+# "resource.group" or "resource/name"), one JSON document a line, in
+# $WORK/items. An API that is absent or unreachable is recorded in $WORK/skipped
+# and does not stop the others; missing rights do. kubectl's exit code does not
+# tell them apart, so the API server is asked.
+export_objects() {
+  lines "$1" >"$WORK/resources"
+  [ -s "$WORK/resources" ] || die 64 'RESOURCES is empty'
+  : >"$WORK/items"
+  : >"$WORK/skipped"
+  while IFS= read -r resource <&3; do
+    listable "$resource"
+    export_status=0
+    bounded kubectl get "$2" --output=json "$resource" >"$WORK/part" 2>"$WORK/stderr" </dev/null || export_status=$?
+    if [ "$export_status" -eq 0 ]; then
+      attempt 69 "reading the list of $resource" \
+        jq -c 'if .kind == "List" then .items[] else . end' "$WORK/part" >>"$WORK/items"
+    else
+      export_skip "$resource" "$2" "$export_status"
+    fi
+  done 3<"$WORK/resources"
+}
+
+# export_skip RESOURCE OPTION STATUS: record it, or die.
+export_skip() {
+  skip_verb='list'
+  case $1 in
+    */*)
+      skip_verb='get'
+      ! grep -q '(NotFound)' "$WORK/stderr" || die 65 "$1 does not exist"
+      ;;
+  esac
+  ! grep -q '(Forbidden)' "$WORK/stderr" || failed 70 "listing $1" "$3"
+  bounded kubectl get --raw /version >/dev/null 2>"$WORK/version.err" </dev/null || failed 70 "listing $1" "$3"
+  skip_answer=$(bounded kubectl auth can-i "$skip_verb" "$1" "$2" 2>/dev/null </dev/null) || :
+  case $skip_answer in
+    yes*) ;;
+    *) failed 70 "listing $1 (no right to $skip_verb it)" "$3" ;;
+  esac
+  skip_reason=unreachable
+  if grep -Eq "have a resource type|could not find the requested resource|no matches for kind" "$WORK/stderr"; then
+    skip_reason=absent
+  fi
+  say "skipped $1: its API is $skip_reason"
+  # shellcheck disable=SC2016 # jq's own variables
+  attempt 73 'writing to scratch' \
+    jq -cn --arg resource "$1" --arg reason "$skip_reason" '{resource: $resource, reason: $reason}' >>"$WORK/skipped"
+}
+
+# The script's own folder in scratch. What a killed run of the same container
+# left behind goes away first, for it would fill the scratch space.
+[ -n "${HOLDFAST_SCRATCH:-}" ] || die 64 'HOLDFAST_SCRATCH is not set'
+number HOLDFAST_MIN_BYTES "$HOLDFAST_MIN_BYTES"
+number HOLDFAST_MIN_COUNT "$HOLDFAST_MIN_COUNT"
+number HOLDFAST_DEADLINE "$HOLDFAST_DEADLINE"
+for stale in "$HOLDFAST_SCRATCH"/work.*; do
+  [ -d "$stale" ] || continue
+  ! kill -0 "${stale##*.}" 2>/dev/null || [ "${stale##*.}" = "$$" ] || continue
+  rm -rf -- "$stale"
+done
+WORK=$HOLDFAST_SCRATCH/work.$$
+mkdir -- "$WORK" 2>/dev/null || die 73 "the scratch folder $HOLDFAST_SCRATCH cannot be written"
+
+# Tools that keep caches and histories keep them here: the rest is read-only.
+HOME=$WORK
+TMPDIR=$WORK
+export HOME TMPDIR
+
+# finish is what a script has to undo beyond its folder; it may define its own.
+finish() { :; }
+
+# tidy runs at the end, however it comes, and keeps the exit code.
+# shellcheck disable=SC2317 # called by trap
+tidy() {
+  tidy_status=$?
+  trap '' HUP INT TERM
+  if [ -n "$CHILD" ]; then
+    # Its whole group, where it has one.
+    kill -TERM "-$CHILD" 2>/dev/null || kill -TERM "$CHILD" 2>/dev/null || :
+    wait "$CHILD" 2>/dev/null || :
+  fi
+  finish || :
+  rm -rf -- "$WORK"
+  exit "$tidy_status"
+}
+trap tidy EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM

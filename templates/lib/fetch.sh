@@ -1,0 +1,116 @@
+#!/bin/sh
+# fetch.sh validate|fetch|verify: the steps before a dump is restored. Each runs
+# by itself, so that a failure names its step and nothing is touched.
+#
+#   validate  choose exactly one snapshot, and check that it is the unit's
+#   fetch     write its file to HOLDFAST_INPUT
+#   verify    check what was written: size, floor, marker
+#
+#   RESTIC_REPOSITORY, RESTIC_PASSWORD and the storage's own variables
+#   HOLDFAST_SNAPSHOT       "latest" or a snapshot's id
+#   HOLDFAST_SNAPSHOT_PATH  the snapshot's one path
+#   HOLDFAST_SNAPSHOT_HOST  its host: the namespace
+#   HOLDFAST_TAG            a tag that it has; "" = any
+#   HOLDFAST_INPUT          the file to write, $HOLDFAST_SCRATCH/input by default
+#
+# What validate chose stays in $HOLDFAST_SCRATCH/snapshot.json.
+# shellcheck disable=SC2016 # jq has variables of its own
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+
+RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}
+export RESTIC_CACHE_DIR
+INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
+CHOSEN=$HOLDFAST_SCRATCH/snapshot.json
+
+# restic_said CODE WHAT COMMAND…: as attempt, with restic's own exit codes in words.
+restic_said() {
+  said_code=$1
+  said_what=$2
+  shift 2
+  said_status=0
+  bounded "$@" 2>"$WORK/stderr" || said_status=$?
+  case $said_status in
+    0) return 0 ;;
+    10) say 'there is no repository at that place' ;;
+    11) say 'the repository is locked by another restic' ;;
+    12) say 'the restic password does not open the repository' ;;
+  esac
+  failed "$said_code" "$said_what" "$said_status"
+}
+
+validate() {
+  need RESTIC_REPOSITORY RESTIC_PASSWORD HOLDFAST_SNAPSHOT HOLDFAST_SNAPSHOT_PATH HOLDFAST_SNAPSHOT_HOST
+  case $HOLDFAST_SNAPSHOT in
+    latest) ;;
+    *[!0-9a-f]* | ? | ?? | ???) die 64 'HOLDFAST_SNAPSHOT is neither "latest" nor a snapshot id' ;;
+  esac
+  rm -f -- "$CHOSEN"
+  restic_said 69 'listing the snapshots' restic --no-lock --json snapshots >"$WORK/snapshots"
+  # Selection is ours, not restic's: its own "latest" ignores host or path when
+  # one is left out, and takes another unit's.
+  attempt 65 'reading the list of snapshots' jq '
+    env.HOLDFAST_SNAPSHOT as $wanted
+    | map(select($wanted == "latest" or (.id | startswith($wanted))))
+    | if $wanted == "latest" then
+        map(select(.paths == [env.HOLDFAST_SNAPSHOT_PATH] and .hostname == env.HOLDFAST_SNAPSHOT_HOST
+                   and ((env.HOLDFAST_TAG // "") as $tag | $tag == "" or ((.tags // []) | index([$tag]) != null))))
+        | if length > 0 then [last] else . end
+      else . end' "$WORK/snapshots" >"$WORK/chosen"
+  attempt 65 'counting the snapshots' jq -r length "$WORK/chosen" >"$WORK/count"
+  read -r found <"$WORK/count"
+  [ "$found" -eq 1 ] ||
+    die 65 "$found snapshots match \"$HOLDFAST_SNAPSHOT\" with path $HOLDFAST_SNAPSHOT_PATH and host $HOLDFAST_SNAPSHOT_HOST; exactly one must"
+  attempt 65 'reading the snapshot' jq '.[0]' "$WORK/chosen" >"$WORK/snapshot"
+  attempt 65 'reading the snapshot' jq -r '
+    [ (if .paths == [env.HOLDFAST_SNAPSHOT_PATH] then empty else "its paths are \(.paths)" end),
+      (if .hostname == env.HOLDFAST_SNAPSHOT_HOST then empty else "its host is \(.hostname)" end),
+      ((env.HOLDFAST_TAG // "") as $tag
+       | if $tag == "" or ((.tags // []) | index([$tag]) != null) then empty else "its tags are \(.tags // [])" end)
+    ] | join("; ")' "$WORK/snapshot" >"$WORK/differs"
+  IFS= read -r differs <"$WORK/differs" || :
+  [ -z "$differs" ] || die 65 "the snapshot is not this unit's: $differs"
+  cp -- "$WORK/snapshot" "$CHOSEN" || die 73 'scratch cannot be written'
+  attempt 65 'reading the snapshot' jq -r '"snapshot \(.short_id // .id) of \(.time)"' "$CHOSEN" >"$WORK/text"
+  say "chosen: $(cat "$WORK/text")"
+}
+
+fetch() {
+  need RESTIC_REPOSITORY RESTIC_PASSWORD HOLDFAST_SNAPSHOT_PATH
+  chosen_id
+  mkdir -p -- "$(dirname -- "$INPUT")" || die 73 'scratch cannot be written'
+  rm -f -- "$INPUT"
+  restic_said 69 'fetching the dump' restic --no-lock dump -- "$id" "$HOLDFAST_SNAPSHOT_PATH" >"$INPUT.part"
+  mv -- "$INPUT.part" "$INPUT" || die 73 'scratch cannot be written'
+}
+
+verify() {
+  chosen_id
+  [ -f "$INPUT" ] || die 64 "$INPUT is absent: fetch did not run"
+  size=$(file_size "$INPUT")
+  attempt 65 'reading the snapshot' jq -r '.summary.total_bytes_processed // "unknown"' "$CHOSEN" >"$WORK/size"
+  read -r stored <"$WORK/size"
+  if [ "$stored" = unknown ]; then
+    say 'the snapshot does not tell its size: an old restic made it'
+  else
+    [ "$size" = "$stored" ] || die 65 "$size bytes were fetched, the snapshot has $stored"
+  fi
+  [ "$size" -gt 0 ] || die 65 'the dump is empty'
+  has_marker "$INPUT" || die 65 "the dump lacks its marker, \"$HOLDFAST_MARKER\""
+  [ "$size" -ge "$HOLDFAST_MIN_BYTES" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] ||
+    die 65 "the dump has $size bytes, fewer than $HOLDFAST_MIN_BYTES"
+  say "$size bytes verified"
+}
+
+chosen_id() {
+  [ -f "$CHOSEN" ] || die 64 'validate did not run'
+  attempt 65 'reading the snapshot' jq -r .id "$CHOSEN" >"$WORK/id"
+  read -r id <"$WORK/id"
+}
+
+case ${1:-} in
+  validate | fetch | verify) "$1" ;;
+  *) die 64 'usage: fetch.sh validate|fetch|verify' ;;
+esac

@@ -1,0 +1,154 @@
+// Constructors for Kubernetes' own objects. Arguments are named and have no
+// defaults: what an object says is decided by its caller, in sight.
+{
+  // entries makes the list form of a map: [{name: …, value: …}], by name.
+  entries(map):: [{ name: name, value: map[name] } for name in std.objectFields(map)],
+
+  // object is one with a spec. Objects are written whole and not put together
+  // with +, which costs more than everything else in a template.
+  object(apiVersion, kind, name, namespace, labels, spec):: {
+    apiVersion: apiVersion,
+    kind: kind,
+    metadata: { name: name, namespace: namespace, labels: labels },
+    spec: spec,
+  },
+  annotatedObject(apiVersion, kind, name, namespace, labels, annotations, spec):: {
+    apiVersion: apiVersion,
+    kind: kind,
+    metadata: { name: name, namespace: namespace, labels: labels, annotations: annotations },
+    spec: spec,
+  },
+
+  configMap(name, namespace, labels, data):: {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: name, namespace: namespace, labels: labels },
+    data: data,
+  },
+
+  // serviceAccount never mounts its token by itself: a pod that needs it says so.
+  serviceAccount(name, namespace, labels):: {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: { name: name, namespace: namespace, labels: labels },
+    automountServiceAccountToken: false,
+  },
+
+  // role makes a Role and its binding to an account; nothing for no rules.
+  role(name, namespace, labels, account, rules):: if std.length(rules) == 0 then [] else [
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'Role',
+      metadata: { name: name, namespace: namespace, labels: labels },
+      rules: rules,
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata: { name: name, namespace: namespace, labels: labels },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: name },
+      subjects: [{ kind: 'ServiceAccount', name: account, namespace: namespace }],
+    },
+  ],
+
+  // clusterRole is the same for the whole cluster.
+  clusterRole(name, namespace, labels, account, rules):: if std.length(rules) == 0 then [] else [
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRole',
+      metadata: { name: name, labels: labels },
+      rules: rules,
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: name, labels: labels },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: name },
+      subjects: [{ kind: 'ServiceAccount', name: account, namespace: namespace }],
+    },
+  ],
+
+  // restrictedPod and restrictedContainer are what Pod Security "restricted"
+  // asks for. fsGroup is never set: kubelet would rewrite the owner and the
+  // modes of a live volume.
+  restrictedPod(uid, gid):: {
+    runAsNonRoot: true,
+    runAsUser: uid,
+    runAsGroup: gid,
+    seccompProfile: { type: 'RuntimeDefault' },
+  },
+  // rootPod reads files of uid 0; the plan demands a reason for it.
+  rootPod:: { runAsUser: 0, runAsGroup: 0, seccompProfile: { type: 'RuntimeDefault' } },
+  restrictedContainer:: {
+    allowPrivilegeEscalation: false,
+    capabilities: { drop: ['ALL'] },
+    readOnlyRootFilesystem: true,
+  },
+  // rootReader may read files that other users own, and nothing more;
+  // rootRestorer may also give them back to their owners.
+  rootReader:: $.restrictedContainer { capabilities: { drop: ['ALL'], add: ['DAC_READ_SEARCH'] } },
+  rootRestorer:: $.restrictedContainer { capabilities: { drop: ['ALL'], add: ['CHOWN', 'DAC_OVERRIDE', 'FOWNER'] } },
+
+  // container: plain values come from ConfigMaps (envFrom), so that each stands
+  // in one place; env is for Secrets and for fields of the pod.
+  container(name, image, command, env, envFrom, mounts, resources, security):: {
+    name: name,
+    image: image,
+    imagePullPolicy: 'IfNotPresent',
+    command: command,
+    [if std.length(env) > 0 then 'env']: env,
+    [if std.length(envFrom) > 0 then 'envFrom']: envFrom,
+    volumeMounts: mounts,
+    resources: resources,
+    securityContext: security,
+  },
+
+  // secretEnv turns the plan's list, {name, secret, key}, into Kubernetes' form.
+  secretEnv(list):: [{ name: e.name, valueFrom: { secretKeyRef: { name: e.secret, key: e.key } } } for e in list],
+  // fromConfigMaps takes whole ConfigMaps as environment; the last one wins.
+  fromConfigMaps(names):: [{ configMapRef: { name: name } } for name in names],
+  // fieldEnv reads a field of the pod itself.
+  fieldEnv(name, path):: { name: name, valueFrom: { fieldRef: { fieldPath: path } } },
+
+  job(name, namespace, labels, podLabels, deadline, backoffLimit, pod)::
+    $.object('batch/v1', 'Job', name, namespace, labels, $.jobSpec(podLabels, deadline, backoffLimit, pod)),
+
+  jobSpec(podLabels, deadline, backoffLimit, pod):: {
+    activeDeadlineSeconds: deadline,
+    backoffLimit: backoffLimit,
+    template: { metadata: { labels: podLabels }, spec: pod },
+  },
+
+  cronJob(name, namespace, labels, schedule, jobSpec)::
+    $.object('batch/v1', 'CronJob', name, namespace, labels, {
+      schedule: schedule.cron,
+      timeZone: schedule.timeZone,
+      concurrencyPolicy: 'Forbid',
+      // A run that the controller could not start in time still runs that night.
+      startingDeadlineSeconds: 3600,
+      successfulJobsHistoryLimit: 3,
+      failedJobsHistoryLimit: 3,
+      jobTemplate: { metadata: { labels: jobSpec.template.metadata.labels }, spec: jobSpec },
+    }),
+
+  // Volumes and their mounts, by what they hold.
+  emptyDir(name, size):: { name: name, emptyDir: { sizeLimit: size } },
+  scriptsVolume(configMap):: { name: 'scripts', configMap: { name: configMap, defaultMode: 365 } },  // 0555
+  scriptsMount:: { name: 'scripts', mountPath: '/holdfast/bin', readOnly: true },
+  scratchMount:: { name: 'scratch', mountPath: '/holdfast/scratch' },
+  toolsMount:: { name: 'tools', mountPath: '/holdfast/tools' },
+  // filesVolume projects the unit's files into one folder; [] when it has none.
+  filesVolume(files):: if std.length(files) == 0 then [] else [{
+    name: 'files',
+    projected: {
+      defaultMode: 292,  // 0444
+      sources: [
+        if std.objectHas(f, 'secret')
+        then { secret: { name: f.secret, items: [{ key: f.key, path: f.name }] } }
+        else { configMap: { name: f.configMap, items: [{ key: f.key, path: f.name }] } }
+        for f in files
+      ],
+    },
+  }],
+  filesMount(files):: if std.length(files) == 0 then [] else [{ name: 'files', mountPath: '/holdfast/files', readOnly: true }],
+}

@@ -1,0 +1,236 @@
+// The shapes a source takes, one for each way of capture, and its restore.
+// A kind calls one of them; what differs between kinds is in the plan's item.
+local k8s = import 'k8s.libsonnet';
+local k8up = import 'k8up.libsonnet';
+local rclone = import 'rclone.libsonnet';
+
+local bin(script) = '/holdfast/bin/' + script;
+
+// locks shows the unit's lock and the instance's lock to a dump pod as files.
+// Both are optional: an absent lock locks nothing.
+local lockVolumes(item) = [
+  { name: 'lock-unit', configMap: { name: item.lock, optional: true } },
+  { name: 'lock-instance', configMap: { name: item.instanceLock, optional: true } },
+];
+local lockMounts = [
+  { name: 'lock-unit', mountPath: '/holdfast/locks/unit', readOnly: true },
+  { name: 'lock-instance', mountPath: '/holdfast/locks/instance', readOnly: true },
+];
+
+// token lets a pod talk to the API server; without grants it gets none.
+local token(item) = {
+  serviceAccountName: item.serviceAccount,
+  automountServiceAccountToken: item.serviceAccount == item.name,
+};
+
+// tools copies kubectl out of K8up's image, for images that have none.
+local tools(item) = k8s.container(
+  name='tools',
+  image=item.platformImages.k8up,
+  command=['cp', '/usr/local/bin/kubectl', '/holdfast/tools/kubectl'],
+  env=[],
+  envFrom=[],
+  mounts=[k8s.toolsMount],
+  resources=item.toolResources,
+  security=k8s.restrictedContainer,
+);
+
+// guard.sh holds the unit's lock while it runs a command. The holder is this
+// very pod, so a leftover is never mistaken for it.
+local holder = [
+  k8s.fieldEnv('HOLDFAST_POD', 'metadata.name'),
+  k8s.fieldEnv('HOLDFAST_POD_UID', 'metadata.uid'),
+  { name: 'HOLDFAST_HOLDER', value: '$(HOLDFAST_POD).$(HOLDFAST_POD_UID)' },
+];
+local guardValues(item, wait) = {
+  HOLDFAST_LOCK: item.lock,
+  HOLDFAST_INSTANCE_LOCK: item.instanceLock,
+  HOLDFAST_LOCK_TTL: '300',
+  HOLDFAST_NAME: item.name,
+  HOLDFAST_WAIT_FOR_DUMPS: if wait then 'yes' else 'no',
+};
+local lockRules(item) = [
+  { apiGroups: [''], resources: ['configmaps'], resourceNames: [item.lock], verbs: ['get', 'patch'] },
+  { apiGroups: [''], resources: ['configmaps'], resourceNames: [item.instanceLock], verbs: ['get'] },
+];
+
+{
+  // dump: a pod of ours prints the dump, K8up stores what it prints. The pod
+  // idles until K8up runs backupCommand in its first container.
+  dump(item):: [
+    k8s.configMap(item.name, item.namespace, item.labels, item.values),
+    k8up.preBackupPod(
+      name=item.name,
+      namespace=item.namespace,
+      labels=item.labels,
+      command=bin('dump.sh'),
+      extension=item.capture.extension,
+      pod={
+        securityContext: k8s.restrictedPod(item.uid, item.gid),
+        terminationGracePeriodSeconds: 1,  // sleep ignores TERM
+        containers: [
+          k8s.container(
+            name=item.container,
+            image=item.image,
+            command=['sleep', 'infinity'],
+            env=k8s.secretEnv(item.secretEnv),
+            envFrom=k8s.fromConfigMaps([item.name]),
+            mounts=[k8s.scriptsMount, k8s.scratchMount] + lockMounts + k8s.filesMount(std.get(item.capture, 'files', [])),
+            resources=item.resources,
+            security=k8s.restrictedContainer,
+          ),
+        ],
+        volumes: [k8s.scriptsVolume(item.scripts), k8s.emptyDir('scratch', item.scratch)] +
+                 lockVolumes(item) + k8s.filesVolume(std.get(item.capture, 'files', [])),
+      } + token(item),
+    ),
+    self.schedule(item),
+  ],
+
+  // schedule: one K8up Schedule for one source, selected by its own label, so
+  // that a failing source fails alone.
+  schedule(item):: k8up.schedule(
+    name=item.name,
+    namespace=item.namespace,
+    labels=item.labels,
+    repository=item.repository,
+    jobs={
+      backup: k8up.job(item.repository, item.schedule, item.podConfig, item.deadline) + {
+        labelSelectors: [{ matchLabels: { 'holdfast.dev/unit': item.name } }],
+        tags: item.tags,
+      },
+    },
+  ),
+
+  // volume: K8up reads the claim's files; the marker labels the live claim.
+  volume(item):: [self.schedule(item)],
+
+  // sync: a CronJob of ours copies bucket to bucket under the unit's lock.
+  // Exit 75 means that somebody else holds it: failed at once and counted,
+  // never retried and never called a success.
+  sync(item)::
+    local pod = {
+      restartPolicy: 'Never',
+      serviceAccountName: item.serviceAccount,
+      automountServiceAccountToken: true,
+      securityContext: k8s.restrictedPod(item.uid, item.gid),
+      terminationGracePeriodSeconds: 60,
+      initContainers: [tools(item)],
+      containers: [
+        k8s.container(
+          name=item.container,
+          image=item.image,
+          command=[bin('guard.sh'), bin('dump.sh')],
+          env=k8s.secretEnv(item.secretEnv) + rclone.backupSecrets(item.copy) + holder,
+          envFrom=k8s.fromConfigMaps([item.name]),
+          mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.toolsMount] + k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(item.copy),
+          resources=item.resources,
+          security=k8s.restrictedContainer,
+        ),
+      ],
+      volumes: [
+        k8s.scriptsVolume(item.scripts),
+        k8s.emptyDir('scratch', item.scratch),
+        k8s.emptyDir('tools', '200Mi'),
+      ] + k8s.filesVolume(std.get(item.capture, 'files', [])) + k8up.caVolume(item.copy),
+    };
+    [
+      k8s.configMap(
+        item.name,
+        item.namespace,
+        item.labels,
+        item.values + rclone.backupValues(item.copy) + guardValues(item, wait=false),
+      ),
+      k8s.cronJob(
+        name=item.name,
+        namespace=item.namespace,
+        labels=item.labels,
+        schedule=item.schedule,
+        jobSpec=k8s.jobSpec(item.podLabels, item.deadline, 2, pod) + {
+          podFailurePolicy: {
+            rules: [{
+              action: 'FailJob',
+              onExitCodes: { containerName: item.container, operator: 'In', values: [75] },
+            }],
+          },
+        },
+      ),
+    ] + k8s.role(item.name, item.namespace, item.labels, item.serviceAccount, lockRules(item)),
+
+  // restoreJob: validate, fetch and verify run before apply touches anything,
+  // so the container's name is the phase. apply holds the unit's lock. What is
+  // asked for stands in one ConfigMap, which all phases read and people edit.
+  //   rbac     what restore.sh may do at the API server, beyond the lock
+  //   mounts   further mounts of apply, with their volumes
+  restoreJob(item, request, rbac, mounts, volumes)::
+    local name = item.restore;
+    local how = item.capture.how;
+    local fetches = how == 'dump' || how == 'exec';
+    local restic = item.engine == 'restic';
+    local storage = if restic then item.repository else item.copy;
+    local storageSecrets = if restic then storage.secretEnv else rclone.backupSecrets(storage);
+    local storageValues = if restic then storage.values else rclone.backupValues(storage);
+    local values = k8s.fromConfigMaps([name]);
+    local step(command) = k8s.container(
+      name=command,
+      image=item.platformImages.k8up,
+      command=[bin('fetch.sh'), command],
+      env=storageSecrets,
+      envFrom=values,
+      mounts=[k8s.scriptsMount, k8s.scratchMount] + k8up.caMount(storage),
+      resources=item.toolResources,
+      security=k8s.restrictedContainer,
+    );
+    local apply = k8s.container(
+      name='apply',
+      image=if how == 'volume' then item.platformImages.k8up else item.image,
+      command=[bin('guard.sh'), bin('restore.sh')],
+      env=k8s.secretEnv(item.secretEnv) + (if fetches then [] else storageSecrets) + holder,
+      envFrom=values,
+      mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.toolsMount] +
+             k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(storage) + mounts,
+      resources=item.resources,
+      security=if item.root then k8s.rootRestorer else k8s.restrictedContainer,
+    );
+    [
+      k8s.configMap(
+        name,
+        item.namespace,
+        item.labels,
+        item.values + storageValues + guardValues(item, wait=restic) + request,
+      ),
+      k8s.serviceAccount(name, item.namespace, item.labels),
+      k8s.job(
+        name=name,
+        namespace=item.namespace,
+        labels=item.labels,
+        podLabels=item.podLabels { 'holdfast.dev/role': 'restore' },
+        deadline=item.restoreDeadline,
+        backoffLimit=0,
+        pod={
+          restartPolicy: 'Never',
+          serviceAccountName: name,
+          automountServiceAccountToken: true,
+          securityContext: if item.root then k8s.rootPod else k8s.restrictedPod(item.uid, item.gid),
+          terminationGracePeriodSeconds: 60,
+          initContainers: [tools(item)] + (if fetches then [step('validate'), step('fetch'), step('verify')] else []),
+          containers: [apply],
+          volumes: [
+            k8s.scriptsVolume(item.scripts),
+            k8s.emptyDir('scratch', item.scratch),
+            k8s.emptyDir('tools', '200Mi'),
+          ] + k8s.filesVolume(std.get(item.capture, 'files', [])) + k8up.caVolume(storage) + volumes,
+        },
+      ),
+    ] + k8s.role(
+      name,
+      item.namespace,
+      item.labels,
+      name,
+      lockRules(item) + [{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list'] }] + rbac,
+    ),
+
+  // restoreClusterRole gives the restore's account rules for the whole cluster.
+  restoreClusterRole(item, rules)::
+    k8s.clusterRole(item.restore, item.namespace, item.labels, item.restore, rules),
+}

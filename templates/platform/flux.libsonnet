@@ -1,0 +1,37 @@
+// How Flux applies the tree: the repositories first, and what uses them when
+// they stand. One Kustomization for each stage and instance, because one
+// invalid object blocks all others of its Kustomization.
+local kustomization(plan, stage, dependsOn, timeout) = {
+  apiVersion: 'kustomize.toolkit.fluxcd.io/v1',
+  kind: 'Kustomization',
+  metadata: {
+    name: plan.instance + '-' + stage,
+    namespace: plan.flux.namespace,
+    labels: plan.labels,
+  },
+  spec: {
+    interval: plan.flux.interval,
+    path: plan.flux.path + '/' + stage,
+    prune: true,
+    // Waiting covers Jobs: the next stage starts when the bootstrap is done.
+    wait: true,
+    timeout: timeout,
+    sourceRef: {
+      kind: plan.flux.sourceKind,
+      name: plan.flux.sourceName,
+      [if std.objectHas(plan.flux, 'sourceNamespace') then 'namespace']: plan.flux.sourceNamespace,
+    },
+    dependsOn: dependsOn,
+    decryption: { provider: 'sops', secretRef: { name: plan.flux.decryptionSecret } },
+  },
+};
+
+{
+  file(plan):: {
+    path: plan.instance + '/flux.yaml',
+    objects: [
+      kustomization(plan, 'repository', plan.flux.dependsOn, '15m'),
+      kustomization(plan, 'backup', [{ name: plan.instance + '-repository' }], '5m'),
+    ],
+  },
+}

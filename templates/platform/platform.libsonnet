@@ -1,0 +1,55 @@
+// The tree of one instance: what the kinds make of its units, and what belongs
+// to no kind. Each entry is a file and its objects.
+//
+//   repository/   applied first: Secrets, repositories, pod shapes
+//   backup/       applied when the repositories stand: everything that runs
+//   restore/      never applied by itself: one request for each unit
+local k8up = import '../lib/k8up.libsonnet';
+local flux = import 'flux.libsonnet';
+local network = import 'network.libsonnet';
+local repository = import 'repository.libsonnet';
+local unit = import 'unit.libsonnet';
+local volumes = import 'volumes.libsonnet';
+
+// files is what the machine calls: plan, kinds by name, each kind's scripts by
+// name, and the scripts that all kinds share.
+{
+  files(plan, kinds, scripts, shared)::
+    if !plan.enabled then [] else
+      local backup = plan.instance + '/backup/';
+      // Worked out once for each repository, not for each of its units.
+      local repositories = {
+        [id]: plan.repositories[id] {
+          secretEnv: k8up.resticSecrets(plan.repositories[id]),
+          values: k8up.resticValues(plan.repositories[id]),
+        }
+        for id in std.objectFields(plan.repositories)
+      };
+      // What a template needs of the plan beside its own item.
+      local full(item) = item {
+        instanceLock: plan.instanceLock,
+        platformImages: plan.platform.images,
+        toolResources: plan.platform.resources.tool,
+        [if std.objectHas(item, 'repository') then 'repository']: repositories[item.repository],
+      };
+      local items = [full(item) for item in plan.units];
+      [flux.file(plan)] +
+      repository.files(plan, shared) +
+      [
+        { path: item.file, objects: kinds[item.kind].objects(item) + unit.objects(plan, item) }
+        for item in items
+      ] +
+      unit.scriptFiles(plan, items, scripts, shared, backup) +
+      [
+        {
+          path: backup + namespace + '/platform.yaml',
+          objects: unit.shared(plan, namespace) + network.shared(plan, namespace) + volumes.objects(plan, namespace),
+        }
+        for namespace in plan.namespaces
+      ] +
+      [file for repo in std.objectValues(plan.repositories) for file in repository.maintenance(plan, repo, backup)] +
+      [
+        { path: item.restoreFile, objects: kinds[item.kind].restore(item, unit.request(item)) + unit.restoreObjects(plan, item) }
+        for item in items
+      ],
+}

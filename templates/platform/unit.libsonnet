@@ -1,0 +1,76 @@
+// What every unit has, whatever its kind: lock, account, roles, connections.
+local k8s = import '../lib/k8s.libsonnet';
+local network = import 'network.libsonnet';
+
+// A lock has no data in Git: its data is the lock. IfNotPresent keeps Flux from
+// taking it back, and prune from deleting it under a holder.
+local lock(name, namespace, labels) = {
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: {
+    name: name,
+    namespace: namespace,
+    labels: labels,
+    annotations: { 'kustomize.toolkit.fluxcd.io/ssa': 'IfNotPresent' },
+  },
+};
+
+{
+  objects(plan, item)::
+    [lock(item.lock, item.namespace, item.labels)] +
+    (if item.serviceAccount == item.name then [k8s.serviceAccount(item.name, item.namespace, item.labels)] else []) +
+    k8s.role(item.name, item.namespace, item.labels, item.serviceAccount, std.get(item, 'rbac', [])) +
+    k8s.clusterRole(item.name, item.namespace, item.labels, item.serviceAccount, std.get(item, 'clusterRbac', [])) +
+    network.unit(plan, item),
+
+  // request is what a rendered restore asks for: the newest copy. Whoever
+  // restores sets another snapshot or time here, on purpose and in sight.
+  request(item):: {
+    HOLDFAST_INPUT: '/holdfast/scratch/restore/dump',
+    HOLDFAST_OVERWRITE: 'no',
+    HOLDFAST_TARGET: '/holdfast/target',
+    HOLDFAST_UID: std.toString(item.uid),
+  } + (
+    if item.engine == 'restic' then {
+      HOLDFAST_SNAPSHOT: 'latest',
+      HOLDFAST_SNAPSHOT_HOST: item.expectedSnapshots[0].host,
+      HOLDFAST_SNAPSHOT_PATH: item.expectedSnapshots[0].path,
+      HOLDFAST_TAG: item.id,
+    } else { HOLDFAST_AT: 'latest' }
+  ),
+
+  restoreObjects(plan, item):: network.restore(plan, item),
+
+  // scriptFiles: one ConfigMap for each kind and namespace, so that a changed
+  // script is one change in the diff.
+  scriptFiles(plan, items, scripts, shared, backup):: [
+    {
+      path: backup + namespace + '/scripts-' + kind + '.yaml',
+      objects: [
+        k8s.configMap(
+          name=used[0].scripts,
+          namespace=namespace,
+          labels=plan.labels,
+          data=scripts[kind] + {
+            [name]: shared[name]
+            for name in ['common.sh', 'guard.sh', 'fetch.sh']
+          },
+        ),
+      ],
+    }
+    for namespace in plan.namespaces
+    for kind in std.objectFields(scripts)
+    for used in [[item for item in items if item.kind == kind && item.namespace == namespace]]
+    if std.length(used) > 0
+  ],
+
+  // shared: the lock that stops all units, and the account without rights.
+  shared(plan, namespace):: [
+    lock(plan.instanceLock, namespace, plan.labels),
+    k8s.serviceAccount(plan.instance + '-backup', namespace, plan.labels),
+  ] + (
+    local copies = [item.copy for item in plan.units if item.namespace == namespace && std.objectHas(item, 'copy')];
+    if std.length(copies) == 0 || copies[0].ca == '' then []
+    else [k8s.configMap(copies[0].ca, namespace, plan.labels, { 'ca.crt': plan.caPem.rclone })]
+  ),
+}
