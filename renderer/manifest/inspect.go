@@ -1,0 +1,316 @@
+package manifest
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// mostObjects is how many objects one Flux Kustomization may hold: the time
+// that kustomize takes grows with their square.
+const mostObjects = 1000
+
+// tierPrefix starts the tag by which a prune selects.
+const tierPrefix = "tier-"
+
+// inspector holds the objects of one tree by what others refer to them.
+type inspector struct {
+	plan    *plan.Plan
+	objects []Object
+	byID    map[string]Object
+	byKind  map[string][]Object
+	pods    []pod
+	// units and restores are the plan's items, by namespace/name of the objects
+	// that run and that restore them.
+	units, restores map[string]plan.Item
+	// bound are the accounts that a binding gives rights, by namespace/name.
+	bound    map[string]bool
+	problems problem.List
+}
+
+// newInspector indexes the objects and the plan.
+func newInspector(objects []Object, p *plan.Plan) *inspector {
+	in := &inspector{
+		plan: p, objects: objects, pods: podsOf(objects),
+		byID: map[string]Object{}, byKind: map[string][]Object{},
+		units: map[string]plan.Item{}, restores: map[string]plan.Item{},
+		bound: map[string]bool{},
+	}
+	for _, i := range p.Units {
+		in.units[i.Namespace+"/"+i.Name] = i
+		in.restores[i.Namespace+"/"+i.Restore] = i
+	}
+	for _, o := range objects {
+		in.byKind[o.Kind()] = append(in.byKind[o.Kind()], o)
+		if o.Kind() == "RoleBinding" || o.Kind() == "ClusterRoleBinding" {
+			for _, subject := range list(o.Value, "subjects") {
+				in.bound[text(subject, "namespace")+"/"+text(subject, "name")] = true
+			}
+		}
+	}
+	return in
+}
+
+// place is the key of in's maps.
+func place(o Object) string { return o.Namespace() + "/" + o.Name() }
+
+// Inspect checks what no schema checks: that objects refer to what exists, that
+// K8up will do what the plan says, that every pod is restricted and confined.
+// A finding is a template's bug, unless a kind of the user's own made it.
+func Inspect(objects []Object, p *plan.Plan) problem.List {
+	in := newInspector(objects, p)
+	for _, o := range objects {
+		in.identity(o)
+		in.byID[o.ID()] = o
+	}
+	for _, o := range objects {
+		switch o.Kind() {
+		case "Schedule":
+			in.schedule(o)
+		case "PreBackupPod":
+			in.preBackupPod(o)
+		case "CronJob":
+			in.cronJob(o)
+		case "Job":
+			in.job(o, object(o.Value, "spec"))
+		case "ConfigMap":
+			in.configMap(o)
+		case "NetworkPolicy", "CiliumNetworkPolicy":
+			in.networkPolicy(o)
+		case "Role", "ClusterRole":
+			in.role(o)
+		case "RoleBinding", "ClusterRoleBinding":
+			in.binding(o)
+		}
+	}
+	for _, p := range in.pods {
+		in.pod(p)
+	}
+	in.confinement()
+	in.complete()
+	in.size()
+	return in.problems
+}
+
+func (in *inspector) add(o Object, rule, hint, format string, args ...any) {
+	in.problems = append(in.problems, problem.Problem{
+		Pointer: o.ID(), Message: o.Path + ": " + fmt.Sprintf(format, args...), Hint: hint, Rule: rule,
+	})
+}
+
+// identity checks what every object has.
+func (in *inspector) identity(o Object) {
+	if text(o.Value, "apiVersion") == "" || o.Kind() == "" || o.Name() == "" {
+		in.add(o, "HF401", "", "apiVersion, kind and metadata.name are required")
+		return
+	}
+	if !strings.HasPrefix(o.Path, in.plan.Instance+"/") || path.Clean(o.Path) != o.Path {
+		in.add(o, "HF426", "", "the file lies outside the instance's folder")
+	}
+	cluster := strings.HasPrefix(o.Kind(), "Cluster")
+	if (o.Namespace() == "") != cluster {
+		in.add(o, "HF401", "", "metadata.namespace does not fit the kind")
+	}
+	if wrong := validation.IsDNS1123Subdomain(o.Name()); len(wrong) > 0 {
+		in.add(o, "HF402", "", "name: %s", wrong[0])
+	}
+	if !cluster && o.Namespace() != "" {
+		if wrong := validation.IsDNS1123Label(o.Namespace()); len(wrong) > 0 {
+			in.add(o, "HF402", "", "namespace: %s", wrong[0])
+		}
+	}
+	own := labels(o.Value, "metadata", "labels")
+	if own["app.kubernetes.io/managed-by"] != "holdfast" {
+		in.add(o, "HF401", "", "the label app.kubernetes.io/managed-by is missing")
+	}
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		for _, wrong := range append(validation.IsQualifiedName(name), validation.IsValidLabelValue(own[name])...) {
+			in.add(o, "HF402", "", "label %s: %s", name, wrong)
+		}
+	}
+	if _, twice := in.byID[o.ID()]; twice {
+		in.add(o, "HF403", "", "the object is rendered twice")
+	}
+	switch o.Kind() {
+	case "Secret":
+		in.add(o, "HF419", "name the credentials in the unit's capture instead", "a template made a Secret; only Go does, so that no template sees a value")
+	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition":
+		in.add(o, "HF420", "", "pruning it from Git would delete data")
+	}
+}
+
+// configMap checks keys and locks.
+func (in *inspector) configMap(o Object) {
+	for _, key := range slices.Sorted(maps.Keys(object(o.Value, "data"))) {
+		if wrong := validation.IsConfigMapKey(key); len(wrong) > 0 {
+			in.add(o, "HF408", "", "key %q: %s", key, wrong[0])
+		}
+	}
+	if !strings.HasSuffix(o.Name(), ".lock") {
+		return
+	}
+	if _, set := o.Value["data"]; set {
+		in.add(o, "HF423", "", "a lock has no data in Git: its data is the lock")
+	}
+	if text(o.Value, "metadata", "annotations", "kustomize.toolkit.fluxcd.io/ssa") != "IfNotPresent" {
+		in.add(o, "HF423", "", "without IfNotPresent Flux would take the lock away from its holder")
+	}
+}
+
+// role refuses rights that name everything.
+func (in *inspector) role(o Object) {
+	for _, rule := range list(o.Value, "rules") {
+		for _, field := range []string{"apiGroups", "resources", "verbs"} {
+			values := list(rule, field)
+			if len(values) == 0 || slices.Contains(values, any("*")) {
+				in.add(o, "HF421", "", "%s must name what it grants, one by one", field)
+			}
+		}
+		for _, verb := range []string{"bind", "escalate", "impersonate"} {
+			if slices.Contains(list(rule, "verbs"), any(verb)) {
+				in.add(o, "HF421", "", "who may %s gives himself every right", verb)
+			}
+		}
+	}
+}
+
+// binding checks that a binding's two ends exist.
+func (in *inspector) binding(o Object) {
+	kind := text(o.Value, "roleRef", "kind")
+	id := kind + "/" + text(o.Value, "roleRef", "name")
+	if kind == "Role" {
+		id = kind + "/" + o.Namespace() + "/" + text(o.Value, "roleRef", "name")
+	}
+	if _, found := in.byID[id]; !found {
+		in.add(o, "HF406", "", "roleRef names %s, which nobody makes", id)
+	}
+	for _, subject := range list(o.Value, "subjects") {
+		id := "ServiceAccount/" + text(subject, "namespace") + "/" + text(subject, "name")
+		if _, found := in.byID[id]; !found {
+			in.add(o, "HF406", "", "subject %s is made by nobody", id)
+		}
+	}
+}
+
+// complete checks that the tree has what the plan promises: for each unit what
+// runs it, its lock and its restore, and the maintenance of each repository.
+func (in *inspector) complete() {
+	must := func(unit, id string) {
+		if _, found := in.byID[id]; !found {
+			in.problems = append(in.problems, problem.Problem{
+				Pointer: unit, Message: "the tree has no " + id, Hint: "objects(item) or restore(item, request) left it out", Rule: "HF427",
+			})
+		}
+	}
+	for _, i := range in.plan.Units {
+		runs := map[string]string{"sync": "CronJob", "dump": "Schedule", "exec": "Schedule", "volume": "Schedule"}[i.Capture.How]
+		must(i.ID, runs+"/"+i.Namespace+"/"+i.Name)
+		if i.Capture.How == "dump" || i.Capture.How == "exec" {
+			must(i.ID, "PreBackupPod/"+i.Namespace+"/"+i.Name)
+		}
+		must(i.ID, "ConfigMap/"+i.Namespace+"/"+i.Lock)
+		must(i.ID, "Job/"+i.Namespace+"/"+i.Restore)
+	}
+	for _, m := range in.plan.Maintenance {
+		must(m.Job, "Schedule/"+m.Namespace+"/"+m.Name)
+	}
+	for _, m := range in.plan.Markers {
+		must("marker", "CronJob/"+m.Namespace+"/"+m.Name)
+		must("marker", "Job/"+m.Namespace+"/"+m.First)
+	}
+	for _, r := range in.plan.Repositories {
+		must("repository", "Job/"+r.Namespace+"/"+r.Bootstrap)
+	}
+	if in.plan.Enabled && in.plan.Network.Engine != "none" {
+		for _, namespace := range in.plan.Namespaces {
+			must("network", "NetworkPolicy/"+namespace+"/"+in.plan.Instance+"-default-deny")
+		}
+	}
+}
+
+// size keeps each stage small enough for Flux.
+func (in *inspector) size() {
+	count := map[string]int{}
+	for _, o := range in.objects {
+		if parts := strings.SplitN(o.Path, "/", 3); len(parts) == 3 {
+			count[parts[1]]++
+		}
+	}
+	for _, stage := range slices.Sorted(maps.Keys(count)) {
+		if count[stage] > mostObjects {
+			in.problems = append(in.problems, problem.Problem{
+				Pointer: in.plan.Instance + "/" + stage,
+				Message: fmt.Sprintf("%d objects in one Flux Kustomization; kustomize takes time with their square, %d are the most", count[stage], mostObjects),
+				Rule:    "HF422",
+			})
+		}
+	}
+}
+
+// textsAt collects the strings under a key, anywhere in a value.
+func textsAt(value any, key string) []string {
+	var found []string
+	switch v := value.(type) {
+	case []any:
+		for _, e := range v {
+			found = append(found, textsAt(e, key)...)
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if s, ok := v[name].(string); ok && name == key {
+				found = append(found, s)
+			}
+			found = append(found, textsAt(v[name], key)...)
+		}
+	}
+	return found
+}
+
+// mustExist checks that an object of the tree has that name, in the namespace
+// of o.
+func (in *inspector) mustExist(o Object, kind, name string) {
+	if _, found := in.byID[kind+"/"+o.Namespace()+"/"+name]; !found {
+		in.add(o, "HF406", "", "refers to %s %s, which nobody makes", kind, name)
+	}
+}
+
+// configMapKey checks a key of a ConfigMap, ours or one that the state declares.
+func (in *inspector) configMapKey(o Object, name, key string) {
+	if found, ours := in.byID["ConfigMap/"+o.Namespace()+"/"+name]; ours {
+		if _, has := object(found.Value, "data")[key]; !has {
+			in.add(o, "HF406", "", "ConfigMap %s has no key %q", name, key)
+		}
+		return
+	}
+	in.declared(o, "ConfigMap", name, key)
+}
+
+// secretKey checks a key of a Secret; "" asks for the Secret alone.
+func (in *inspector) secretKey(o Object, name, key string) {
+	for _, s := range in.plan.Secrets {
+		if s.Namespace != o.Namespace() || s.Name != name {
+			continue
+		}
+		if key != "" && !slices.ContainsFunc(s.Keys, func(k plan.SecretKey) bool { return k.Key == key }) {
+			in.add(o, "HF406", "", "Secret %s has no key %q", name, key)
+		}
+		return
+	}
+	in.declared(o, "Secret", name, key)
+}
+
+func (in *inspector) declared(o Object, kind, name, key string) {
+	for _, d := range in.plan.Declared {
+		if d.Kind == kind && d.Namespace == o.Namespace() && d.Name == name && (key == "" || slices.Contains(d.Keys, key)) {
+			return
+		}
+	}
+	in.add(o, "HF406", "the state declares Secrets by its *Ref fields", "refers to %s %s, key %q, which nobody makes or declares", kind, name, key)
+}

@@ -1,0 +1,223 @@
+package manifest
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+)
+
+// cronJob checks a CronJob's frame, and its Job.
+func (in *inspector) cronJob(o Object) {
+	if err := plan.ValidCron(text(o.Value, "spec", "schedule")); err != nil {
+		in.add(o, "HF411", "", "spec.schedule: %v", err)
+	} else {
+		in.onTime(o, text(o.Value, "spec", "schedule"))
+	}
+	if at(o.Value, "spec", "suspend") == true {
+		in.add(o, "HF418", "", "it is suspended and would never run")
+	}
+	// The controller looks every 10 s.
+	if seconds, set := number(o.Value, "spec", "startingDeadlineSeconds"); set && seconds < 10 {
+		in.add(o, "HF418", "", "with a startingDeadlineSeconds below 10 it may never start")
+	}
+	if text(o.Value, "spec", "timeZone") != in.plan.TimeZone {
+		in.add(o, "HF411", "", "spec.timeZone is not %s", in.plan.TimeZone)
+	}
+	if text(o.Value, "spec", "concurrencyPolicy") != "Forbid" {
+		in.add(o, "HF418", "", "concurrencyPolicy is not Forbid")
+	}
+	if n, _ := number(o.Value, "spec", "successfulJobsHistoryLimit"); n < 1 {
+		in.add(o, "HF418", "", "no success would be left to be seen")
+	}
+	in.job(o, object(o.Value, "spec", "jobTemplate", "spec"))
+}
+
+// job checks a Job's spec.
+func (in *inspector) job(o Object, spec map[string]any) {
+	if seconds, set := number(spec, "activeDeadlineSeconds"); !set || seconds < 60 {
+		in.add(o, "HF418", "", "activeDeadlineSeconds is missing: a job could hang for ever")
+	}
+	if spec["suspend"] == true {
+		in.add(o, "HF418", "", "the Job is suspended and would never run")
+	}
+	if _, set := number(spec, "backoffLimit"); !set {
+		in.add(o, "HF418", "", "backoffLimit is missing")
+	}
+	if text(spec, "template", "spec", "restartPolicy") != "Never" {
+		in.add(o, "HF418", "", "restartPolicy is not Never: a restarted container would work on what its predecessor left")
+	}
+}
+
+// pod checks one pod: references, mounts, quantities, Pod Security.
+func (in *inspector) pod(p pod) {
+	o := p.owner
+	if p.spec == nil || len(list(p.spec, "containers")) == 0 {
+		in.add(o, "HF424", "", "the pod has no container")
+		return
+	}
+	if _, set := object(p.spec, "securityContext")["fsGroup"]; set {
+		in.add(o, "HF405", "", "fsGroup makes kubelet rewrite the owner and modes of a live volume")
+	}
+	if root := in.mayBeRoot(o); !root {
+		for _, what := range p.restrictions() {
+			in.add(o, "HF409", "", "Pod Security restricted refuses: %s", what)
+		}
+	}
+	volumes := map[string]bool{}
+	for _, v := range list(p.spec, "volumes") {
+		if volumes[text(v, "name")] {
+			in.add(o, "HF407", "", "volume %s stands twice", text(v, "name"))
+		}
+		volumes[text(v, "name")] = true
+		in.volume(o, v)
+	}
+	if account := text(p.spec, "serviceAccountName"); account != "" {
+		in.mustExist(o, "ServiceAccount", account)
+	} else if !p.partial {
+		in.add(o, "HF424", "", "the pod would run as the account default")
+	}
+	if at(p.spec, "automountServiceAccountToken") != false && !p.partial && !in.bound[o.Namespace()+"/"+text(p.spec, "serviceAccountName")] {
+		in.add(o, "HF421", "automountServiceAccountToken: false", "the pod gets a token, but its account has no rights that need one")
+	}
+	names := map[string]bool{}
+	for _, c := range p.containers() {
+		if names[text(c, "name")] {
+			in.add(o, "HF424", "", "container %s stands twice", text(c, "name"))
+		}
+		names[text(c, "name")] = true
+		in.container(p, c, volumes)
+	}
+}
+
+// mayBeRoot says whether a reason was given for a pod that runs as uid 0.
+func (in *inspector) mayBeRoot(o Object) bool {
+	for _, c := range in.plan.PodConfigs {
+		if o.Kind() == "PodConfig" && c.Name == o.Name() && c.Namespace == o.Namespace() {
+			return c.Root
+		}
+	}
+	return in.restores[place(o)].Root
+}
+
+// volume checks what a volume refers to.
+func (in *inspector) volume(o Object, v any) {
+	// Also an optional ConfigMap must be there: it is a lock, and one that
+	// nobody makes would lock nothing for ever.
+	if name := text(v, "configMap", "name"); name != "" {
+		in.mustExist(o, "ConfigMap", name)
+	}
+	if name := text(v, "secret", "secretName"); name != "" {
+		in.secretKey(o, name, "")
+	}
+	if claim := text(v, "persistentVolumeClaim", "claimName"); claim != "" && !in.claimKnown(o.Namespace(), claim) {
+		in.add(o, "HF406", "", "claim %s is not in the state", claim)
+	}
+	for _, source := range list(v, "projected", "sources") {
+		for _, item := range list(source, "secret", "items") {
+			in.secretKey(o, text(source, "secret", "name"), text(item, "key"))
+		}
+		for _, item := range list(source, "configMap", "items") {
+			in.configMapKey(o, text(source, "configMap", "name"), text(item, "key"))
+		}
+	}
+	for _, item := range list(v, "configMap", "items") {
+		in.configMapKey(o, text(v, "configMap", "name"), text(item, "key"))
+	}
+	in.quantity(o, "sizeLimit", at(v, "emptyDir", "sizeLimit"))
+}
+
+func (in *inspector) claimKnown(namespace, claim string) bool {
+	return slices.ContainsFunc(in.plan.Units, func(i plan.Item) bool {
+		return i.Namespace == namespace && i.Capture.Claim == claim
+	})
+}
+
+// container checks one container of a pod.
+func (in *inspector) container(p pod, c map[string]any, volumes map[string]bool) {
+	o, name := p.owner, text(c, "name")
+	if wrong := validation.IsDNS1123Label(name); len(wrong) > 0 {
+		in.add(o, "HF402", "", "container name: %s", wrong[0])
+	}
+	for _, m := range list(c, "volumeMounts") {
+		if volume := text(m, "name"); !volumes[volume] && !p.partial {
+			in.add(o, "HF407", "", "container %s mounts %q, which is no volume of its pod", name, volume)
+		}
+	}
+	for _, e := range list(c, "env") {
+		if ref := at(e, "valueFrom", "secretKeyRef"); ref != nil {
+			in.secretKey(o, text(ref, "name"), text(ref, "key"))
+		}
+		if ref := at(e, "valueFrom", "configMapKeyRef"); ref != nil {
+			in.configMapKey(o, text(ref, "name"), text(ref, "key"))
+		}
+		if wrong := validation.IsEnvVarName(text(e, "name")); len(wrong) > 0 {
+			in.add(o, "HF402", "", "container %s: environment variable: %s", name, wrong[0])
+		}
+	}
+	for _, from := range list(c, "envFrom") {
+		if name := text(from, "configMapRef", "name"); name != "" {
+			in.mustExist(o, "ConfigMap", name)
+		}
+		if name := text(from, "secretRef", "name"); name != "" {
+			in.secretKey(o, name, "")
+		}
+	}
+	resources := object(c, "resources")
+	for _, field := range []string{"requests", "limits"} {
+		amounts := object(resources, field)
+		if len(amounts) == 0 {
+			in.add(o, "HF424", "", "container %s has no resources.%s", name, field)
+		}
+		for _, what := range slices.Sorted(maps.Keys(amounts)) {
+			in.quantity(o, field+"."+what, amounts[what])
+		}
+	}
+	if p.partial {
+		return
+	}
+	image := text(c, "image")
+	last := image[strings.LastIndex(image, "/")+1:]
+	if !strings.Contains(last, ":") || strings.HasSuffix(last, ":latest") {
+		in.add(o, "HF109", "", "container %s: image %q has no version", name, image)
+	}
+	for _, word := range list(c, "command") {
+		if s, _ := word.(string); strings.HasPrefix(s, "/holdfast/bin/") {
+			in.script(o, p, c, s)
+		}
+	}
+}
+
+// script checks that a script's path is a key of the ConfigMap mounted there.
+func (in *inspector) script(o Object, p pod, c map[string]any, file string) {
+	for _, m := range list(c, "volumeMounts") {
+		if text(m, "mountPath") != path.Dir(file) {
+			continue
+		}
+		for _, v := range list(p.spec, "volumes") {
+			if text(v, "name") == text(m, "name") {
+				in.configMapKey(o, text(v, "configMap", "name"), path.Base(file))
+				return
+			}
+		}
+	}
+	in.add(o, "HF406", "", "%s is mounted from nowhere", file)
+}
+
+func (in *inspector) quantity(o Object, what string, value any) {
+	s, ok := value.(string)
+	if !ok {
+		if value != nil {
+			in.add(o, "HF410", "", "%s is no quantity", what)
+		}
+		return
+	}
+	if q, err := resource.ParseQuantity(s); err != nil || q.Sign() <= 0 {
+		in.add(o, "HF410", `write an amount such as "500m", "256Mi", "10Gi"`, "%s: %q is no quantity above zero", what, s)
+	}
+}

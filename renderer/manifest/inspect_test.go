@@ -1,0 +1,307 @@
+package manifest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-backup/holdfast/renderer"
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/templates"
+)
+
+// tree is a sound tree: the objects of an example and the plan they come from.
+type tree struct {
+	plan    *plan.Plan
+	objects []byte // as JSON, so that each test changes its own copy
+}
+
+type kept struct{ bundle manifest.Bundle }
+
+func (k *kept) Emit(b manifest.Bundle) error {
+	k.bundle = b
+	return nil
+}
+
+// rendered renders an example and reads its objects back.
+func rendered(t *testing.T, example string) tree {
+	t.Helper()
+	document := func(name string) input.Document {
+		data, err := os.ReadFile(filepath.Join("../../examples", example, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return input.Document{Name: name, Data: data}
+	}
+	r, err := renderer.New(templates.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var target kept
+	planned, err := r.Render(renderer.Inputs{
+		States:      []input.Document{document("runtime-state.json")},
+		Credentials: []input.Document{document("backup-credentials.json")},
+	}, manifest.Omit, &target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var objects []manifest.Object
+	for _, f := range target.bundle.Files {
+		if path.Ext(f.Path) != ".yaml" || path.Base(f.Path) == "kustomization.yaml" {
+			continue
+		}
+		values, err := manifest.Decode(f.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, value := range values {
+			objects = append(objects, manifest.Object{Path: f.Path, Value: value})
+		}
+	}
+	data, err := json.Marshal(objects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree{plan: planned[0].Plan, objects: data}
+}
+
+// copied is the tree's objects, for one test alone.
+func (x tree) copied(t *testing.T) []manifest.Object {
+	t.Helper()
+	var objects []manifest.Object
+	if err := json.Unmarshal(x.objects, &objects); err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
+// inspect lists what is wrong, as "RULE Kind/namespace/name".
+func inspect(objects []manifest.Object, p *plan.Plan) []string {
+	var found []string
+	for _, problem := range manifest.Inspect(objects, p).Sorted() {
+		found = append(found, problem.Rule+" "+problem.Pointer)
+	}
+	return found
+}
+
+func TestInspectSoundTrees(t *testing.T) {
+	for _, example := range []string{"minimal", "layout-a", "layout-b"} {
+		x := rendered(t, example)
+		if found := inspect(x.copied(t), x.plan); len(found) > 0 {
+			t.Errorf("%s: %s", example, strings.Join(found, "\n"))
+		}
+	}
+}
+
+// set changes one value deep in an object: a path of keys and indexes, of
+// which the last is set, or removed when value is nil.
+func set(t *testing.T, value any, to any, keys ...any) {
+	t.Helper()
+	for n, key := range keys {
+		last := n == len(keys)-1
+		switch v := value.(type) {
+		case map[string]any:
+			name, _ := key.(string)
+			if last {
+				if _, there := v[name]; to == nil && !there {
+					t.Fatalf("there is no %v", keys)
+				}
+				if to == nil {
+					delete(v, name)
+				} else {
+					v[name] = to
+				}
+				return
+			}
+			value = v[name]
+		case []any:
+			index, _ := key.(int)
+			if index >= len(v) {
+				t.Fatalf("there is no %v", keys)
+			}
+			if last {
+				v[index] = to
+				return
+			}
+			value = v[index]
+		default:
+			t.Fatalf("there is no %v in %v", key, keys)
+		}
+	}
+}
+
+// TestInspectNoticesEachChange breaks one thing of a sound tree at a time.
+func TestInspectNoticesEachChange(t *testing.T) {
+	pod := func(keys ...any) []any { return append([]any{"spec", "pod", "spec"}, keys...) }
+	job := func(keys ...any) []any { return append([]any{"spec", "template", "spec"}, keys...) }
+	cron := func(keys ...any) []any {
+		return append([]any{"spec", "jobTemplate", "spec", "template", "spec"}, keys...)
+	}
+	minimal := rendered(t, "minimal")
+	const dump, backup, prune = "PreBackupPod/shop/shop-pg-shop", "Schedule/shop/shop-pg-shop", "Schedule/shop/shop-prune-d30"
+	const restore, marker = "Job/shop/restore-shop-pg-shop", "CronJob/shop/shop-marker"
+	for _, test := range []struct {
+		object string
+		keys   []any
+		to     any
+		rule   string
+	}{
+		{object: backup, keys: []any{"apiVersion"}, rule: "HF401"},
+		{object: backup, keys: []any{"metadata", "labels", "app.kubernetes.io/managed-by"}, rule: "HF401"},
+		{object: backup, keys: []any{"metadata", "labels", "x"}, to: "a b", rule: "HF402"},
+		{object: backup, keys: []any{"metadata", "name"}, to: strings.Repeat("x", 34), rule: "HF301"},
+		{object: backup, keys: []any{"spec", "backend", "rest"}, to: map[string]any{}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "s3"}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "s3", "bucket"}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "s3", "endpoint"}, to: "s3.example.com", rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "s3", "accessKeyIDSecretRef"}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "repoPasswordSecretRef", "key"}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "repoPasswordSecretRef", "key"}, to: "other", rule: "HF406"},
+		{object: backup, keys: []any{"spec", "backend", "repoPasswordSecretRef", "name"}, to: "other", rule: "HF406"},
+		{object: backup, keys: []any{"spec", "backend", "envFrom", 0, "configMapRef", "name"}, to: "other", rule: "HF406"},
+		{object: backup, keys: []any{"spec", "backup"}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backup", "schedule"}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backup", "schedule"}, to: "CRON_TZ=UTC 0 0 31 2 *", rule: "HF411"},
+		{object: backup, keys: []any{"spec", "backup", "schedule"}, to: "CRON_TZ=UTC @daily-random", rule: "HF411"},
+		{object: backup, keys: []any{"spec", "backup", "schedule"}, to: "0 3 * * *", rule: "HF411"},
+		{object: backup, keys: []any{"spec", "backup", "activeDeadlineSeconds"}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backup", "activeDeadlineSeconds"}, to: 10, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backup", "successfulJobsHistoryLimit"}, to: 0, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backup", "failedJobsHistoryLimit"}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backup", "podConfigRef"}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backup", "podConfigRef", "name"}, to: "other", rule: "HF406"},
+		{object: backup, keys: []any{"spec", "backup", "labelSelectors"}, rule: "HF413"},
+		{object: backup, keys: []any{"spec", "backup", "labelSelectors", 0, "matchLabels", "holdfast.dev/unit"}, to: "other", rule: "HF413"},
+		{object: backup, keys: []any{"spec", "backup", "tags"}, rule: "HF417"},
+		{object: backup, keys: []any{"spec", "backup", "tags", 0}, to: "tier-other", rule: "HF417"},
+		{object: backup, keys: []any{"spec", "backup", "tags", 1}, to: "tier-d30", rule: "HF417"},
+		{object: backup, keys: []any{"spec", "backup", "resources"}, to: map[string]any{}, rule: "HF405"},
+		{object: backup, keys: []any{"spec", "backup", "concurrentRunsAllowed"}, to: false, rule: "HF405"},
+		{object: backup, keys: []any{"spec", "failedJobsHistoryLimit"}, to: 3, rule: "HF405"},
+		{object: backup, keys: []any{"spec", "restore"}, to: map[string]any{}, rule: "HF405"},
+		{object: prune, keys: []any{"spec", "prune", "retention", "keepDaily"}, rule: "HF404"},
+		{object: prune, keys: []any{"spec", "prune", "retention", "tags"}, rule: "HF417"},
+		{object: prune, keys: []any{"spec", "prune", "retention", "keepTags"}, to: []any{"true"}, rule: "HF405"},
+		{object: prune, keys: []any{"spec", "prune", "retention", "hostnames"}, to: []any{"shop"}, rule: "HF405"},
+
+		{object: dump, keys: []any{"metadata", "name"}, to: "other", rule: "HF427"},
+		{object: dump, keys: []any{"metadata", "labels", "holdfast.dev/unit"}, rule: "HF413"},
+		{object: dump, keys: []any{"spec", "backupCommand"}, to: "pg_dump | gzip", rule: "HF425"},
+		{object: dump, keys: []any{"spec", "backupCommand"}, to: "/holdfast/bin/none.sh", rule: "HF406"},
+		{object: dump, keys: []any{"spec", "backupCommand"}, to: "/elsewhere/dump.sh", rule: "HF406"},
+		{object: dump, keys: []any{"spec", "fileExtension"}, rule: "HF425"},
+		{object: dump, keys: pod("containers"), to: []any{}, rule: "HF424"},
+		{object: dump, keys: pod("containers", 0, "name"), to: "shop-pg-main-globals", rule: "HF302"},
+		{object: dump, keys: pod("containers", 0, "name"), to: "Dump", rule: "HF402"},
+		{object: dump, keys: pod("containers", 0, "image"), to: "postgres:latest", rule: "HF109"},
+		{object: dump, keys: pod("containers", 0, "image"), to: "registry:5000/postgres", rule: "HF109"},
+		{object: dump, keys: pod("containers", 0, "resources", "limits"), rule: "HF424"},
+		{object: dump, keys: pod("containers", 0, "resources", "requests", "cpu"), to: "much", rule: "HF410"},
+		{object: dump, keys: pod("containers", 0, "resources", "requests", "cpu"), to: "-1", rule: "HF410"},
+		{object: dump, keys: pod("containers", 0, "env", 0, "name"), to: "A=B", rule: "HF402"},
+		{object: dump, keys: pod("containers", 0, "env", 0), to: map[string]any{"name": "A", "valueFrom": map[string]any{"secretKeyRef": map[string]any{"name": "postgres", "key": "other"}}}, rule: "HF406"},
+		{object: dump, keys: pod("containers", 0, "env", 0), to: map[string]any{"name": "A", "valueFrom": map[string]any{"configMapKeyRef": map[string]any{"name": "none", "key": "x"}}}, rule: "HF406"},
+		{object: dump, keys: pod("containers", 0, "envFrom"), to: []any{map[string]any{"secretRef": map[string]any{"name": "none"}}}, rule: "HF406"},
+		{object: dump, keys: pod("containers", 0, "envFrom"), to: []any{map[string]any{"configMapRef": map[string]any{"name": "none"}}}, rule: "HF406"},
+		{object: dump, keys: pod("containers", 0, "volumeMounts", 0, "name"), to: "none", rule: "HF407"},
+		{object: dump, keys: pod("volumes", 0, "configMap", "name"), to: "none", rule: "HF406"},
+		{object: dump, keys: pod("serviceAccountName"), rule: "HF424"},
+		{object: dump, keys: pod("serviceAccountName"), to: "none", rule: "HF406"},
+		{object: dump, keys: pod("securityContext", "fsGroup"), to: 1, rule: "HF405"},
+		{object: dump, keys: pod("securityContext", "runAsNonRoot"), rule: "HF409"},
+		{object: dump, keys: pod("securityContext", "runAsUser"), to: 0, rule: "HF409"},
+		{object: dump, keys: pod("securityContext", "seccompProfile"), rule: "HF409"},
+		{object: dump, keys: pod("securityContext", "seccompProfile", "type"), to: "Unconfined", rule: "HF409"},
+		{object: dump, keys: pod("securityContext", "sysctls"), to: []any{map[string]any{"name": "a"}}, rule: "HF409"},
+		{object: dump, keys: pod("hostPID"), to: true, rule: "HF409"},
+		{object: dump, keys: pod("hostIPC"), to: true, rule: "HF409"},
+		{object: dump, keys: pod("hostNetwork"), to: true, rule: "HF409"},
+		{object: dump, keys: pod("containers", 0, "securityContext", "allowPrivilegeEscalation"), rule: "HF409"},
+		{object: dump, keys: pod("containers", 0, "securityContext", "privileged"), to: true, rule: "HF409"},
+		{object: dump, keys: pod("containers", 0, "securityContext", "procMount"), to: "Unmasked", rule: "HF409"},
+		{object: dump, keys: pod("containers", 0, "securityContext", "runAsUser"), to: 0, rule: "HF409"},
+		{object: dump, keys: pod("containers", 0, "securityContext", "capabilities", "drop"), to: []any{"KILL"}, rule: "HF409"},
+		{object: dump, keys: pod("containers", 0, "securityContext", "capabilities", "add"), to: []any{"SYS_ADMIN"}, rule: "HF409"},
+		{object: dump, keys: pod("containers", 0, "ports"), to: []any{map[string]any{"hostPort": 80}}, rule: "HF409"},
+
+		{object: restore, keys: []any{"spec", "activeDeadlineSeconds"}, rule: "HF418"},
+		{object: restore, keys: []any{"spec", "backoffLimit"}, rule: "HF418"},
+		{object: restore, keys: job("restartPolicy"), to: "OnFailure", rule: "HF418"},
+		{object: restore, keys: job("initContainers", 0, "securityContext", "privileged"), to: true, rule: "HF409"},
+		{object: restore, keys: job("initContainers", 1, "command", 0), to: "/holdfast/bin/none.sh", rule: "HF406"},
+		{object: restore, keys: []any{"spec", "template", "metadata", "labels"}, to: map[string]any{}, rule: "HF414"},
+		{object: "Job/shop/restore-shop-vol-uploads", keys: job("volumes"), to: []any{map[string]any{"name": "target", "persistentVolumeClaim": map[string]any{"claimName": "other"}}}, rule: "HF406"},
+		{object: marker, keys: []any{"spec", "schedule"}, to: "0 25 * * *", rule: "HF411"},
+		{object: marker, keys: []any{"spec", "timeZone"}, to: "Asia/Tokyo", rule: "HF411"},
+		{object: marker, keys: []any{"spec", "concurrencyPolicy"}, to: "Allow", rule: "HF418"},
+		{object: marker, keys: []any{"spec", "successfulJobsHistoryLimit"}, to: 0, rule: "HF418"},
+		{object: marker, keys: cron("serviceAccountName"), rule: "HF424"},
+
+		{object: "PodConfig/shop/shop-jobs", keys: []any{"metadata", "name"}, to: "other", rule: "HF406"},
+		{object: "PodConfig/shop/shop-jobs", keys: job("securityContext", "fsGroup"), to: 1000, rule: "HF405"},
+		{object: "PodConfig/shop/shop-uid-1000", keys: job("securityContext", "runAsUser"), to: 0, rule: "HF409"},
+		{object: "ConfigMap/shop/shop-pg-shop.lock", keys: []any{"data"}, to: map[string]any{}, rule: "HF423"},
+		{object: "ConfigMap/shop/shop-pg-shop.lock", keys: []any{"metadata", "annotations"}, rule: "HF423"},
+		{object: "ConfigMap/shop/shop-pg-scripts", keys: []any{"data", "dump.sh"}, rule: "HF406"},
+		{object: "ConfigMap/shop/shop-pg-scripts", keys: []any{"data", "a b"}, to: "x", rule: "HF408"},
+		{object: "NetworkPolicy/shop/shop-pg-shop", keys: []any{"spec", "podSelector", "matchLabels"}, to: map[string]any{"app": "shop"}, rule: "HF414"},
+		{object: "NetworkPolicy/shop/shop-pg-shop", keys: []any{"spec", "policyTypes"}, to: []any{"Egress"}, rule: "HF414"},
+		{object: "NetworkPolicy/shop/shop-pg-shop", keys: []any{"spec", "egress", 0}, to: map[string]any{}, rule: "HF414"},
+		{object: "NetworkPolicy/shop/shop-pg-shop", keys: []any{"spec", "egress", 0, "ports"}, rule: "HF414"},
+		{object: "RoleBinding/shop/shop-marker", keys: []any{"roleRef", "name"}, to: "other", rule: "HF406"},
+		{object: "RoleBinding/shop/shop-marker", keys: []any{"subjects", 0, "name"}, to: "other", rule: "HF406"},
+		{object: "Role/shop/shop-marker", keys: []any{"rules", 0, "verbs"}, to: []any{"*"}, rule: "HF421"},
+		{object: "Role/shop/shop-marker", keys: []any{"rules", 0, "resources"}, rule: "HF421"},
+		{object: "Role/shop/shop-marker", keys: []any{"kind"}, to: "Secret", rule: "HF419"},
+		{object: "Role/shop/shop-marker", keys: []any{"kind"}, to: "PersistentVolumeClaim", rule: "HF420"},
+	} {
+		t.Run(fmt.Sprintf("%s %v", test.object, test.keys), func(t *testing.T) {
+			objects := minimal.copied(t)
+			at := slices.IndexFunc(objects, func(o manifest.Object) bool { return o.ID() == test.object })
+			if at < 0 {
+				t.Fatalf("there is no %s", test.object)
+			}
+			set(t, objects[at].Value, test.to, test.keys...)
+			found := inspect(objects, minimal.plan)
+			if !slices.ContainsFunc(found, func(f string) bool { return strings.HasPrefix(f, test.rule+" ") }) {
+				t.Errorf("found %q, want %s", found, test.rule)
+			}
+		})
+	}
+}
+
+// TestInspectFiles: what the platform's templates alone decide.
+func TestInspectFiles(t *testing.T) {
+	x := rendered(t, "minimal")
+	for _, path := range []string{"other/backup/x.yaml", "shop/../x.yaml", "/etc/x.yaml", "x.yaml"} {
+		objects := x.copied(t)
+		objects[0].Path = path
+		if found := inspect(objects, x.plan); !slices.ContainsFunc(found, func(f string) bool { return strings.HasPrefix(f, "HF426 ") }) {
+			t.Errorf("%s: found %q, want HF426", path, found)
+		}
+	}
+}
+
+// TestInspectMissesNoObject: each object of the tree is needed by something,
+// so that leaving out any one is noticed. Those that are not are listed.
+func TestInspectMissesNoObject(t *testing.T) {
+	x := rendered(t, "minimal")
+	for n, o := range x.copied(t) {
+		switch o.Kind() {
+		case "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding":
+			continue // a role is found by its binding; nothing says that a binding must be
+		case "Kustomization":
+			continue // for Flux, beside the tree
+		}
+		if found := inspect(slices.Delete(x.copied(t), n, n+1), x.plan); len(found) == 0 {
+			t.Errorf("nobody misses %s", o.ID())
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// Secrets says what becomes of Secret objects.
+type Secrets int
+
+const (
+	// Omit leaves them out; whoever applies the tree brings them.
+	Omit Secrets = iota
+	// Plain writes them in plain text, for a pipe to a cluster and for tests.
+	Plain
+)
+
+// Annotations of Flux that sealed objects may carry.
+const (
+	noSubstitution = "kustomize.toolkit.fluxcd.io/substitute"
+	noPrune        = "kustomize.toolkit.fluxcd.io/prune"
+)
+
+// Seal turns an instance's objects into its tree: it makes the Secrets from the
+// credentials, lists each stage's files for kustomize, adds plan.json, and
+// encodes everything. Nothing is sealed that breaks a rule about objects.
+func Seal(objects []Object, p *plan.Plan, credentials *input.Credentials, mode Secrets) (Bundle, problem.List) {
+	problems := Inspect(objects, p)
+	for _, o := range objects {
+		if holdsDollar(o.Value) {
+			annotate(o.Value, noSubstitution, "disabled")
+		}
+	}
+	var bundle Bundle
+	for start := 0; start < len(objects); {
+		end := start
+		var documents []map[string]any
+		for end < len(objects) && objects[end].Path == objects[start].Path {
+			documents = append(documents, objects[end].Value)
+			end++
+		}
+		data, err := AppendDocuments(nil, documents)
+		if err != nil {
+			problems = append(problems, broken(objects[start].Path, err))
+		}
+		bundle.Files = append(bundle.Files, File{Path: objects[start].Path, Data: data})
+		start = end
+	}
+	if mode == Plain {
+		for _, s := range p.Secrets {
+			data, err := AppendDocuments(nil, []map[string]any{secret(s, credentials)})
+			if err != nil {
+				problems = append(problems, broken(s.File, err))
+			}
+			bundle.Files = append(bundle.Files, File{Path: s.File, Data: data, Secret: true})
+		}
+	}
+	for _, stage := range []string{"backup", "repository"} {
+		if file, ok := kustomization(p.Instance+"/"+stage+"/", bundle.Files); ok {
+			bundle.Files = append(bundle.Files, file)
+		}
+	}
+	planFile, err := encodePlan(p)
+	if err != nil {
+		problems = append(problems, broken("plan.json", err))
+	}
+	bundle.Files = append(bundle.Files, File{Path: p.Instance + "/plan.json", Data: planFile})
+	problems = append(problems, leaks(bundle.Files, credentials)...)
+	slices.SortFunc(bundle.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return bundle, problems
+}
+
+// broken reports a value that no manifest can hold: a template's bug.
+func broken(path string, err error) problem.Problem {
+	return problem.Problem{Pointer: path, Message: err.Error(), Rule: "HF401"}
+}
+
+// secret makes a Secret object from the credentials. Losing the repository's
+// password is losing the copies, so Flux never prunes it.
+func secret(s plan.Secret, credentials *input.Credentials) map[string]any {
+	data := map[string]any{}
+	for _, k := range s.Keys {
+		value, _ := credentials.Field(k.Field)
+		data[k.Key] = value
+	}
+	labels := map[string]any{}
+	for name, value := range s.Labels {
+		labels[name] = value
+	}
+	return map[string]any{
+		"apiVersion": "v1",
+		"kind":       "Secret",
+		"metadata": map[string]any{
+			"name": s.Name, "namespace": s.Namespace, "labels": labels,
+			"annotations": map[string]any{noPrune: "disabled", noSubstitution: "disabled"},
+		},
+		"type":       "Opaque",
+		"stringData": data,
+	}
+}
+
+// kustomization lists the files of one stage's folder.
+func kustomization(folder string, files []File) (File, bool) {
+	var resources []string
+	for _, f := range files {
+		if rest, below := strings.CutPrefix(f.Path, folder); below {
+			resources = append(resources, rest)
+		}
+	}
+	if len(resources) == 0 {
+		return File{}, false
+	}
+	slices.Sort(resources)
+	data, err := AppendDocuments(nil, []map[string]any{{
+		"apiVersion": "kustomize.config.k8s.io/v1beta1",
+		"kind":       "Kustomization",
+		"resources":  resources,
+	}})
+	return File{Path: folder + "kustomization.yaml", Data: data}, err == nil
+}
+
+// encodePlan writes plan.json.
+func encodePlan(p *plan.Plan) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(p); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Owners remembers who makes which object, over all instances of a run. Of an
+// instance's own objects only the file is kept: a fleet has a great many.
+type Owners struct {
+	files  map[string]string
+	shared map[string]Object
+}
+
+// NewOwners knows no object yet.
+func NewOwners() *Owners {
+	return &Owners{files: map[string]string{}, shared: map[string]Object{}}
+}
+
+// Claim finds objects that two instances make differently: the cluster would
+// have them change hands for ever. What belongs to a namespace and not to an
+// instance carries no instance's label, and must be the same in both.
+func (w *Owners) Claim(objects []Object) problem.List {
+	var problems problem.List
+	for _, o := range objects {
+		id := o.ID()
+		file, made := w.files[id]
+		// What one instance renders twice is reported by Inspect.
+		mine, _, _ := strings.Cut(o.Path, "/")
+		if made && !strings.HasPrefix(file, mine+"/") && !reflect.DeepEqual(w.shared[id].Value, o.Value) {
+			problems = append(problems, problem.Problem{
+				Pointer: id,
+				Message: o.Path + ": another instance of this run makes a different object of that name, in " + file,
+				Rule:    "HF307",
+			})
+		}
+		w.files[id] = o.Path
+		if text(o.Value, "metadata", "labels", "holdfast.dev/instance") == "" {
+			w.shared[id] = o
+		}
+	}
+	return problems
+}
+
+// shortest is the length below which a secret value is too ordinary to be
+// looked for in other texts.
+const shortest = 8
+
+// leaks finds secret values in files that are not Secrets. It never says which
+// text it found.
+func leaks(files []File, credentials *input.Credentials) problem.List {
+	var problems problem.List
+	for _, f := range files {
+		if f.Secret {
+			continue
+		}
+		for _, value := range credentials.Secrets() {
+			if len(value) >= shortest && bytes.Contains(f.Data, []byte(value)) {
+				problems = append(problems, problem.Problem{
+					File:    credentials.Tree.Name,
+					Pointer: f.Path,
+					Message: "a value of the credentials stands in a file that is no Secret",
+					Hint:    "a secret that is an ordinary word of the manifests must be changed; anything else is a bug of a template",
+					Rule:    "HF415",
+				})
+				break
+			}
+		}
+	}
+	return problems
+}
+
+// annotate adds an annotation to an object.
+func annotate(value map[string]any, name, text string) {
+	metadata, ok := value["metadata"].(map[string]any)
+	if !ok {
+		return
+	}
+	annotations, ok := metadata["annotations"].(map[string]any)
+	if !ok {
+		annotations = map[string]any{}
+		metadata["annotations"] = annotations
+	}
+	annotations[name] = text
+}
+
+// holdsDollar says whether a text of the value has a $, which Flux's variable
+// substitution would take for its own.
+func holdsDollar(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return strings.Contains(v, "$")
+	case []any:
+		return slices.ContainsFunc(v, holdsDollar)
+	case map[string]any:
+		for name, e := range v {
+			if strings.Contains(name, "$") || holdsDollar(e) {
+				return true
+			}
+		}
+	}
+	return false
+}
