@@ -1,0 +1,437 @@
+package emit
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// InventoryName is the file in each top-level folder of a tree that lists what
+// Holdfast wrote there: a comment line, then one path per line, sorted. It
+// holds no digests: the digest of a plain-text secret is a guessable leak.
+const InventoryName = ".holdfast-inventory"
+
+const inventoryComment = "# Written by Holdfast: the files of this folder that it owns. All others are left alone."
+
+// Rules of this package; see package problem.
+const (
+	ruleHandMade = "HF502"
+	ruleShrink   = "HF503"
+	ruleUnsafe   = "HF504"
+)
+
+// What a run does to a file.
+const (
+	Added   = "added"
+	Changed = "changed"
+	Removed = "removed"
+)
+
+// Change is one file that differs between a tree and a bundle.
+type Change struct {
+	// Path is relative to the tree's root, with forward slashes.
+	Path string `json:"path"`
+	// Action is Added, Changed or Removed. A listed file that somebody changed
+	// by hand counts as Changed.
+	Action string `json:"action"`
+}
+
+// Changes are sorted by path. The empty list means: the tree is right.
+type Changes []Change
+
+// Compare returns what WriteTree would do to the tree in dir, and writes
+// nothing. A place that cannot be compared safely is a problem.List.
+func Compare(dir string, b manifest.Bundle) (Changes, error) {
+	t, err := compareTree(dir, b)
+	if err != nil {
+		return nil, err
+	}
+	return t.changes(), nil
+}
+
+// tree is a bundle beside what is on disk.
+type tree struct {
+	dir     string // absolute, without symlinks
+	exists  bool
+	folders []*folder
+	// inTheWay are files that a run would overwrite though nobody lists them.
+	inTheWay problem.List
+}
+
+// folder is one top-level folder of a tree. All its paths are relative to it.
+type folder struct {
+	name   string
+	path   string // on disk
+	exists bool
+	mode   fs.FileMode
+	// wanted is what the folder shall hold of ours, the inventory included.
+	wanted []manifest.File
+	// isWanted has the paths of wanted.
+	isWanted map[string]bool
+	// listed is what the inventory on disk says.
+	listed map[string]bool
+	// actions has the path of every file that differs.
+	actions map[string]string
+}
+
+func (t *tree) changes() Changes {
+	var changes Changes
+	for _, f := range t.folders {
+		for name, action := range f.actions {
+			changes = append(changes, Change{Path: f.name + "/" + name, Action: action})
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Path, b.Path) })
+	return changes
+}
+
+// compareTree looks at the disk and changes nothing. The error is a
+// problem.List when the tree is not safe to look at or to write to.
+func compareTree(dir string, b manifest.Bundle) (*tree, error) {
+	folders, err := split(b)
+	if err != nil {
+		return nil, err
+	}
+	t := &tree{folders: folders}
+	if t.dir, t.exists, err = resolve(dir); err != nil {
+		return nil, err
+	}
+	var unsafe problem.List
+	for _, f := range folders {
+		f.path = filepath.Join(t.dir, f.name)
+		c := comparison{folder: f, kinds: map[string]fs.FileMode{}}
+		if err := c.run(); err != nil {
+			return nil, fmt.Errorf("comparing the tree: %w", err)
+		}
+		unsafe = append(unsafe, c.unsafe...)
+		t.inTheWay = append(t.inTheWay, c.inTheWay...)
+	}
+	if len(unsafe) > 0 {
+		return nil, unsafe.Sorted()
+	}
+	t.inTheWay = t.inTheWay.Sorted()
+	return t, nil
+}
+
+// split sorts the files of b into top-level folders and adds the inventories.
+func split(b manifest.Bundle) ([]*folder, error) {
+	var unsafe problem.List
+	byName := map[string]*folder{}
+	var folders []*folder
+	for _, file := range b.Files {
+		if !safePath(file.Path) {
+			unsafe = append(unsafe, problem.Problem{Pointer: file.Path, Rule: ruleUnsafe,
+				Message: "this path of the bundle would leave the folder or is not portable"})
+			continue
+		}
+		top, name, ok := strings.Cut(file.Path, "/")
+		if !ok {
+			return nil, fmt.Errorf("bug: the bundle's file %q is in no folder", file.Path)
+		}
+		if strings.HasPrefix(top, ".") || slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool { return strings.HasPrefix(part, ".holdfast-") }) {
+			return nil, fmt.Errorf("bug: the bundle's file %q has a reserved name", file.Path)
+		}
+		f := byName[top]
+		if f == nil {
+			f = &folder{name: top, isWanted: map[string]bool{}, actions: map[string]string{}}
+			byName[top] = f
+			folders = append(folders, f)
+		}
+		if f.isWanted[name] {
+			return nil, fmt.Errorf("bug: the bundle has %q twice", file.Path)
+		}
+		f.isWanted[name] = true
+		f.wanted = append(f.wanted, manifest.File{Path: name, Data: file.Data, Secret: file.Secret})
+	}
+	if len(unsafe) > 0 {
+		return nil, unsafe.Sorted()
+	}
+	for _, f := range folders {
+		names := make([]string, 0, len(f.wanted))
+		for _, file := range f.wanted {
+			names = append(names, file.Path)
+			for up := path.Dir(file.Path); up != "."; up = path.Dir(up) {
+				if f.isWanted[up] {
+					return nil, fmt.Errorf("bug: the bundle's %q is a file and a folder", f.name+"/"+up)
+				}
+			}
+		}
+		f.isWanted[InventoryName] = true
+		f.wanted = append(f.wanted, manifest.File{Path: InventoryName, Data: inventory(names)})
+		slices.SortFunc(f.wanted, func(a, b manifest.File) int { return cmp.Compare(a.Path, b.Path) })
+	}
+	slices.SortFunc(folders, func(a, b *folder) int { return cmp.Compare(a.name, b.name) })
+	return folders, nil
+}
+
+// safePath reports whether name stays inside the folder it is joined to and
+// fits on a line of an inventory.
+func safePath(name string) bool {
+	return fs.ValidPath(name) && name != "." && !strings.ContainsFunc(name, func(r rune) bool {
+		return r < ' ' || r == 0x7f || r == '\\' || r == ':'
+	})
+}
+
+func inventory(names []string) []byte {
+	sorted := slices.Sorted(slices.Values(names))
+	return []byte(strings.Join(append([]string{inventoryComment}, sorted...), "\n") + "\n")
+}
+
+// parseInventory returns the lines of an inventory; ok is false when data is
+// none.
+func parseInventory(data []byte) (names []string, ok bool) {
+	lines := strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
+	if lines[0] != inventoryComment {
+		return nil, false
+	}
+	for _, line := range lines[1:] {
+		if line != "" {
+			names = append(names, line)
+		}
+	}
+	return names, true
+}
+
+// comparison fills in a folder.
+type comparison struct {
+	*folder
+	unsafe, inTheWay problem.List
+	// kinds remembers what stands at a path.
+	kinds  map[string]fs.FileMode
+	buffer []byte
+}
+
+// absent is a mode that no file has.
+const absent = fs.ModeIrregular | fs.ModeSymlink
+
+func (c *comparison) run() error {
+	info, err := os.Lstat(c.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		for _, file := range c.wanted {
+			c.actions[file.Path] = Added
+		}
+		return nil
+	case err != nil:
+		return err
+	case !info.IsDir():
+		c.refuse("", "this is no folder")
+		return nil
+	}
+	c.exists, c.mode = true, info.Mode()
+	if err := c.readInventory(); err != nil {
+		return err
+	}
+	for _, file := range c.wanted {
+		if err := c.compareFile(file); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.listed)) {
+		if err := c.compareListed(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *comparison) refuse(name, message string) {
+	c.unsafe = append(c.unsafe, problem.Problem{Pointer: path.Join(c.name, name), Message: message, Rule: ruleUnsafe,
+		Hint: "remove it, or choose another folder"})
+}
+
+func (c *comparison) blocked(name, message string) {
+	c.inTheWay = append(c.inTheWay, problem.Problem{Pointer: path.Join(c.name, name), Message: message, Rule: ruleHandMade,
+		Hint: "Holdfast did not write it and keeps it: rename or remove it"})
+}
+
+func (c *comparison) disk(name string) string {
+	return filepath.Join(c.path, filepath.FromSlash(name))
+}
+
+func (c *comparison) readInventory() error {
+	c.listed = map[string]bool{}
+	mode, err := c.kind(InventoryName)
+	if err != nil || !mode.IsRegular() { // compareFile says what is wrong with it
+		return err
+	}
+	data, err := os.ReadFile(c.disk(InventoryName))
+	if err != nil {
+		return err
+	}
+	names, ok := parseInventory(data)
+	if !ok {
+		c.blocked(InventoryName, "this is no inventory of Holdfast")
+	}
+	for _, name := range names {
+		if !safePath(name) || name == InventoryName {
+			c.refuse(InventoryName, "the inventory lists a path outside this folder")
+			continue
+		}
+		c.listed[name] = true
+	}
+	return nil
+}
+
+// kind returns the mode of what stands at name, or absent. It never follows a
+// symlink in name's own last part.
+func (c *comparison) kind(name string) (fs.FileMode, error) {
+	if mode, ok := c.kinds[name]; ok {
+		return mode, nil
+	}
+	mode := absent
+	info, err := os.Lstat(c.disk(name))
+	switch {
+	case err == nil:
+		mode = info.Mode()
+	case !missing(err):
+		return 0, err
+	}
+	c.kinds[name] = mode
+	return mode, nil
+}
+
+// above looks at the folders above name. ok is false when one of them is no
+// folder, so that nothing can stand at name.
+func (c *comparison) above(name string) (ok bool, err error) {
+	up := path.Dir(name)
+	if up == "." {
+		return true, nil
+	}
+	if ok, err := c.above(up); !ok || err != nil {
+		return ok, err
+	}
+	mode, err := c.kind(up)
+	switch {
+	case err != nil:
+		return false, err
+	case mode == absent:
+		return false, nil
+	case mode.IsDir():
+		return true, nil
+	case mode.IsRegular() && c.listed[up] && !c.isWanted[up]:
+		return false, nil // one of ours, on its way out
+	case mode.IsRegular():
+		if c.isWanted[name] {
+			c.blocked(up, "this file stands where a folder is needed")
+		}
+	default:
+		c.refuse(up, "this is a symlink or a special file, not a folder")
+	}
+	return false, nil
+}
+
+func (c *comparison) compareFile(file manifest.File) error {
+	ok, err := c.above(file.Path)
+	if err != nil {
+		return err
+	}
+	mode := absent
+	if ok {
+		if mode, err = c.kind(file.Path); err != nil {
+			return err
+		}
+	}
+	switch {
+	case mode == absent:
+		c.actions[file.Path] = Added
+		return nil
+	case mode.IsDir():
+		c.actions[file.Path] = Added
+		return c.compareFolder(file.Path)
+	case !mode.IsRegular():
+		c.refuse(file.Path, "this is a symlink or a special file")
+		return nil
+	}
+	same, err := c.hasContent(file)
+	if err != nil || same && !c.loose(file, mode) {
+		return err
+	}
+	c.actions[file.Path] = Changed
+	if !same && !c.listed[file.Path] && file.Path != InventoryName {
+		c.blocked(file.Path, "this file would be overwritten")
+	}
+	return nil
+}
+
+// loose reports whether a secret file is open to others than its owner.
+func (c *comparison) loose(file manifest.File, mode fs.FileMode) bool {
+	return file.Secret && mode.Perm()&0o077 != 0 && runtime.GOOS != "windows"
+}
+
+// compareFolder looks for what is not ours in a folder that has to make room
+// for a file.
+func (c *comparison) compareFolder(name string) error {
+	entries, err := os.ReadDir(c.disk(name))
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		c.blocked(name, "this folder stands where a file is needed")
+	}
+	for _, entry := range entries {
+		inner := name + "/" + entry.Name()
+		switch {
+		case entry.IsDir():
+			if err := c.compareFolder(inner); err != nil {
+				return err
+			}
+		case !entry.Type().IsRegular() || !c.listed[inner]:
+			c.blocked(inner, "this stands in a folder that has to make room for a file")
+		}
+	}
+	return nil
+}
+
+func (c *comparison) hasContent(file manifest.File) (bool, error) {
+	f, err := os.Open(c.disk(file.Path))
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = f.Close() }() // read only
+	// One byte more than wanted shows a longer file.
+	size := len(file.Data) + 1
+	c.buffer = slices.Grow(c.buffer[:0], size)[:size]
+	n, err := io.ReadFull(f, c.buffer)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return bytes.Equal(c.buffer[:n], file.Data), nil
+}
+
+// compareListed looks for a file that we wrote once and that is no longer
+// wanted.
+func (c *comparison) compareListed(name string) error {
+	if c.isWanted[name] {
+		return nil
+	}
+	ok, err := c.above(name)
+	if !ok || err != nil {
+		return err
+	}
+	mode, err := c.kind(name)
+	switch {
+	case err != nil:
+		return err
+	case mode == absent || mode.IsDir(): // somebody was faster
+		return nil
+	case !mode.IsRegular():
+		c.refuse(name, "this was a file of ours and is now a symlink or a special file")
+		return nil
+	}
+	c.actions[name] = Removed
+	return nil
+}

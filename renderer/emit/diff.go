@@ -1,0 +1,95 @@
+package emit
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+)
+
+// Diff writes how the tree in dir would change to become b, as unified diffs,
+// and returns the changes as Compare does. It writes nothing into the tree.
+//
+// No value of a Secret is ever shown. A file with a Secret on either side is
+// shown as its objects, "(masked)" in place of each value, and
+// "(masked, changed)" on the new side where a value differs. A file that cannot
+// be masked is only named.
+func Diff(w io.Writer, dir string, b manifest.Bundle) (Changes, error) {
+	t, err := compareTree(dir, b)
+	if err != nil {
+		return nil, err
+	}
+	wanted := map[string]manifest.File{}
+	for _, f := range t.folders {
+		for _, file := range f.wanted {
+			wanted[f.name+"/"+file.Path] = file
+		}
+	}
+	changes := t.changes()
+	var out []byte
+	for _, change := range changes {
+		before, err := onDisk(filepath.Join(t.dir, filepath.FromSlash(change.Path)))
+		if err != nil {
+			return nil, fmt.Errorf("comparing the tree: %w", err)
+		}
+		var after version
+		if file, ok := wanted[change.Path]; ok {
+			after = version{data: file.Data, exists: true, secret: file.Secret}
+		}
+		out = appendDiff(out, change.Path, before, after)
+	}
+	if _, err := w.Write(out); err != nil {
+		return nil, fmt.Errorf("writing the differences: %w", err)
+	}
+	return changes, nil
+}
+
+func onDisk(name string) (version, error) {
+	info, err := os.Lstat(name)
+	if err != nil || info.IsDir() {
+		// A folder that makes room for a file is gone in the end.
+		if err == nil || missing(err) {
+			return version{}, nil
+		}
+		return version{}, err
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return version{}, err
+	}
+	v := version{data: data, exists: true}
+	switch filepath.Ext(name) {
+	case ".yaml", ".yml", ".json":
+	default:
+		// These show by their content what they hold; of other files the mode
+		// that we gave them is all that tells.
+		v.secret = info.Mode().Perm()&0o077 == 0
+	}
+	return v, nil
+}
+
+func appendDiff(dst []byte, name string, before, after version) []byte {
+	oldName, newName := "a/"+name, "b/"+name
+	if !before.exists {
+		oldName = "/dev/null"
+	}
+	if !after.exists {
+		newName = "/dev/null"
+	}
+	dst = fmt.Appendf(dst, "--- %s\n+++ %s\n", oldName, newName)
+	if before.exists && after.exists && string(before.data) == string(after.data) {
+		return append(dst, "# only the mode differs: others can read this secret\n"...)
+	}
+	was, now, ok := presentable(name, before, after)
+	switch {
+	case !ok:
+		dst = append(dst, "# the content differs; it is not shown, for it may hold a secret\n"...)
+	case was == now && before.exists && after.exists:
+		dst = append(dst, "# only layout, comments or order differ; values are masked\n"...)
+	default:
+		dst = unified(dst, was, now)
+	}
+	return dst
+}

@@ -1,0 +1,98 @@
+package emit
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// InGitWorkTree reports whether dir, which need not exist yet, is inside a Git
+// work tree: whether it or a folder above it has a ".git". Symlinks are
+// resolved first, so that a link cannot hide where files would really end up.
+func InGitWorkTree(dir string) (bool, error) {
+	place, _, err := resolve(dir)
+	if err != nil {
+		return false, err
+	}
+	for {
+		_, err := os.Lstat(filepath.Join(place, ".git"))
+		if err == nil {
+			return true, nil
+		}
+		// A place that does not exist yet has no ".git"; one that may not be
+		// looked at might.
+		if !missing(err) {
+			return false, fmt.Errorf("looking for a Git work tree: %w", err)
+		}
+		up := filepath.Dir(place)
+		if up == place {
+			return false, nil
+		}
+		place = up
+	}
+}
+
+// resolve returns dir as an absolute path without symlinks, and whether it
+// exists. It is a problem.List when dir is something else than a folder.
+func resolve(dir string) (place string, exists bool, err error) {
+	if dir == "" {
+		return "", false, errors.New("the folder has no name")
+	}
+	if !filepath.IsAbs(dir) {
+		here, err := os.Getwd()
+		if err != nil {
+			return "", false, fmt.Errorf("finding the working folder: %w", err)
+		}
+		// Not filepath.Join: it takes "link/.." for ".", the system does not.
+		dir = here + string(filepath.Separator) + dir
+	}
+	missing := "" // what of dir does not exist yet
+	for at := trimSeparators(dir); ; {
+		target, err := filepath.EvalSymlinks(at)
+		switch {
+		case err == nil:
+			info, err := os.Stat(target)
+			if err != nil {
+				return "", false, err
+			}
+			if !info.IsDir() {
+				return "", false, noFolder(dir)
+			}
+			return filepath.Join(target, missing), missing == "", nil
+		case errors.Is(err, syscall.ENOTDIR):
+			return "", false, noFolder(dir)
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", false, err
+		}
+		if info, err := os.Lstat(at); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return "", false, problem.List{{Pointer: dir, Message: "a symlink on the way to this folder leads nowhere", Rule: ruleUnsafe}}
+		}
+		up, last := filepath.Split(at)
+		if last == ".." || up == "" {
+			return "", false, fmt.Errorf("%s: %w", dir, fs.ErrNotExist)
+		}
+		missing = filepath.Join(last, missing)
+		at = trimSeparators(up) // "link/" is what the link leads to
+	}
+}
+
+func trimSeparators(name string) string {
+	for len(name) > 1 && os.IsPathSeparator(name[len(name)-1]) {
+		name = name[:len(name)-1]
+	}
+	return name
+}
+
+func noFolder(dir string) error {
+	return problem.List{{Pointer: dir, Message: "this is no folder", Rule: ruleUnsafe, Hint: "choose another folder"}}
+}
+
+// missing reports whether err says that nothing stands at a path.
+func missing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}

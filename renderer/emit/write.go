@@ -1,0 +1,659 @@
+package emit
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+const (
+	fileMode   = 0o644
+	secretMode = 0o600
+	folderMode = 0o755
+)
+
+// TreeOptions are the choices of WriteTree.
+type TreeOptions struct {
+	// AllowShrink lets more than a quarter of a folder's files vanish.
+	AllowShrink bool
+
+	// testOnlyStep is called before each step; its error fails that step.
+	testOnlyStep func(step string) error
+	// testOnlyPerFile behaves as if folders could not be exchanged here.
+	testOnlyPerFile bool
+	// testOnlyNoSync saves a test with many runs the wait for the disk.
+	testOnlyNoSync bool
+}
+
+// WriteTree makes the tree in dir equal to b and returns what it did. It
+// compares first and touches nothing when nothing differs. Otherwise it stages
+// every folder that differs, as a whole, beside the one it replaces, and then
+// swaps them. When a step fails, everything is as it was before; only when the
+// old files cannot be removed at the very end, the new ones stay, and the
+// error says so.
+//
+// It removes only files that an inventory lists, and it returns a problem.List
+// and changes nothing when a file that nobody lists is in the way, when the
+// tree would shrink sharply, or when a symlink leads elsewhere.
+//
+// Files have mode 0644, those with plain-text secrets 0600.
+func WriteTree(dir string, b manifest.Bundle, o TreeOptions) (Changes, error) {
+	if len(b.Files) == 0 && !o.AllowShrink {
+		return nil, problem.List{{Pointer: dir, Message: "there is nothing to write: the new tree is empty", Rule: ruleShrink}}
+	}
+	place, exists, err := resolve(dir)
+	if err != nil {
+		return nil, err
+	}
+	w := &writing{dir: place, options: o}
+	if exists {
+		unlock, err := lock(place)
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
+	}
+	t, err := compareTree(place, b)
+	if err != nil {
+		return nil, err
+	}
+	if problems := append(t.inTheWay, t.shrinking(o)...); len(problems) > 0 {
+		return nil, problems.Sorted()
+	}
+	if err := w.sweep(t); err != nil {
+		return nil, err
+	}
+	changes := t.changes()
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	if err := w.replace(t); err != nil {
+		return nil, fmt.Errorf("writing the tree: %w", w.takeBack(err))
+	}
+	if err := w.removeOld(); err != nil {
+		return changes, fmt.Errorf("the tree is written, but its old files could not be removed: %w", err)
+	}
+	return changes, nil
+}
+
+// shrinking finds folders of which too much would vanish.
+func (t *tree) shrinking(o TreeOptions) problem.List {
+	var problems problem.List
+	for _, f := range t.folders {
+		removed := 0
+		for _, action := range f.actions {
+			if action == Removed {
+				removed++
+			}
+		}
+		if removed >= 3 && removed*4 > len(f.listed) && !o.AllowShrink {
+			problems = append(problems, problem.Problem{Pointer: f.name, Rule: ruleShrink,
+				Message: fmt.Sprintf("%d of %d files would vanish", removed, len(f.listed)),
+				Hint:    "use --allow-shrink when this is meant"})
+		}
+	}
+	return problems
+}
+
+// writing is one run of WriteTree, and how to take it back.
+type writing struct {
+	dir     string
+	options TreeOptions
+	// staged are the folders beside the tree that this run made.
+	staged []string
+	// undo takes back what was done to the tree itself, last one first.
+	undo []func() error
+}
+
+func (w *writing) step(format string, args ...any) error {
+	if w.options.testOnlyStep == nil {
+		return nil
+	}
+	return w.options.testOnlyStep(fmt.Sprintf(format, args...))
+}
+
+func (w *writing) undoing(undo func() error) { w.undo = append(w.undo, undo) }
+
+// takeBack takes back what this run did because of cause.
+func (w *writing) takeBack(cause error) error {
+	for _, undo := range slices.Backward(w.undo) {
+		if err := undo(); err != nil {
+			// What is staged may be the only copy of something: it stays.
+			return errors.Join(cause, fmt.Errorf("taking it back: %w", err))
+		}
+	}
+	for _, stage := range w.staged {
+		if err := os.RemoveAll(stage); err != nil {
+			return errors.Join(cause, fmt.Errorf("taking it back: %w", err))
+		}
+	}
+	return cause
+}
+
+// stagePrefix starts the name of a staged folder; os.MkdirTemp adds digits.
+func stagePrefix(top string) string { return "." + top + ".holdfast-" }
+
+// sweep removes what a killed run left behind: folders with our name pattern
+// that hold our inventory, or nothing yet.
+func (w *writing) sweep(t *tree) error {
+	if !t.exists {
+		return nil
+	}
+	entries, err := os.ReadDir(w.dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range t.folders {
+		for _, entry := range entries {
+			digits, ok := strings.CutPrefix(entry.Name(), stagePrefix(f.name))
+			left := filepath.Join(w.dir, entry.Name())
+			if !ok || !entry.IsDir() || digits == "" || strings.Trim(digits, "0123456789") != "" || !isStage(left) {
+				continue
+			}
+			if err := w.step("sweep %s", f.name); err != nil {
+				return err
+			}
+			if err := os.RemoveAll(left); err != nil {
+				return fmt.Errorf("removing what an earlier run left: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func isStage(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) == 0 {
+		return err == nil
+	}
+	info, err := os.Lstat(filepath.Join(dir, InventoryName))
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	data, err := os.ReadFile(filepath.Join(dir, InventoryName))
+	if err != nil {
+		return false
+	}
+	_, ok := parseInventory(data)
+	return ok
+}
+
+// replace stages all folders that differ, and swaps them when all are staged.
+func (w *writing) replace(t *tree) error {
+	if !t.exists {
+		if err := w.makeRoot(); err != nil {
+			return err
+		}
+		unlock, err := lock(w.dir)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	stages := map[string]string{}
+	for _, f := range t.folders {
+		if len(f.actions) == 0 {
+			continue
+		}
+		stage, err := w.stage(f)
+		if err != nil {
+			return err
+		}
+		stages[f.name] = stage
+	}
+	if err := w.step("sync"); err != nil {
+		return err
+	}
+	if !w.options.testOnlyNoSync {
+		if err := syncFiles(w.dir, w.staged); err != nil {
+			return err
+		}
+	}
+	for _, f := range t.folders {
+		if stage, ok := stages[f.name]; ok {
+			if err := w.swap(f, stage); err != nil {
+				return err
+			}
+		}
+	}
+	return w.step("done")
+}
+
+// makeRoot makes the tree's folder and what is missing above it.
+func (w *writing) makeRoot() error {
+	var missing []string
+	for at := w.dir; ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); err == nil {
+			break
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		missing = append(missing, at)
+	}
+	for _, at := range slices.Backward(missing) {
+		if err := w.step("make %s", filepath.Base(at)); err != nil {
+			return err
+		}
+		if err := os.Mkdir(at, folderMode); err != nil {
+			return err
+		}
+		// Staged folders still stand in it when this runs.
+		w.undoing(func() error {
+			for _, stage := range w.staged {
+				if err := os.RemoveAll(stage); err != nil {
+					return err
+				}
+			}
+			return os.Remove(at)
+		})
+	}
+	return nil
+}
+
+// stage makes a complete new copy of f beside it. What does not change is
+// linked, so that it stays the same file with the same times.
+func (w *writing) stage(f *folder) (string, error) {
+	if err := w.step("stage %s", f.name); err != nil {
+		return "", err
+	}
+	stage, err := os.MkdirTemp(w.dir, stagePrefix(f.name)+"*")
+	if err != nil {
+		return "", err
+	}
+	w.staged = append(w.staged, stage)
+	s := staging{writing: w, folder: f, path: stage, made: map[string]fs.FileMode{}}
+	// The inventory comes first: it marks the folder as ours, should the run
+	// be killed.
+	for _, file := range f.wanted {
+		if file.Path == InventoryName {
+			if err := s.file(file); err != nil {
+				return "", err
+			}
+		}
+	}
+	for _, file := range f.wanted {
+		if file.Path != InventoryName {
+			if err := s.file(file); err != nil {
+				return "", err
+			}
+		}
+	}
+	if f.exists {
+		if err := s.keepOthers("."); err != nil {
+			return "", err
+		}
+	}
+	return stage, s.setModes()
+}
+
+// staging is one folder while it is staged.
+type staging struct {
+	*writing
+	folder *folder
+	path   string
+	// made are the folders made so far and the modes they get.
+	made map[string]fs.FileMode
+}
+
+func (s *staging) old(name string) string {
+	return filepath.Join(s.folder.path, filepath.FromSlash(name))
+}
+func (s *staging) new(name string) string { return filepath.Join(s.path, filepath.FromSlash(name)) }
+
+func (s *staging) file(file manifest.File) error {
+	if err := s.step("file %s/%s", s.folder.name, file.Path); err != nil {
+		return err
+	}
+	if err := s.makeFolder(path.Dir(file.Path)); err != nil {
+		return err
+	}
+	if s.folder.actions[file.Path] == "" {
+		return carry(s.old(file.Path), s.new(file.Path))
+	}
+	mode := fs.FileMode(fileMode)
+	if file.Secret {
+		mode = secretMode
+	}
+	return writeNew(s.new(file.Path), file.Data, mode)
+}
+
+// makeFolder makes a folder in the stage, with the mode of the old one.
+func (s *staging) makeFolder(name string) error {
+	if _, ok := s.made[name]; ok || name == "." {
+		return nil
+	}
+	if err := s.makeFolder(path.Dir(name)); err != nil {
+		return err
+	}
+	s.made[name] = folderMode
+	if info, err := os.Lstat(s.old(name)); err == nil && info.IsDir() {
+		s.made[name] = folderBits(info.Mode())
+	}
+	return os.Mkdir(s.new(name), 0o700)
+}
+
+func folderBits(mode fs.FileMode) fs.FileMode {
+	return mode & (fs.ModePerm | fs.ModeSetgid | fs.ModeSticky)
+}
+
+// setModes gives folders their modes at last, inner ones first: one that
+// nobody may write to could not have been filled.
+func (s *staging) setModes() error {
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(s.made))) {
+		if err := os.Chmod(s.new(name), s.made[name]); err != nil {
+			return err
+		}
+	}
+	mode := fs.FileMode(folderMode)
+	if s.folder.exists {
+		mode = folderBits(s.folder.mode)
+	}
+	return os.Chmod(s.path, mode)
+}
+
+// keepOthers carries over what is in the old folder and not ours.
+func (s *staging) keepOthers(under string) error {
+	entries, err := os.ReadDir(s.old(under))
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		return s.makeFolder(under)
+	}
+	for _, entry := range entries {
+		name := path.Join(under, entry.Name())
+		switch {
+		case s.folder.isWanted[name]:
+			// The new one is there already. If this is a folder, nothing in it
+			// is anybody else's; the comparison saw to that.
+		case entry.IsDir():
+			if err := s.keepOthers(name); err != nil {
+				return err
+			}
+		case !s.folder.listed[name]:
+			if err := s.step("keep %s/%s", s.folder.name, name); err != nil {
+				return err
+			}
+			if err := s.makeFolder(path.Dir(name)); err != nil {
+				return err
+			}
+			if err := carry(s.old(name), s.new(name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeNew writes a file that does not exist yet. The mode does not depend on
+// the caller's umask.
+func writeNew(name string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, secretMode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if mode != secretMode {
+		err = errors.Join(err, f.Chmod(mode))
+	}
+	return errors.Join(err, f.Close())
+}
+
+// carry makes the file at from appear at to as well: as a link, or where the
+// file system does not link, as a copy.
+func carry(from, to string) error {
+	linkErr := os.Link(from, to)
+	if linkErr == nil {
+		return nil
+	}
+	if err := copyFile(from, to); err != nil {
+		return errors.Join(linkErr, err)
+	}
+	return nil
+}
+
+// copyFile copies a file with its mode and times, or a symlink.
+func copyFile(from, to string) error {
+	info, err := os.Lstat(from)
+	switch {
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(from)
+		if err != nil {
+			return err
+		}
+		return os.Symlink(target, to)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is a special file and cannot be copied", from)
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(to, data, info.Mode().Perm()); err != nil {
+		return err
+	}
+	return os.Chtimes(to, info.ModTime(), info.ModTime())
+}
+
+// swap puts a staged folder in its place.
+func (w *writing) swap(f *folder, stage string) error {
+	if err := w.step("swap %s", f.name); err != nil {
+		return err
+	}
+	if !f.exists {
+		if err := os.Rename(stage, f.path); err != nil {
+			return err
+		}
+		w.undoing(func() error { return os.Rename(f.path, stage) })
+		return nil
+	}
+	err := errNoExchange
+	if !w.options.testOnlyPerFile {
+		err = exchange(stage, f.path)
+	}
+	if errors.Is(err, errNoExchange) {
+		return w.swapFiles(f, stage)
+	}
+	if err != nil {
+		return err
+	}
+	w.undoing(func() error { return exchange(stage, f.path) })
+	return nil
+}
+
+// swapFiles is swap where folders cannot be exchanged: file by file, removals
+// last. A killed run leaves a mix of old and new files, all of them whole; the
+// inventory lists both meanwhile, so that the next run can finish it.
+func (w *writing) swapFiles(f *folder, stage string) error {
+	s := fileSwap{writing: w, folder: f, stage: stage}
+	var put, remove, early []string
+	for name, action := range f.actions {
+		switch {
+		case action != Removed && name != InventoryName:
+			put = append(put, name)
+		case action == Removed && s.blocks(name):
+			early = append(early, name)
+		case action == Removed:
+			remove = append(remove, name)
+		}
+	}
+	slices.Sort(put)
+	slices.Sort(remove)
+	slices.Sort(early)
+
+	both := maps.Clone(f.listed)
+	maps.Copy(both, f.isWanted)
+	delete(both, InventoryName)
+	if err := s.putInventory(inventory(slices.Collect(maps.Keys(both)))); err != nil {
+		return err
+	}
+	for _, name := range early {
+		if err := s.remove(name); err != nil {
+			return err
+		}
+	}
+	for _, name := range put {
+		if err := s.put(name); err != nil {
+			return err
+		}
+	}
+	for _, name := range remove {
+		if err := s.remove(name); err != nil {
+			return err
+		}
+	}
+	for _, file := range f.wanted {
+		if file.Path == InventoryName {
+			return s.putInventory(file.Data)
+		}
+	}
+	return nil
+}
+
+// fileSwap moves files of a stage into a folder, one at a time.
+type fileSwap struct {
+	*writing
+	folder *folder
+	stage  string
+	saved  int
+}
+
+// blocks reports whether the old file at name stands where a new folder, or in
+// a folder where a new file has to be.
+func (s *fileSwap) blocks(name string) bool {
+	for up := path.Dir(name); up != "."; up = path.Dir(up) {
+		if s.folder.isWanted[up] {
+			return true
+		}
+	}
+	for wanted := range s.folder.isWanted {
+		if strings.HasPrefix(wanted, name+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *fileSwap) disk(name string) string {
+	return filepath.Join(s.folder.path, filepath.FromSlash(name))
+}
+
+// spare returns an unused path in the stage, which is removed in the end.
+func (s *fileSwap) spare() string {
+	s.saved++
+	return filepath.Join(s.stage, ".holdfast-old-"+strconv.Itoa(s.saved))
+}
+
+func (s *fileSwap) put(name string) error {
+	if err := s.makeFolders(path.Dir(name)); err != nil {
+		return err
+	}
+	return s.move(filepath.Join(s.stage, filepath.FromSlash(name)), name)
+}
+
+func (s *fileSwap) putInventory(data []byte) error {
+	from := s.spare()
+	if err := writeNew(from, data, fileMode); err != nil {
+		return err
+	}
+	return s.move(from, InventoryName)
+}
+
+// move renames from, which is in the stage, to name.
+func (s *fileSwap) move(from, name string) error {
+	if err := s.step("put %s/%s", s.folder.name, name); err != nil {
+		return err
+	}
+	to, old := s.disk(name), s.spare()
+	_, err := os.Lstat(to)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := os.Rename(from, to); err != nil {
+			return err
+		}
+		s.undoing(func() error { return os.Remove(to) })
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := carry(to, old); err != nil {
+		return err
+	}
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	s.undoing(func() error { return os.Rename(old, to) })
+	return nil
+}
+
+func (s *fileSwap) makeFolders(name string) error {
+	if name == "." {
+		return nil
+	}
+	if err := s.makeFolders(path.Dir(name)); err != nil {
+		return err
+	}
+	at := s.disk(name)
+	if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Mkdir(at, folderMode); err != nil {
+		return err
+	}
+	s.undoing(func() error { return os.Remove(at) })
+	return os.Chmod(at, folderMode)
+}
+
+// remove takes the file at name away, and the folders that are empty then.
+func (s *fileSwap) remove(name string) error {
+	if err := s.step("remove %s/%s", s.folder.name, name); err != nil {
+		return err
+	}
+	from, old := s.disk(name), s.spare()
+	if err := os.Rename(from, old); err != nil {
+		return err
+	}
+	s.undoing(func() error { return os.Rename(old, from) })
+	for up := path.Dir(name); up != "."; up = path.Dir(up) {
+		at := s.disk(up)
+		info, err := os.Lstat(at)
+		if err != nil {
+			return err
+		}
+		if err := os.Remove(at); err != nil {
+			return nil //nolint:nilerr // not empty, so it stays
+		}
+		s.undoing(func() error {
+			return errors.Join(os.Mkdir(at, folderMode), os.Chmod(at, folderBits(info.Mode())))
+		})
+	}
+	return nil
+}
+
+// removeOld removes what the swaps left in the stages.
+func (w *writing) removeOld() error {
+	for _, stage := range w.staged {
+		if _, err := os.Lstat(stage); missing(err) {
+			continue // it is a new folder of the tree now
+		}
+		if err := w.step("clean %s", filepath.Base(stage)); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(stage); err != nil {
+			return err
+		}
+	}
+	return nil
+}
