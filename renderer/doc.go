@@ -1,0 +1,20 @@
+// Package renderer turns what a platform instance is, and where its backups go,
+// into every manifest that backs it up, in nine steps:
+//
+//	load      input     bytes → values with positions
+//	validate  input     values → instances, by JSON Schema and across documents
+//	discover  kind      a state → units, by each kind's own units(state)
+//	plan      plan      units → names, times, retention, repositories, egress
+//	check     plan      a plan → problems, each with a numbered rule
+//	render    eval      a plan → objects, by the kinds and the platform
+//	order     manifest  objects → objects in one total order
+//	seal      manifest  objects → a bundle of files, every rule about them kept
+//	emit      emit      a bundle → a stream, a tree
+//
+// It is a pure function up to the last step: the same documents give the same
+// bytes on any machine, in any zone, in any order of keys. Nothing is emitted
+// when any step before found a problem.
+//
+// Packages below it, from low to high: problem, input, eval, kind, plan,
+// manifest, emit. None imports upward; only emit and cmd touch files or clocks.
+package renderer

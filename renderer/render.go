@@ -1,0 +1,168 @@
+package renderer
+
+import (
+	"io/fs"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/eval"
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// Inputs are the documents of one run: a state and credentials for each
+// instance, paired by their instanceId, and at most one policy for all.
+type Inputs struct {
+	States      []input.Document
+	Credentials []input.Document
+	Policy      *input.Document
+	// Progress is told after each instance how many of them are rendered. It
+	// may be nil, and nothing that is rendered depends on it.
+	Progress func(done, total int)
+}
+
+// Target is where a run's bundle goes. It is called once, and only when there
+// is no problem.
+type Target interface {
+	Emit(manifest.Bundle) error
+}
+
+// Renderer holds what is the same for all runs: schemas, kinds, templates. It
+// is not safe for concurrent use.
+type Renderer struct {
+	kinds     kind.Set
+	validator *input.Validator
+	program   *eval.Program
+}
+
+// New prepares a Renderer over templates: a folder with kinds/, platform/ and
+// lib/, usually templates.FS, or kind.Overlay of it. A kind that does not load
+// is a problem.List.
+func New(templates fs.FS) (*Renderer, error) {
+	kinds, problems := kind.Load(templates)
+	if len(problems) > 0 {
+		return nil, problems.Sorted()
+	}
+	validator, err := input.NewValidator(kinds.Sections())
+	if err != nil {
+		return nil, err
+	}
+	scripts := map[string][]string{}
+	for _, k := range kinds.Kinds {
+		scripts[k.Name] = k.Scripts
+	}
+	shared, err := fs.Glob(templates, "lib/*.sh")
+	if err != nil {
+		return nil, err
+	}
+	for i := range shared {
+		shared[i] = strings.TrimPrefix(shared[i], "lib/")
+	}
+	program, err := eval.New(templates, kinds.Names(), scripts, shared)
+	if err != nil {
+		return nil, err
+	}
+	return &Renderer{kinds: kinds, validator: validator, program: program}, nil
+}
+
+// Kinds returns the kinds that this Renderer knows.
+func (r *Renderer) Kinds() kind.Set { return r.kinds }
+
+// Planned is one instance with its plan.
+type Planned struct {
+	Instance input.Instance
+	Plan     *plan.Plan
+}
+
+// Plan runs the first five steps: load, validate, discover, plan, check. What
+// they find comes back as one sorted problem.List.
+func (r *Renderer) Plan(in Inputs) ([]Planned, error) {
+	documents, problems := load(in)
+	if len(problems) > 0 {
+		return nil, problems.Sorted()
+	}
+	instances, problems := r.validator.Validate(documents.states, documents.credentials, documents.policy)
+	if len(problems) > 0 {
+		return nil, problems.Sorted()
+	}
+	planned := make([]Planned, 0, len(instances))
+	plans := make([]*plan.Plan, 0, len(instances))
+	for _, instance := range instances {
+		units, found := kind.Discover(r.program, r.kinds, instance.State.Tree.Root)
+		if len(found) > 0 {
+			problems = append(problems, found...)
+			continue
+		}
+		p := plan.Build(instance, r.kinds, units)
+		problems = append(problems, plan.Check(p)...)
+		planned = append(planned, Planned{Instance: instance, Plan: p})
+		plans = append(plans, p)
+	}
+	if problems = append(problems, plan.CheckFleet(plans)...); len(problems) > 0 {
+		return nil, problems.Sorted()
+	}
+	return planned, nil
+}
+
+// Render runs all nine steps: those of Plan, then render, order, seal and emit.
+// The whole bundle goes to the target, or nothing.
+func (r *Renderer) Render(in Inputs, secrets manifest.Secrets, to Target) ([]Planned, error) {
+	planned, err := r.Plan(in)
+	if err != nil {
+		return nil, err
+	}
+	var bundle manifest.Bundle
+	var problems problem.List
+	owners := manifest.NewOwners()
+	for i, p := range planned {
+		value, err := p.Plan.Value()
+		if err != nil {
+			return nil, err
+		}
+		files, err := r.program.Render(value)
+		if err != nil {
+			return nil, kind.TemplateFailed(err)
+		}
+		objects := manifest.Order(files)
+		sealed, found := manifest.Seal(objects, p.Plan, p.Instance.Credentials, secrets)
+		bundle.Files = append(bundle.Files, sealed.Files...)
+		problems = append(append(problems, found...), owners.Claim(objects)...)
+		if in.Progress != nil {
+			in.Progress(i+1, len(planned))
+		}
+	}
+	if len(problems) > 0 {
+		return nil, problems.Sorted()
+	}
+	return planned, to.Emit(bundle)
+}
+
+// documents are the loaded inputs.
+type documents struct {
+	states, credentials []*input.Tree
+	policy              *input.Tree
+}
+
+// load reads every document, so that the problems of all come at once.
+func load(in Inputs) (documents, problem.List) {
+	var d documents
+	var problems problem.List
+	read := func(document input.Document) *input.Tree {
+		tree, found := input.Load(document)
+		problems = append(problems, found...)
+		return tree
+	}
+	for _, document := range in.States {
+		d.states = append(d.states, read(document))
+	}
+	for _, document := range in.Credentials {
+		document.Secret = true
+		d.credentials = append(d.credentials, read(document))
+	}
+	if in.Policy != nil {
+		d.policy = read(*in.Policy)
+	}
+	return d, problems
+}
