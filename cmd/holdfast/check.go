@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/holdfast-backup/holdfast/renderer"
+	"github.com/holdfast-backup/holdfast/renderer/emit"
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// checkOptions are the flags of check.
+type checkOptions struct {
+	sources
+	secretOptions
+	against onePath
+	output  format
+}
+
+// newCheck is the command for CI.
+func newCheck(c console) *cli.Command {
+	o := &checkOptions{}
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "validate the inputs, and compare a tree with what render would write",
+		UsageText: "holdfast check -s STATE -c CREDENTIALS [-p POLICY] [--against DIR] [--output json]",
+		Description: "All nine steps run; nothing is written. With --against the files that differ are\n" +
+			"listed, then shown as a diff in which the values of Secrets are masked, and the exit\n" +
+			"status is 4. Give --plaintext-secrets if the tree was written with it.",
+		Flags: append(o.sources.flags(),
+			&cli.GenericFlag{Name: "against", Value: &o.against, Usage: "`DIR` with the tree to compare"},
+			o.secretOptions.flag("the tree holds Secrets in plain text"),
+			o.output.flag(),
+		),
+		Action: func(*cli.Context) error { return runCheck(c, o) },
+	}
+}
+
+// checkResult is what check prints with --output json.
+type checkResult struct {
+	Instances []checkedInstance `json:"instances"`
+	Problems  problem.List      `json:"problems"`
+	Changes   emit.Changes      `json:"changes"`
+}
+
+// checkedInstance is one instance without problems.
+type checkedInstance struct {
+	Instance string      `json:"instance"`
+	Enabled  bool        `json:"enabled"`
+	Reason   string      `json:"reason,omitempty"`
+	Totals   plan.Totals `json:"totals"`
+	Ignored  []string    `json:"ignored"`
+}
+
+func runCheck(c console, o *checkOptions) error {
+	r, err := o.renderer()
+	if err != nil {
+		return err
+	}
+	in, err := o.read(c, "check")
+	if err != nil {
+		return err
+	}
+	against, err := compareWith(r, in, o.against.value, o.mode())
+	result := checkResult{Instances: []checkedInstance{}, Problems: problem.List{}, Changes: emit.Changes{}}
+	if errors.As(err, &result.Problems) && o.output.json {
+		return errors.Join(c.printJSON(result), err)
+	}
+	if err != nil {
+		return err
+	}
+	if !o.output.json {
+		err = c.print(checkText(against, o.against.value))
+	} else {
+		result.Changes = append(result.Changes, against.changes...)
+		for _, p := range against.planned {
+			result.Instances = append(result.Instances, checkedInstance{
+				Instance: p.Plan.Instance, Enabled: p.Plan.Enabled, Reason: p.Plan.Reason,
+				Totals: p.Plan.Totals, Ignored: append([]string{}, p.Plan.Ignored...),
+			})
+		}
+		err = c.printJSON(result)
+	}
+	if err != nil {
+		return err
+	}
+	return against.verdict(c, o.against.value)
+}
+
+// checkText is what check prints for people.
+func checkText(against comparison, dir string) string {
+	var b strings.Builder
+	for _, p := range against.planned {
+		if !p.Plan.Enabled {
+			fmt.Fprintf(&b, "%s: backup is off (%s)\n", p.Plan.Instance, p.Plan.Reason)
+			continue
+		}
+		fmt.Fprintf(&b, "%s: no problems; %s, %s exempt\n", p.Plan.Instance, expected(p), count(p.Plan.Totals.Exempt, "unit", "units"))
+	}
+	switch {
+	case dir == "":
+	case len(against.changes) == 0:
+		fmt.Fprintf(&b, "%s: as render would write it\n", dir)
+	default:
+		for _, change := range against.changes {
+			fmt.Fprintf(&b, "%s: %s\n", change.Action, change.Path)
+		}
+		b.Write(against.diff)
+	}
+	return b.String()
+}
+
+// comparison is what a run would do to a tree.
+type comparison struct {
+	planned []renderer.Planned
+	changes emit.Changes
+	diff    []byte
+}
+
+// compareWith renders, and compares the tree in dir with the result if dir is
+// not empty.
+func compareWith(r *renderer.Renderer, in renderer.Inputs, dir string, secrets manifest.Secrets) (comparison, error) {
+	var result comparison
+	if dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return result, usageError{fmt.Sprintf("--against %s: this is no folder that can be read", dir), ""}
+		}
+	}
+	planned, err := r.Render(in, secrets, emitFunc(func(b manifest.Bundle) error {
+		if dir == "" {
+			return nil
+		}
+		var diff bytes.Buffer
+		changes, err := emit.Diff(&diff, dir, b)
+		result.changes, result.diff = changes, diff.Bytes()
+		return err
+	}))
+	result.planned = planned
+	return result, err
+}
+
+// verdict turns what differs into the exit status.
+func (r comparison) verdict(c console, dir string) error {
+	if len(r.changes) == 0 {
+		return nil
+	}
+	if r.onlySecretsVanish() {
+		c.note("holdfast: hint: the tree seems to be written with --plaintext-secrets: give it here, too")
+	}
+	return differs{dir: dir, files: len(r.changes)}
+}
+
+// onlySecretsVanish reports whether the files that would be removed are those
+// of Secrets.
+func (r comparison) onlySecretsVanish() bool {
+	secret := map[string]bool{}
+	for _, p := range r.planned {
+		for _, s := range p.Plan.Secrets {
+			secret[s.File] = true
+		}
+	}
+	removed := 0
+	for _, change := range r.changes {
+		if change.Action != emit.Removed {
+			continue
+		}
+		if !secret[change.Path] {
+			return false
+		}
+		removed++
+	}
+	return removed > 0
+}

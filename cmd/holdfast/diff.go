@@ -1,0 +1,51 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+)
+
+// diffOptions are the flags of diff.
+type diffOptions struct {
+	sources
+	secretOptions
+	against onePath
+}
+
+// newDiff is the command that shows what a commit would change.
+func newDiff(c console) *cli.Command {
+	o := &diffOptions{}
+	return &cli.Command{
+		Name:      "diff",
+		Usage:     "show how a tree differs from what render would write",
+		UsageText: "holdfast diff -s STATE -c CREDENTIALS [-p POLICY] --against DIR",
+		Description: "A unified diff goes to stdout, from the tree to what render would write. No value of\n" +
+			"a Secret is shown. The exit status is 4 if there is a difference.",
+		Flags: append(o.sources.flags(),
+			&cli.GenericFlag{Name: "against", Value: &o.against, Usage: "`DIR` with the tree to compare"},
+			o.secretOptions.flag("the tree holds Secrets in plain text"),
+		),
+		Action: func(*cli.Context) error { return runDiff(c, o) },
+	}
+}
+
+func runDiff(c console, o *diffOptions) error {
+	if o.against.value == "" {
+		return usageError{"diff needs --against", "holdfast diff -s STATE -c CREDENTIALS --against DIR"}
+	}
+	r, err := o.renderer()
+	if err != nil {
+		return err
+	}
+	in, err := o.read(c, "diff")
+	if err != nil {
+		return err
+	}
+	against, err := compareWith(r, in, o.against.value, o.mode())
+	if err != nil {
+		return err
+	}
+	if err := c.print(string(against.diff)); err != nil {
+		return err
+	}
+	return against.verdict(c, o.against.value)
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+)
+
+func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+
+// run is the whole program: it returns the exit status and touches no stream
+// but those it is given.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			status = crashed(stderr, reason, debug.Stack())
+		}
+	}()
+	// A reader that closes our pipe early (head, less) has seen enough. Ignored,
+	// the signal becomes an error of the write, which pipe takes for the end.
+	signal.Ignore(syscall.SIGPIPE)
+	collectLess()
+	c := console{in: stdin, out: &pipe{to: stdout}, err: stderr}
+	return report(stderr, newApp(c).Run(args))
+}
+
+// Memory that a short run may use before it is collected more eagerly.
+const softMemoryLimit = 3 << 30
+
+// collectLess lets the heap grow to five times what is in use. A run lives for
+// a second and makes little but garbage, so that collecting it as Go does by
+// default costs a quarter of the CPU time. The limit keeps a fleet of hundreds
+// from taking the machine with it. Who sets GOGC or GOMEMLIMIT knows better.
+func collectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softMemoryLimit)
+	}
+}

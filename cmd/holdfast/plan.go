@@ -1,0 +1,143 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/holdfast-backup/holdfast/renderer"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+)
+
+// planOptions are the flags of plan.
+type planOptions struct {
+	sources
+	output format
+}
+
+// newPlan is the command that shows what is decided.
+func newPlan(c console) *cli.Command {
+	o := &planOptions{}
+	return &cli.Command{
+		Name:      "plan",
+		Usage:     "show what is backed up, when, how long it is kept, and what is not",
+		UsageText: "holdfast plan -s STATE -c CREDENTIALS [-p POLICY] [--output json]",
+		Description: "The table is for people and may change. --output json is the object of plan.json\n" +
+			"for one instance, and an array of them, sorted by instance, for several.",
+		Flags:  append(o.sources.flags(), o.output.flag()),
+		Action: func(*cli.Context) error { return runPlan(c, o) },
+	}
+}
+
+func runPlan(c console, o *planOptions) error {
+	r, err := o.renderer()
+	if err != nil {
+		return err
+	}
+	in, err := o.read(c, "plan")
+	if err != nil {
+		return err
+	}
+	planned, err := r.Plan(in)
+	if err != nil {
+		return err
+	}
+	if !o.output.json {
+		texts := make([]string, len(planned))
+		for i, p := range planned {
+			texts[i] = planText(p)
+		}
+		return c.print(strings.Join(texts, "\n"))
+	}
+	if len(planned) == 1 {
+		return c.printJSON(planned[0].Plan)
+	}
+	plans := make([]*plan.Plan, len(planned))
+	for i, p := range planned {
+		plans[i] = p.Plan
+	}
+	return c.printJSON(plans)
+}
+
+// planText is one instance's plan for people.
+func planText(planned renderer.Planned) string {
+	p := planned.Plan
+	var b strings.Builder
+	if !p.Enabled {
+		fmt.Fprintf(&b, "%s on %s: backup is off (%s)\n", p.Instance, p.Cluster, p.Reason)
+		return b.String()
+	}
+	fmt.Fprintf(&b, "%s on %s: %s, started between %s and %s %s\n\n",
+		p.Instance, p.Cluster, count(p.Totals.Units, "unit", "units"), p.Window.Start, p.Window.End, p.TimeZone)
+	table(&b, []string{"UNIT", "ENGINE", "SCHEDULE", "KEEP", "NAMESPACE", "DEADLINE"}, len(p.Units), func(n int) []string {
+		i := p.Units[n]
+		return []string{i.ID, i.Engine, i.Schedule.Cron, i.Retention.String(), i.Namespace, seconds(i.DeadlineSeconds)}
+	})
+	table(&b, []string{"NOT BACKED UP", "REASON"}, len(p.Exemptions), func(n int) []string {
+		return []string{p.Exemptions[n].ID, p.Exemptions[n].Reason}
+	})
+	table(&b, []string{"MAINTENANCE", "SCHEDULE", "REPOSITORY", "KEEP", "DEADLINE"}, len(p.Maintenance), func(n int) []string {
+		m := p.Maintenance[n]
+		keep := ""
+		if m.Tier != "" {
+			keep = m.Retention.String()
+		}
+		return []string{m.Job, m.Schedule.Cron, m.Repository, keep, seconds(m.DeadlineSeconds)}
+	})
+	limits := limitsOf(p)
+	table(&b, []string{"LIMIT", "UNITS"}, len(limits), func(n int) []string { return limits[n] })
+	fmt.Fprintf(&b, "each round: %s and %s; %s exempt\n",
+		count(p.Totals.Snapshots, "snapshot", "snapshots"), count(p.Totals.Copies, "copy", "copies"), count(p.Totals.Exempt, "unit", "units"))
+	if len(p.Ignored) > 0 {
+		fmt.Fprintf(&b, "ignored, for other components: %s\n", strings.Join(p.Ignored, ", "))
+	}
+	return b.String()
+}
+
+// limitsOf lists what copies cannot hold, each once with all that say so.
+func limitsOf(p *plan.Plan) [][]string {
+	at := map[string]int{}
+	var limits [][]string
+	for _, i := range p.Units {
+		for _, limit := range i.Limits {
+			n, known := at[limit]
+			if !known {
+				at[limit] = len(limits)
+				limits = append(limits, []string{limit, i.ID})
+				continue
+			}
+			limits[n][1] += ", " + i.ID
+		}
+	}
+	return limits
+}
+
+// table writes rows in columns, and nothing when there are none.
+func table(b *strings.Builder, head []string, rows int, row func(n int) []string) {
+	if rows == 0 {
+		return
+	}
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	line := func(cells []string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
+	line(head)
+	for n := range rows {
+		line(row(n))
+	}
+	_ = w.Flush() // into memory: it cannot fail
+	b.WriteByte('\n')
+}
+
+// seconds writes a time limit as people say it: 1h, 90m.
+func seconds(n int) string {
+	text := (time.Duration(n) * time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/holdfast-backup/holdfast/renderer"
+	"github.com/holdfast-backup/holdfast/renderer/emit"
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// renderOptions are the flags of render.
+type renderOptions struct {
+	sources
+	secretOptions
+	out         onePath
+	allowShrink bool
+}
+
+// secretOptions says what becomes of Secrets.
+type secretOptions struct{ plaintext bool }
+
+func (o *secretOptions) flag(usage string) cli.Flag {
+	return &cli.BoolFlag{Name: "plaintext-secrets", Destination: &o.plaintext, DisableDefaultText: true, Usage: usage}
+}
+
+func (o *secretOptions) mode() manifest.Secrets {
+	if o.plaintext {
+		return manifest.Plain
+	}
+	return manifest.Omit
+}
+
+// newRender is the command that does the work.
+func newRender(c console) *cli.Command {
+	o := &renderOptions{}
+	return &cli.Command{
+		Name:      "render",
+		Usage:     "write the manifests: a YAML stream to stdout, or a tree",
+		UsageText: "holdfast render -s STATE -c CREDENTIALS [-p POLICY] [-o DIR]",
+		Description: "Without --out the objects to apply go to stdout as one YAML stream. With --out the\n" +
+			"whole tree is written, all of it or nothing: files of ours that are no longer wanted\n" +
+			"are removed, files of others are never touched.",
+		Flags: append(o.sources.flags(),
+			&cli.GenericFlag{Name: "out", Aliases: []string{"o"}, Value: &o.out, Usage: "`DIR` to write the tree to"},
+			o.secretOptions.flag("write Secrets, in plain text; refused inside a Git work tree"),
+			&cli.BoolFlag{Name: "allow-shrink", Destination: &o.allowShrink, DisableDefaultText: true, Usage: "let more than a quarter of an instance's files vanish"},
+		),
+		Action: func(*cli.Context) error { return runRender(c, o) },
+	}
+}
+
+func runRender(c console, o *renderOptions) error {
+	if err := refuseSecretsInGit(o.out.value, o.plaintext); err != nil {
+		return err
+	}
+	r, err := o.renderer()
+	if err != nil {
+		return err
+	}
+	in, err := o.read(c, "render")
+	if err != nil {
+		return err
+	}
+	in.Progress = progress(c, max(len(in.States), len(in.Credentials)))
+	var written tree
+	planned, err := r.Render(in, o.mode(), emitFunc(func(b manifest.Bundle) error {
+		if o.out.value == "" {
+			return emit.Stream(c.out, b)
+		}
+		changes, err := emit.WriteTree(o.out.value, b, emit.TreeOptions{AllowShrink: o.allowShrink})
+		written = tree{files: b.Files, changes: changes}
+		return err
+	}))
+	if in.Progress != nil {
+		_, _ = fmt.Fprint(c.err, bar(1, 1)) // also when it stopped half-way
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range planned {
+		c.note("%s: %s", p.Plan.Instance, summary(p, o.out.value != "", written))
+	}
+	noteIgnored(c, planned)
+	if !o.plaintext {
+		noteOmitted(c, planned)
+	}
+	return nil
+}
+
+// emitFunc is a renderer.Target. What it fails with is a failure, not a bug.
+type emitFunc func(manifest.Bundle) error
+
+// Emit implements renderer.Target.
+func (f emitFunc) Emit(b manifest.Bundle) error { return outside(f(b)) }
+
+// refuseSecretsInGit is rule HF501: what is committed once is never secret
+// again.
+func refuseSecretsInGit(dir string, plaintext bool) error {
+	if dir == "" || !plaintext {
+		return nil
+	}
+	inside, err := emit.InGitWorkTree(dir)
+	if err != nil {
+		return outside(err)
+	}
+	if !inside {
+		return nil
+	}
+	return problem.List{{
+		Pointer: dir,
+		Message: "secrets in plain text would be written into a Git work tree",
+		Hint:    "leave --plaintext-secrets away, or write to a folder outside of it",
+		Rule:    "HF501",
+	}}
+}
+
+// tree is what a run wrote.
+type tree struct {
+	files   []manifest.File
+	changes emit.Changes
+}
+
+// tally counts what happened to the files of one instance.
+func (t tree) tally(instance string) string {
+	below := instance + "/"
+	number := map[string]int{}
+	for _, change := range t.changes {
+		if strings.HasPrefix(change.Path, below) {
+			number[change.Action]++
+		}
+	}
+	all := 1 // the inventory is no file of the bundle
+	for _, file := range t.files {
+		if strings.HasPrefix(file.Path, below) {
+			all++
+		}
+	}
+	return fmt.Sprintf("%d added, %d changed, %d removed, %d unchanged",
+		number[emit.Added], number[emit.Changed], number[emit.Removed],
+		all-number[emit.Added]-number[emit.Changed])
+}
+
+// summary says in one line what became of an instance.
+func summary(p renderer.Planned, toTree bool, written tree) string {
+	text := expected(p)
+	if !p.Plan.Enabled {
+		text = fmt.Sprintf("backup is off (%s): nothing rendered", p.Plan.Reason)
+	}
+	if toTree {
+		text += "; " + written.tally(p.Plan.Instance)
+	}
+	return text
+}
+
+// expected says what a complete round leaves behind.
+func expected(p renderer.Planned) string {
+	return fmt.Sprintf("%s and %s expected",
+		count(p.Plan.Totals.Snapshots, "snapshot", "snapshots"), count(p.Plan.Totals.Copies, "copy", "copies"))
+}
+
+// noteIgnored lists sections that nobody here reads, for one of them may be
+// meant to be backed up.
+func noteIgnored(c console, planned []renderer.Planned) {
+	for _, p := range planned {
+		if len(p.Plan.Ignored) > 0 {
+			c.note("%s: ignored, for other components: %s", p.Plan.Instance, strings.Join(p.Plan.Ignored, ", "))
+		}
+	}
+}
+
+// noteOmitted says that the tree is not complete.
+func noteOmitted(c console, planned []renderer.Planned) {
+	var names []string
+	for _, p := range planned {
+		for _, s := range p.Plan.Secrets {
+			names = append(names, s.Namespace+"/"+s.Name)
+		}
+	}
+	slices.Sort(names)
+	if len(names) > 0 {
+		c.note("secrets left out: %s; --plaintext-secrets writes them in plain text", several(slices.Compact(names)))
+	}
+}
+
+// progress returns what draws a bar on a terminal, or nil where nobody watches
+// or waits.
+func progress(c console, instances int) func(done, total int) {
+	if instances < 10 || !c.isTerminal() {
+		return nil
+	}
+	return func(done, total int) { _, _ = fmt.Fprint(c.err, bar(done, total)) }
+}
+
+// bar draws over the line it stands on; a full one wipes it.
+func bar(done, total int) string {
+	const width = 30
+	if done >= total {
+		return "\r\x1b[K"
+	}
+	filled := width * done / total
+	return fmt.Sprintf("\r[%s%s] %d/%d", strings.Repeat("#", filled), strings.Repeat(" ", width-filled), done, total)
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/holdfast-backup/holdfast/renderer"
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/templates"
+)
+
+// Names of the documents in a folder.
+const (
+	stateName       = "runtime-state.json"
+	credentialsName = "backup-credentials.json"
+)
+
+// maxDocument is what is read of a document: more than any that is accepted,
+// so that package input sees that it is too large, and never a whole disk.
+const maxDocument = 11 << 20
+
+// sources says where the inputs of a run are.
+type sources struct {
+	states, credentials manyPaths
+	policy, kinds       onePath
+}
+
+// flags are the options of every command that reads inputs.
+func (s *sources) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.GenericFlag{Name: "state", Aliases: []string{"s"}, Value: &s.states,
+			Usage: "`PATH` of a runtime-state.json, of a folder with one or with folders that have one, or - for stdin; may be repeated"},
+		&cli.GenericFlag{Name: "credentials", Aliases: []string{"c"}, Value: &s.credentials,
+			Usage: "`PATH` of a backup-credentials.json, given like the state; the two are paired by instanceId"},
+		&cli.GenericFlag{Name: "policy", Aliases: []string{"p"}, Value: &s.policy, Usage: "`PATH` of the organisation's defaults, for all instances"},
+		&cli.GenericFlag{Name: "kinds", Value: &s.kinds, Usage: "`DIR` with folders of kinds of your own"},
+	}
+}
+
+// given reports whether any input is named.
+func (s *sources) given() bool {
+	return len(s.states) > 0 || len(s.credentials) > 0
+}
+
+// renderer prepares a renderer with the kinds of these sources.
+func (s *sources) renderer() (*renderer.Renderer, error) {
+	var all fs.FS = templates.FS
+	if dir := s.kinds.value; dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, usageError{fmt.Sprintf("--kinds %s: this is no folder that can be read", dir), ""}
+		}
+		var err error
+		if all, err = kind.Overlay(templates.FS, os.DirFS(dir)); err != nil {
+			return nil, usageError{fmt.Sprintf("--kinds %s: %v", dir, err), "DIR holds one folder for each kind"}
+		}
+	}
+	r, err := renderer.New(all)
+	var problems problem.List
+	if err != nil && s.kinds.value != "" && !errors.As(err, &problems) {
+		return nil, usageError{fmt.Sprintf("--kinds %s: %v", s.kinds.value, err), ""}
+	}
+	return r, err
+}
+
+// read reads all documents of a run.
+func (s *sources) read(c console, command string) (renderer.Inputs, error) {
+	var in renderer.Inputs
+	hint := fmt.Sprintf("holdfast %s --state runtime-state.json --credentials backup-credentials.json", command)
+	if len(s.states) == 0 {
+		return in, usageError{command + " needs --state", hint}
+	}
+	if len(s.credentials) == 0 {
+		return in, usageError{command + " needs --credentials", hint}
+	}
+	r := reader{stdin: c.in}
+	var err error
+	if in.States, err = r.all(s.states, stateName); err != nil {
+		return in, err
+	}
+	if in.Credentials, err = r.all(s.credentials, credentialsName); err != nil {
+		return in, err
+	}
+	if s.policy.value != "" {
+		policy, err := r.document(s.policy.value)
+		if err != nil {
+			return in, err
+		}
+		in.Policy = &policy
+	}
+	warnReadable(c, in.Credentials)
+	return in, nil
+}
+
+// reader reads documents; stdin only once.
+type reader struct {
+	stdin io.Reader
+	used  bool
+}
+
+// all reads the documents that paths stand for.
+func (r *reader) all(paths []string, name string) ([]input.Document, error) {
+	var documents []input.Document
+	for _, path := range paths {
+		files, err := files(path, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			document, err := r.document(file)
+			if err != nil {
+				return nil, err
+			}
+			documents = append(documents, document)
+		}
+	}
+	return documents, nil
+}
+
+// document reads one file, or stdin.
+func (r *reader) document(path string) (input.Document, error) {
+	from, name := r.stdin, "stdin"
+	if path == "-" {
+		if r.used {
+			return input.Document{}, usageError{"stdin can be read only once", "give a file for all documents but one"}
+		}
+		r.used = true
+	} else {
+		file, err := os.Open(path)
+		if err != nil {
+			return input.Document{}, unreadable(path, err)
+		}
+		defer func() { _ = file.Close() }() // read only
+		from, name = file, path
+	}
+	data, err := io.ReadAll(io.LimitReader(from, maxDocument))
+	if err != nil {
+		return input.Document{}, unreadable(name, err)
+	}
+	return input.Document{Name: name, Data: data}, nil
+}
+
+// files lists the files of that name that a path stands for: itself, the one
+// in it, or those in the folders in it.
+func files(path, name string) ([]string, error) {
+	if path == "-" {
+		return []string{path}, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	if file := filepath.Join(path, name); isThere(file) {
+		return []string{file}, nil
+	}
+	entries, err := os.ReadDir(path) // sorted by name
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	var found []string
+	for _, entry := range entries {
+		if file := filepath.Join(path, entry.Name(), name); isThere(file) {
+			found = append(found, file)
+		}
+	}
+	if len(found) == 0 {
+		return nil, usageError{fmt.Sprintf("%s holds no %s, and neither does a folder in it", path, name), ""}
+	}
+	return found, nil
+}
+
+func isThere(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+// unreadable reports a path that was given and cannot be read.
+func unreadable(path string, err error) error {
+	var inner *fs.PathError
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return usageError{fmt.Sprintf("cannot read %s: %v", path, err), ""}
+}
+
+// warnReadable warns of credentials that others on this machine can read.
+func warnReadable(c console, credentials []input.Document) {
+	if runtime.GOOS == "windows" { // its modes say nothing about others
+		return
+	}
+	var open []string
+	for _, document := range credentials {
+		info, err := os.Stat(document.Name)
+		if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o044 != 0 {
+			open = append(open, document.Name)
+		}
+	}
+	if len(open) > 0 {
+		c.note("holdfast: warning: group or others can read the credentials: %s", several(open))
+		c.note("holdfast: hint: chmod 600 %s", several(open))
+	}
+}

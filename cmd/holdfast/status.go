@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// Exit statuses. Scripts rely on them: a number never changes its meaning.
+const (
+	statusDone    = 0
+	statusBug     = 1
+	statusUsage   = 2
+	statusInput   = 3
+	statusDiffers = 4
+)
+
+// statusTable is what --help says about them.
+const statusTable = `EXIT STATUS:
+   0  done
+   1  a bug of Holdfast, or the system refused to read or write
+   2  wrong usage
+   3  a problem in the inputs; nothing was written
+   4  the tree differs (check, diff)
+`
+
+// usageError is a wrong command line.
+type usageError struct {
+	message string
+	// hint is the next step; may be empty.
+	hint string
+}
+
+func (e usageError) Error() string { return e.message }
+
+// failure is what the world around refused: a full disk, a folder that may not
+// be written to. It is neither the inputs' fault nor a bug.
+type failure struct{ err error }
+
+func (e failure) Error() string { return e.err.Error() }
+func (e failure) Unwrap() error { return e.err }
+
+// differs says that a tree is not what render would write.
+type differs struct {
+	dir   string
+	files int
+}
+
+func (e differs) Error() string {
+	return fmt.Sprintf("%s differs from what render would write: %s", e.dir, count(e.files, "file", "files"))
+}
+
+// outside marks an error of package emit as a failure. Its problems stay what
+// they are, and so do the bugs that it finds in a bundle.
+func outside(err error) error {
+	var problems problem.List
+	if err == nil || errors.As(err, &problems) || strings.HasPrefix(err.Error(), "bug: ") {
+		return err
+	}
+	return failure{err}
+}
+
+// report says on stderr what went wrong and returns the exit status. No other
+// place decides it.
+func report(stderr io.Writer, err error) int {
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(stderr, format, args...) }
+	var problems problem.List
+	var usage usageError
+	var different differs
+	var failed failure
+	var library cli.ExitCoder
+	switch {
+	case err == nil:
+		return statusDone
+	case errors.As(err, &problems):
+		for _, p := range problems {
+			say("%s\n", p)
+		}
+		say("holdfast: %s, nothing was written\n", count(len(problems), "problem", "problems"))
+		return statusInput
+	case errors.As(err, &usage):
+		say("holdfast: error: %s\n", usage.message)
+		if usage.hint != "" {
+			say("holdfast: hint: %s\n", usage.hint)
+		}
+		return statusUsage
+	case errors.As(err, &different):
+		say("holdfast: %s\n", different)
+		return statusDiffers
+	case errors.As(err, &failed):
+		say("holdfast: error: %s\n", failed)
+		return statusBug
+	case errors.As(err, &library):
+		// The library has an exit status of its own for what it does not know.
+		say("holdfast: error: %s\n", strings.ToLower(library.Error()))
+		return statusUsage
+	}
+	say("holdfast: error: this is a bug: %s\n", strings.TrimPrefix(err.Error(), "bug: "))
+	say("%s", reportIt)
+	return statusBug
+}
+
+const reportIt = "holdfast: hint: nothing is wrong with your inputs: please report it, with what holdfast version prints\n"
+
+// crashed reports a panic. Its reason is shown only when it is Go's own, such
+// as an index out of range: any other might quote an input.
+func crashed(stderr io.Writer, reason any, stack []byte) int {
+	text := fmt.Sprintf("%T", reason)
+	if own, ok := reason.(runtime.Error); ok {
+		text = own.Error()
+	}
+	_, _ = fmt.Fprintf(stderr, "holdfast: error: this is a bug: %s\n%s", text, reportIt)
+	if os.Getenv("HOLDFAST_DEBUG") != "" {
+		_, _ = fmt.Fprintf(stderr, "%s", stack)
+	}
+	return statusBug
+}
