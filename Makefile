@@ -1,0 +1,68 @@
+# What CI runs is `make demo` and `make test`; `make help` lists the rest.
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# Versions of the tools that tests use; hack/setup.sh installs them below .cache.
+export STATICCHECK_VERSION := v0.8.1
+export GOLANGCI_LINT_VERSION := v2.12.2
+export GO_JSONNET_VERSION := v0.22.0
+export KUSTOMIZE_VERSION := v5.8.2
+
+TOOLS := $(CURDIR)/.cache/tools
+export PATH := $(TOOLS):$(PATH)
+
+SHELL_SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh') .ci/run
+JSONNET = $(shell git ls-files --cached --others --exclude-standard '*.libsonnet')
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: build
+build: bin/holdfast ## build bin/holdfast, a static binary
+
+.PHONY: bin/holdfast
+bin/holdfast:
+	@CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/holdfast
+
+.PHONY: demo
+demo: build ## render the layout B example to bin/demo and print its plan
+	@bin/holdfast render -s examples/layout-b -c examples/layout-b -o bin/demo
+	@bin/holdfast plan -s examples/layout-b -c examples/layout-b
+
+.PHONY: test
+test: setup lint ## run everything that must pass
+	go test ./...
+	cd oracle && go test ./...
+
+.PHONY: setup
+setup: ## install the tools of the tests
+	@hack/setup.sh
+
+.PHONY: lint
+lint: setup ## check the form of Go, shell and jsonnet
+	@hack/lint.sh
+
+.PHONY: golden
+golden: ## rewrite all expected outputs; read the diff
+	go test ./golden -update
+	go test ./renderer -run TestErrors -update
+	HOLDFAST_UPDATE=1 go test ./cmd/holdfast -run TestScripts
+	go test ./cmd/holdfast -run TestReadme -update-readme
+
+.PHONY: check
+check: build ## validate all examples and compare them with their golden trees
+	@hack/check.sh
+
+.PHONY: bench
+bench: build setup ## measure each step and fleets, and compare with kustomize
+	@hack/bench.sh
+
+.PHONY: fuzz
+fuzz: ## fuzz the loader and the emitter for a minute each
+	go test ./renderer/input -run '^$$' -fuzz FuzzLoad -fuzztime 60s
+	go test ./renderer/input -run '^$$' -fuzz FuzzValidate -fuzztime 60s
+	go test ./renderer/manifest -run '^$$' -fuzz FuzzAppendYAML -fuzztime 60s
