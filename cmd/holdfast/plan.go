@@ -87,6 +87,8 @@ func planText(planned renderer.Planned) string {
 		}
 		return []string{m.Job, m.Schedule.Cron, m.Repository, keep, seconds(m.DeadlineSeconds)}
 	})
+	exceptions := exceptionsOf(p)
+	table(&b, []string{"EXCEPTION", "UNIT", "REASON"}, len(exceptions), func(n int) []string { return exceptions[n] })
 	limits := limitsOf(p)
 	table(&b, []string{"LIMIT", "UNITS"}, len(limits), func(n int) []string { return limits[n] })
 	fmt.Fprintf(&b, "each round: %s and %s; %s exempt\n",
@@ -95,6 +97,20 @@ func planText(planned renderer.Planned) string {
 		fmt.Fprintf(&b, "ignored, for other components: %s\n", strings.Join(p.Ignored, ", "))
 	}
 	return b.String()
+}
+
+// exceptionsOf lists where somebody gave a reason to do less than usual.
+func exceptionsOf(p *plan.Plan) [][]string {
+	var exceptions [][]string
+	for _, i := range p.Units {
+		if i.Root {
+			exceptions = append(exceptions, []string{"runs as root", i.ID, i.Capture.RootReason})
+		}
+		if empty := i.Expect.AllowEmpty; empty != nil {
+			exceptions = append(exceptions, []string{"may be empty", i.ID, empty.Reason})
+		}
+	}
+	return exceptions
 }
 
 // limitsOf lists what copies cannot hold, each once with all that say so.
