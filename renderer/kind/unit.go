@@ -92,6 +92,9 @@ type SecretEnv struct {
 type Credential struct {
 	Name  string `json:"name"`
 	Field string `json:"field"`
+	// Optional says that the variable is left out where the document has no
+	// such field. Else that is a problem.
+	Optional bool `json:"optional,omitempty"`
 }
 
 // File is an entry of a Secret or a ConfigMap, mounted as

@@ -81,10 +81,23 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 		}
 	}
 	i.Root = i.RunAsUID == 0
+	i.Capture = b.given(i.Capture)
 	b.target(&i)
 	b.connect(&i)
 	b.environment(&i)
 	return i
+}
+
+// given is the capture without the optional credentials that nobody gave.
+func (b *builder) given(capture *kind.Capture) *kind.Capture {
+	c := *capture
+	c.Credentials = nil
+	for _, credential := range capture.Credentials {
+		if _, found := b.inst.Credentials.Field(credential.Field); found || !credential.Optional {
+			c.Credentials = append(c.Credentials, credential)
+		}
+	}
+	return &c
 }
 
 // image resolves an image name of a kind, or of the platform.
@@ -185,7 +198,7 @@ func (b *builder) copyTarget(i *Item) *Copy {
 		PasswordsAre:            r.Crypt.PasswordsAre,
 		FilenameEncryption:      r.Crypt.FilenameEncryption,
 		DirectoryNameEncryption: r.Crypt.DirectoryNameEncryption,
-		FilenameEncoding:        r.Crypt.FilenameEncoding,
+		FilenameEncoding:        cmp.Or(r.Crypt.FilenameEncoding, "base32"),
 		CanaryPath:              ".canary/" + b.plan.Instance,
 		CanarySHA256:            strings.Repeat("0", 64),
 	}

@@ -14,9 +14,34 @@ need RESTIC_REPOSITORY RESTIC_PASSWORD
 RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}
 export RESTIC_CACHE_DIR
 
+# restic init would make a bucket that was mistyped, where it may.
+bucket_is_there() {
+  case $RESTIC_REPOSITORY in
+    s3:http*://*/*) ;;
+    *) return 0 ;;
+  esac
+  place=${RESTIC_REPOSITORY#s3:}
+  server=${place%%://*}://$(printf '%s\n' "${place#*://}" | cut -d / -f 1)
+  bucket=$(printf '%s\n' "${place#*://}" | cut -d / -f 2)
+  {
+    printf 'user = "'
+    printf '%s:%s' "${AWS_ACCESS_KEY_ID:-}" "${AWS_SECRET_ACCESS_KEY:-}" | sed 's/["\\]/\\&/g'
+    printf '"\n'
+  } >"$WORK/curl"
+  attempt 69 "asking for the bucket $bucket" \
+    curl --config "$WORK/curl" --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --silent --show-error --head --connect-timeout 15 --max-time 60 \
+    --cacert "${RESTIC_CACERT:-/etc/ssl/certs/ca-certificates.crt}" --aws-sigv4 "aws:amz:${AWS_DEFAULT_REGION:-us-east-1}:s3" \
+    --output /dev/null --write-out '%{http_code}' --url "$server/$bucket" >"$WORK/code"
+  rm -f -- "$WORK/curl"
+  [ "$(cat "$WORK/code")" != 404 ] || die 65 "there is no bucket $bucket"
+}
+bucket_is_there
+
 status=0
 bounded restic init >/dev/null 2>"$WORK/stderr" || status=$?
+made=
 if [ "$status" -eq 0 ]; then
+  made=yes
   say 'the repository was made'
 elif grep -Eq 'already (initialized|exists)' "$WORK/stderr"; then
   say 'the repository exists'
@@ -30,3 +55,11 @@ if [ "$status" -eq 12 ] || grep -qi 'wrong password or no key found' "$WORK/stde
   die 65 'the repository exists, but the restic password does not open it: it belongs to another password'
 fi
 [ "$status" -eq 0 ] || failed 69 'opening the repository' "$status"
+
+# Whoever writes the last of several keys sees them all.
+if [ -n "$made" ]; then
+  attempt 69 'listing the keys' restic --no-lock --json key list >"$WORK/keys"
+  attempt 69 'counting the keys' jq length "$WORK/keys" >"$WORK/count"
+  read -r count <"$WORK/count"
+  [ "$count" -eq 1 ] || die 65 "several made the repository at once, and it has $count keys: empty its place and make it again"
+fi

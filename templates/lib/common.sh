@@ -49,7 +49,7 @@ PATH=$PATH:$HOLDFAST_ROOT/tools
 # The environment variables that hold secrets. Their values are masked in what
 # is repeated of other programs' messages.
 HOLDFAST_SECRETS='PGPASSWORD MYSQL_PWD CASSANDRA_PASSWORD LDAP_PASSWORD
-SM_PASSWORD RESTIC_PASSWORD AWS_SECRET_ACCESS_KEY CRYPT_PASSWORD CRYPT_PASSWORD2
+SM_USERNAME SM_PASSWORD RESTIC_PASSWORD AWS_SECRET_ACCESS_KEY CRYPT_PASSWORD CRYPT_PASSWORD2
 RCLONE_CONFIG_SRC_SECRET_ACCESS_KEY RCLONE_CONFIG_BAK_SECRET_ACCESS_KEY
 RCLONE_CONFIG_ENC_PASSWORD RCLONE_CONFIG_ENC_PASSWORD2'
 export HOLDFAST_SECRETS
@@ -123,6 +123,8 @@ masked() {
         }
         line = out line
       }
+      # A tool may quote whole rows of the source in its message.
+      if (length(line) > 400) line = substr(line, 1, 400) "..."
       print "  " line
     }'
 }
@@ -134,10 +136,14 @@ failed() {
   if grep -qi 'no space left on device' "$WORK/stderr" 2>/dev/null; then
     failed_code=73
   fi
-  case $3 in
-    124 | 143) say "$2 did not end within $HOLDFAST_DEADLINE s" ;;
-    *) say "$2 failed with exit code $3" ;;
-  esac
+  # timeout does not always tell: busybox returns the code of a command that
+  # ends in its own way when it is stopped.
+  failed_after=$(($(date +%s) - ${bounded_since:-0}))
+  if [ "$HOLDFAST_DEADLINE" -gt 0 ] && [ -n "${bounded_since:-}" ] && [ "$failed_after" -ge "$HOLDFAST_DEADLINE" ]; then
+    say "$2 did not end within $HOLDFAST_DEADLINE s"
+  else
+    say "$2 failed with exit code $3"
+  fi
   if [ -s "$WORK/stderr" ]; then
     masked "$WORK/stderr" >&2 || :
   fi
@@ -146,6 +152,7 @@ failed() {
 
 # bounded COMMAND [ARG…]: the command, within the deadline.
 bounded() {
+  bounded_since=$(date +%s)
   if [ "$HOLDFAST_DEADLINE" -gt 0 ]; then
     timeout "$HOLDFAST_DEADLINE" "$@"
   else
@@ -265,7 +272,7 @@ live() {
 listable() {
   for listable_name in "$@"; do
     case $listable_name in
-      [!a-z]* | *[!a-zA-Z0-9./_-]*) die 64 "\"$listable_name\" names no resource" ;;
+      [!a-z]* | *[!a-z0-9./_-]*) die 64 "\"$listable_name\" names no resource" ;;
       secret | secrets | secret/* | secrets/* | secret.* | secrets.*) die 64 'Secrets belong to the kind kubernetes-secrets' ;;
     esac
   done
@@ -273,9 +280,9 @@ listable() {
 
 # export_objects LIST OPTION: every object of the listed resources ("resource",
 # "resource.group" or "resource/name"), one JSON document a line, in
-# $WORK/items. An API that is absent or unreachable is recorded in $WORK/skipped
-# and does not stop the others; missing rights do. kubectl's exit code does not
-# tell them apart, so the API server is asked.
+# $WORK/items. An API that is absent, or whose own server does not answer, is
+# recorded in $WORK/skipped and does not stop the others; anything else does.
+# kubectl's exit code does not tell them apart, so the API server is asked.
 export_objects() {
   lines "$1" >"$WORK/resources"
   [ -s "$WORK/resources" ] || die 64 'RESOURCES is empty'
@@ -294,6 +301,21 @@ export_objects() {
   done 3<"$WORK/resources"
 }
 
+# allowed VERB RESOURCE OPTION: "true" if we may, on stdout. Not by "kubectl auth
+# can-i": that forgets the group of an API that is absent.
+allowed() {
+  # shellcheck disable=SC2016 # jq's own variables
+  attempt 73 'writing to scratch' jq -cn --arg verb "$1" --arg name "$2" --arg option "$3" '
+    ($name | split("/")) as $part
+    | ($part[0] | split(".")) as $word
+    | { apiVersion: "authorization.k8s.io/v1", kind: "SelfSubjectAccessReview", spec: { resourceAttributes: {
+          verb: $verb, group: ($word[1:] | join(".")), resource: $word[0], name: ($part[1] // ""),
+          namespace: (if $option | startswith("--namespace=") then $option[12:] else "" end) } } }' >"$WORK/review"
+  attempt 70 "asking for the right to $1 $2" \
+    kubectl create --raw=/apis/authorization.k8s.io/v1/selfsubjectaccessreviews --filename="$WORK/review" >"$WORK/answer" </dev/null
+  attempt 70 'reading the answer' jq .status.allowed "$WORK/answer"
+}
+
 # export_skip RESOURCE OPTION STATUS: record it, or die.
 export_skip() {
   skip_verb='list'
@@ -305,15 +327,25 @@ export_skip() {
   esac
   ! grep -q '(Forbidden)' "$WORK/stderr" || failed 70 "listing $1" "$3"
   bounded kubectl get --raw /version >/dev/null 2>"$WORK/version.err" </dev/null || failed 70 "listing $1" "$3"
-  skip_answer=$(bounded kubectl auth can-i "$skip_verb" "$1" "$2" 2>/dev/null </dev/null) || :
-  case $skip_answer in
-    yes*) ;;
-    *) failed 70 "listing $1 (no right to $skip_verb it)" "$3" ;;
-  esac
-  skip_reason=unreachable
-  if grep -Eq "have a resource type|could not find the requested resource|no matches for kind" "$WORK/stderr"; then
+  cp -- "$WORK/stderr" "$WORK/list.stderr" || die 73 'scratch cannot be written'
+  allowed "$skip_verb" "$1" "$2" >"$WORK/allowed"
+  mv -- "$WORK/list.stderr" "$WORK/stderr" || die 73 'scratch cannot be written'
+  read -r skip_answer <"$WORK/allowed"
+  [ "$skip_answer" = true ] || failed 70 "listing $1 (no right to $skip_verb it)" "$3"
+  # An API server that went away for a moment, or was too slow, gives no reason to
+  # call a copy whole that lacks what it did not tell.
+  if grep -Eq '\(ServiceUnavailable\)|unable to handle the request' "$WORK/stderr"; then
+    skip_reason=unreachable
+  elif grep -Eq "have a resource type|could not find the requested resource|no matches for kind" "$WORK/stderr"; then
     skip_reason=absent
+  else
+    failed 70 "listing $1" "$3"
   fi
+  case ${1%%/*} in
+    # Other servers' APIs and those of CRDs are in groups with a domain.
+    *.*.*) ;;
+    *) failed 70 "listing $1" "$3" ;;
+  esac
   say "skipped $1: its API is $skip_reason"
   # shellcheck disable=SC2016 # jq's own variables
   attempt 73 'writing to scratch' \
@@ -353,8 +385,25 @@ tidy() {
     wait "$CHILD" 2>/dev/null || :
   fi
   finish || :
+  explain
   rm -rf -- "$WORK"
   exit "$tidy_status"
+}
+
+# explain names what nothing has named yet. On a full scratch folder a tool's
+# message has no room either, and some tools then lose their last bytes with
+# exit code 0: so whatever it was that failed, the room is tried.
+# shellcheck disable=SC2317 # called by tidy
+explain() {
+  case $tidy_status in
+    0 | 64 | 75 | 129 | 130 | 143) return 0 ;;
+    65 | 69 | 70 | 73 | 74) ;;
+    *) say "a command failed with exit code $tidy_status" ;;
+  esac
+  if ! head -c 65536 </dev/zero 2>/dev/null >"$WORK/room"; then
+    say "the scratch folder $HOLDFAST_SCRATCH is full"
+    tidy_status=73
+  fi
 }
 trap tidy EXIT
 trap 'exit 129' HUP

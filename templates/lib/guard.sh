@@ -7,6 +7,10 @@
 # neither by its exit code nor by its message whether the test failed, so after
 # a failed patch the lock is read again.
 #
+# Clocks differ and are set. How old our own lock is, the machine's uptime tells.
+# Somebody else's that has expired by our clock is watched for a whole lifetime:
+# whoever lives renews it meanwhile, or has stopped by himself.
+#
 #   HOLDFAST_NAMESPACE      where the locks and pods are
 #   HOLDFAST_LOCK           the lock to hold
 #   HOLDFAST_INSTANCE_LOCK  a lock that must be free as well; "" = none
@@ -25,29 +29,59 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 [ $# -gt 0 ] || die 64 'usage: guard.sh COMMAND [ARG...]'
 need HOLDFAST_NAMESPACE HOLDFAST_LOCK HOLDFAST_HOLDER HOLDFAST_LOCK_TTL
 number HOLDFAST_LOCK_TTL "$HOLDFAST_LOCK_TTL"
-[ "$HOLDFAST_LOCK_TTL" -ge 3 ] || die 64 'HOLDFAST_LOCK_TTL is less than 3 s'
+[ "$HOLDFAST_LOCK_TTL" -ge 10 ] || die 64 'HOLDFAST_LOCK_TTL is less than 10 s'
 case $HOLDFAST_HOLDER in
   *[!A-Za-z0-9._:/-]*) die 64 'HOLDFAST_HOLDER has a character that is not allowed' ;;
 esac
 INSTANCE_LOCK=${HOLDFAST_INSTANCE_LOCK:-}
 
-# api ARG…: kubectl, within ten seconds. Not --request-timeout: in a pod that
-# flag makes kubectl forget the cluster it runs in.
+# What one request to the API server may take.
+LIMIT=$((HOLDFAST_LOCK_TTL / 10))
+[ "$LIMIT" -le 10 ] || LIMIT=10
+
+# api ARG…: kubectl, within the limit. Not --request-timeout: in a pod that flag
+# makes kubectl forget the cluster it runs in.
 api() {
-  timeout 10 kubectl --namespace="$HOLDFAST_NAMESPACE" "$@" 2>"$WORK/stderr"
+  timeout "$LIMIT" kubectl --namespace="$HOLDFAST_NAMESPACE" "$@" 2>"$API_STDERR"
 }
 
-# read_lock NAME: sets DATA (JSON to test against), HOLDER and UNTIL. Fails when
-# the API does not answer; an absent ConfigMap reads as free.
+# refused WHAT STATUS: die for a request that failed.
+# shellcheck disable=SC2034 # common.sh reads it
+refused() {
+  bounded_since=
+  case $2 in
+    124 | 143) HOLDFAST_DEADLINE=$LIMIT bounded_since=0 ;;
+  esac
+  failed 70 "$@"
+}
+
+# read_lock NAME: sets VERSION, DATA (JSON to test against), HOLDER and UNTIL.
+# Fails when the API does not answer; an absent ConfigMap reads as free.
 read_lock() {
-  api get configmap --ignore-not-found \
-    --output='jsonpath={.data.until}{"\n"}{.data}{"\n"}{.data.holder}' "$1" >"$WORK/lock" || return 1
-  UNTIL=$(sed -n 1p "$WORK/lock")
-  DATA=$(sed -n 2p "$WORK/lock")
-  HOLDER=$(sed 1,2d "$WORK/lock")
+  lock_text=$(api get configmap --ignore-not-found \
+    --output='jsonpath={.metadata.resourceVersion}{"\n"}{.data.until}{"\n"}{.data}{"\n"}{.data.holder}' "$1") || return
+  VERSION=$(printf '%s\n' "$lock_text" | sed -n 1p)
+  UNTIL=$(printf '%s\n' "$lock_text" | sed -n 2p)
+  DATA=$(printf '%s\n' "$lock_text" | sed -n 3p)
+  HOLDER=$(printf '%s\n' "$lock_text" | sed 1,3d)
   case $DATA in
     '' | '{}' | 'map[]') DATA=null ;;
   esac
+}
+
+# uptime_seconds, on stdout: a clock that nobody sets.
+uptime_seconds() {
+  read -r uptime_now uptime_rest </proc/uptime
+  : "$uptime_rest"
+  echo "${uptime_now%%.*}"
+}
+
+# now, on stdout: epoch seconds. When the clock is set back they go on, for an
+# end in the past would invite others.
+now() {
+  now_clock=$(date +%s)
+  now_run=$((EPOCH_AT_START + $(uptime_seconds) - UPTIME_AT_START))
+  if [ "$now_clock" -ge "$now_run" ]; then echo "$now_clock"; else echo "$now_run"; fi
 }
 
 patch_lock() {
@@ -56,29 +90,41 @@ patch_lock() {
 
 # acquire: take a free or expired lock, or die.
 acquire() {
-  read_lock "$HOLDFAST_LOCK" || failed 70 'reading the lock' $?
+  read_lock "$HOLDFAST_LOCK" || refused 'reading the lock' $?
   if live "$HOLDER" "$UNTIL"; then
     die 75 "skipped: $HOLDFAST_LOCK is held by $HOLDER until $UNTIL"
   fi
-  acquire_data=$DATA
-  acquire_until=$(($(date +%s) + HOLDFAST_LOCK_TTL))
+  if [ -n "$HOLDER" ] && [ "$HOLDER" != "$HOLDFAST_HOLDER" ]; then
+    say "$HOLDFAST_LOCK of $HOLDER has expired; watching it for $HOLDFAST_LOCK_TTL s"
+    watched=$DATA
+    doze "$HOLDFAST_LOCK_TTL"
+    read_lock "$HOLDFAST_LOCK" || refused 'reading the lock' $?
+    [ "$DATA" = "$watched" ] || [ -z "$HOLDER" ] ||
+      die 75 "skipped: $HOLDFAST_LOCK is held by $HOLDER"
+  fi
+  acquire_version=$VERSION
+  renewed_at=$(uptime_seconds)
+  acquire_until=$(($(now) + HOLDFAST_LOCK_TTL))
   acquire_new="{\"holder\":\"$HOLDFAST_HOLDER\",\"until\":\"$acquire_until\"}"
   acquire_status=0
-  patch_lock "[{\"op\":\"test\",\"path\":\"/data\",\"value\":$acquire_data},{\"op\":\"add\",\"path\":\"/data\",\"value\":$acquire_new}]" ||
+  # A signal may come before the answer does.
+  HELD=perhaps
+  patch_lock "[{\"op\":\"test\",\"path\":\"/data\",\"value\":$DATA},{\"op\":\"add\",\"path\":\"/data\",\"value\":$acquire_new}]" ||
     acquire_status=$?
   if [ "$acquire_status" -ne 0 ]; then
     mv -- "$WORK/stderr" "$WORK/patch.stderr"
-    read_lock "$HOLDFAST_LOCK" || failed 70 'reading the lock again' $?
+    read_lock "$HOLDFAST_LOCK" || refused 'reading the lock again' $?
     if [ "$HOLDER" = "$HOLDFAST_HOLDER" ] && [ "$UNTIL" = "$acquire_until" ]; then
       : # ours: only the answer was lost
-    elif [ "$DATA" != "$acquire_data" ]; then
+    elif [ "$VERSION" != "$acquire_version" ]; then
+      # Not by its data: whoever was faster may have given it back already.
+      HELD=
       die 75 "skipped: $HOLDFAST_LOCK was taken by ${HOLDER:-somebody} meanwhile"
     else
       mv -- "$WORK/patch.stderr" "$WORK/stderr"
-      failed 70 'taking the lock' "$acquire_status"
+      refused 'taking the lock' "$acquire_status"
     fi
   fi
-  held_until=$acquire_until
   HELD=yes
 }
 
@@ -87,8 +133,10 @@ acquire() {
 # shellcheck disable=SC2317 # called at the end, by tidy
 release() {
   [ -n "$HELD" ] || return 0
+  release_known=$HELD
   HELD=
   patch_lock "[{\"op\":\"test\",\"path\":\"/data/holder\",\"value\":\"$HOLDFAST_HOLDER\"},{\"op\":\"remove\",\"path\":\"/data\"}]" ||
+    [ "$release_known" = perhaps ] ||
     say "$HOLDFAST_LOCK could not be released; it expires within $HOLDFAST_LOCK_TTL s"
 }
 
@@ -99,36 +147,57 @@ doze() {
   wait "$dozing" || :
 }
 
-# renew: a loop beside the command. When the lock is lost it stops the guard.
+# renew: a loop beside the command. When the lock is lost, or cannot be renewed
+# early enough to end the command before it expires, it stops the guard.
 renew() {
   dozing=
-  trap - EXIT
-  trap 'kill "$dozing" 2>/dev/null; exit 0' TERM
+  trap 'kill -USR1 "$$"' EXIT
+  trap 'trap - EXIT; kill "$dozing" 2>/dev/null; exit 0' TERM
   trap '' INT HUP
-  # Its own place for messages: the guard and the command have theirs.
-  WORK=$WORK/renew
-  mkdir -- "$WORK"
-  pause=$((HOLDFAST_LOCK_TTL / 3))
+  # The guard and the command have their own messages; scratch may be full.
+  API_STDERR=/dev/null
+  pause=$((HOLDFAST_LOCK_TTL / 3 - ($(uptime_seconds) - renewed_at)))
   while :; do
-    doze "$pause"
+    [ "$pause" -le 0 ] || doze "$pause"
+    # Without a guard nobody would ever stop the renewing.
+    if ! kill -0 "$$" 2>/dev/null; then
+      trap - EXIT
+      exit 0
+    fi
     pause=$((HOLDFAST_LOCK_TTL / 3))
-    renew_until=$(($(date +%s) + HOLDFAST_LOCK_TTL))
+    renew_at=$(uptime_seconds)
+    renew_until=$(($(now) + HOLDFAST_LOCK_TTL))
     if patch_lock "[{\"op\":\"test\",\"path\":\"/data/holder\",\"value\":\"$HOLDFAST_HOLDER\"},{\"op\":\"replace\",\"path\":\"/data/until\",\"value\":\"$renew_until\"}]"; then
-      held_until=$renew_until
+      renewed_at=$renew_at
       continue
     fi
-    if read_lock "$HOLDFAST_LOCK"; then
-      [ "$HOLDER" != "$HOLDFAST_HOLDER" ] || continue
+    pause=1
+    if read_lock "$HOLDFAST_LOCK" && [ "$HOLDER" != "$HOLDFAST_HOLDER" ]; then
       say "the lock $HOLDFAST_LOCK was lost to ${HOLDER:-nobody}"
       break
     fi
-    if [ "$(date +%s)" -ge "$((held_until - pause))" ]; then
+    # Twice the limit until the next look here, once for the command to end.
+    if [ "$(($(uptime_seconds) - renewed_at))" -ge "$((HOLDFAST_LOCK_TTL - 4 * LIMIT))" ]; then
       say "the lock $HOLDFAST_LOCK could not be renewed in time"
       break
     fi
-    pause=1
   done
-  kill -USR1 "$$"
+  exit 70
+}
+
+# lost: the command must end before somebody else begins.
+# shellcheck disable=SC2317 # called by trap
+lost() {
+  HELD=
+  if [ -n "$CHILD" ]; then
+    (
+      trap - EXIT
+      sleep "$LIMIT" >/dev/null 2>&1
+      kill -KILL "-$CHILD" 2>/dev/null
+    ) &
+    KILLER=$!
+  fi
+  exit 70
 }
 
 # shellcheck disable=SC2317 # called at the end, by tidy
@@ -137,6 +206,7 @@ finish() {
     kill -TERM "$RENEWER" 2>/dev/null || :
     wait "$RENEWER" 2>/dev/null || :
   fi
+  [ -z "$KILLER" ] || kill "$KILLER" 2>/dev/null || :
   release
 }
 
@@ -146,23 +216,24 @@ wait_for_dumps() {
   case $HOLDFAST_NAME in
     *[!a-zA-Z0-9._-]*) die 64 'HOLDFAST_NAME has a character that is not allowed' ;;
   esac
-  wait_end=$(($(date +%s) + HOLDFAST_DEADLINE))
+  wait_end=$(($(uptime_seconds) + HOLDFAST_DEADLINE))
   while :; do
     api get pods --selector="k8up.io/preBackupPod=$HOLDFAST_NAME" --output=name >"$WORK/pods" ||
-      failed 70 'listing the dump pods' $?
+      refused 'listing the dump pods' $?
     [ -s "$WORK/pods" ] || return 0
-    [ "$(date +%s)" -lt "$wait_end" ] || die 69 "dump pods are still there: $(tr '\n' ' ' <"$WORK/pods")"
+    [ "$HOLDFAST_DEADLINE" -eq 0 ] || [ "$(uptime_seconds)" -lt "$wait_end" ] || die 69 "dump pods are still there: $(tr '\n' ' ' <"$WORK/pods")"
     doze 5
   done
 }
 
-HELD='' RENEWER='' held_until=0
-trap 'HELD=; exit 70' USR1
+HELD='' RENEWER='' KILLER='' API_STDERR=$WORK/stderr
+EPOCH_AT_START=$(date +%s) UPTIME_AT_START=$(uptime_seconds)
+trap lost USR1
 
 acquire
 if [ -n "$INSTANCE_LOCK" ] && [ "$INSTANCE_LOCK" != "$HOLDFAST_LOCK" ]; then
   # After taking our own: whoever takes the instance's lock looks at ours next.
-  read_lock "$INSTANCE_LOCK" || failed 70 'reading the instance lock' $?
+  read_lock "$INSTANCE_LOCK" || refused 'reading the instance lock' $?
   if live "$HOLDER" "$UNTIL"; then
     die 75 "skipped: $INSTANCE_LOCK is held by $HOLDER until $UNTIL"
   fi

@@ -227,7 +227,10 @@ local lockRules(item) = [
       item.namespace,
       item.labels,
       name,
-      lockRules(item) + [{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list'] }] + rbac,
+      lockRules(item) + (
+        // guard.sh waits for the unit's dump pods to end.
+        if restic then [{ apiGroups: [''], resources: ['pods'], verbs: ['list'] }] else []
+      ) + rbac,
     ),
 
   // restoreClusterRole gives the restore's account rules for the whole cluster.

@@ -7,7 +7,7 @@ need HOLDFAST_BACKUP CRYPT_PASSWORD CANARY_PATH CANARY_SHA256
 one_line CRYPT_PASSWORD "$CRYPT_PASSWORD"
 one_line CRYPT_PASSWORD2 "${CRYPT_PASSWORD2:-}"
 case $CANARY_PATH in
-  /* | current | current/* | history | history/*) die 64 'CANARY_PATH is absolute, or part of the copy' ;;
+  /* | current | current/* | history | history/* | unfinished | unfinished/*) die 64 'CANARY_PATH is absolute, or part of the copy' ;;
 esac
 ZEROS=0000000000000000000000000000000000000000000000000000000000000000
 RCLONE_CONFIG=${RCLONE_CONFIG:-$WORK/rclone.conf}
@@ -17,6 +17,13 @@ export RCLONE_CONFIG RCLONE_CACHE_DIR
 [ -e "$RCLONE_CONFIG" ] || : >"$RCLONE_CONFIG" || die 73 'scratch cannot be written'
 # The SDK of older versions fails every S3 remote when this is set.
 unset AWS_CA_BUNDLE
+# Empty is "as usual" to us, but no known encoding to rclone.
+[ -n "${RCLONE_CONFIG_ENC_FILENAME_ENCODING:-}" ] || unset RCLONE_CONFIG_ENC_FILENAME_ENCODING
+
+# An older rclone reads a backup with a wrong password as empty, without an error,
+# or cannot say what it would replace. It would fail later, after a first write.
+rclone sync --help --crypt-strict-names --differ="$WORK/differ" >/dev/null 2>&1 ||
+  die 69 'rclone is missing, or older than 1.66'
 
 # obscured TEXT: as rclone wants passwords, on stdout. rclone takes one from
 # stdin, so it is in no process list.
@@ -46,6 +53,13 @@ crypt_remote() {
   if [ -n "$RCLONE_CONFIG_ENC_PASSWORD2" ]; then
     export RCLONE_CONFIG_ENC_PASSWORD2
   fi
+}
+
+# roomy: die if scratch is full. rclone does not always notice that part of what it
+# writes is lost, and a short list must not pass for a whole one.
+roomy() {
+  head -c 65536 </dev/zero 2>/dev/null >"$WORK/room" || die 73 'scratch is full'
+  rm -f -- "$WORK/room"
 }
 
 # rclone_status COMMAND [ARG…]: rclone in the background; its exit code.
@@ -93,6 +107,7 @@ measure() {
     esac
   fi
   [ "$measure_status" -eq 0 ] || failed 69 "$measure_what" "$measure_status"
+  roomy
   COUNT=$(sed -n 's/.*"count": *\([0-9][0-9]*\).*/\1/p' "$WORK/size")
   BYTES=$(sed -n 's/.*"bytes": *\([0-9][0-9]*\).*/\1/p' "$WORK/size")
   number "$measure_what" "$COUNT"
@@ -110,7 +125,14 @@ sha256() {
 canary_known() {
   canary_status=0
   rclone_status cat --crypt-strict-names "enc:$CANARY_PATH" >"$WORK/canary" || canary_status=$?
-  [ "$canary_status" -eq 0 ] && [ -s "$WORK/canary" ] || return 1
+  if [ "$canary_status" -ne 0 ] || [ ! -s "$WORK/canary" ]; then
+    # Absent, or under another name: what the password makes of it.
+    case $canary_status in
+      0 | 3 | 4) ;;
+      *) masked "$WORK/stderr" >&2 ;;
+    esac
+    return 1
+  fi
   canary_sum=$(sha256 "$WORK/canary")
   if [ "$CANARY_SHA256" != "$ZEROS" ]; then
     [ "$canary_sum" = "$CANARY_SHA256" ] || die 65 "the canary's SHA-256 is $canary_sum, expected is $CANARY_SHA256"
@@ -126,22 +148,24 @@ canary_known() {
 backup_is_empty() {
   empty_status=0
   rclone_status lsf --max-depth=1 "$HOLDFAST_BACKUP" >"$WORK/raw" || empty_status=$?
+  roomy
   case $empty_status in
     0 | 3) [ ! -s "$WORK/raw" ] ;;
     *) failed 69 'listing the backup' "$empty_status" ;;
   esac
 }
 
-# history_list: the history folders, oldest first, in $WORK/history. Other names
-# are left alone.
-history_list() {
-  list_status=0
-  rclone_status lsf --dirs-only --crypt-strict-names enc:history >"$WORK/folders" || list_status=$?
-  case $list_status in
+# stamps FOLDER: the times that the entries of enc:FOLDER are named by, oldest
+# first, in $WORK/FOLDER. Other names are left alone.
+stamps() {
+  stamps_status=0
+  rclone_status lsf --crypt-strict-names "enc:$1" >"$WORK/listed" || stamps_status=$?
+  roomy
+  case $stamps_status in
     0) ;;
-    3) : >"$WORK/folders" ;;
-    *) failed 69 'listing the history' "$list_status" ;;
+    3) : >"$WORK/listed" ;;
+    *) failed 69 "listing $1" "$stamps_status" ;;
   esac
-  sed -n 's|^\([0-9]\{8\}T[0-9]\{6\}Z\)/$|\1|p' "$WORK/folders" >"$WORK/stamps" || die 73 'scratch is full'
-  sort <"$WORK/stamps" >"$WORK/history" || die 73 'scratch is full'
+  sed -n 's|^\([0-9]\{8\}T[0-9]\{6\}Z\)/\{0,1\}$|\1|p' "$WORK/listed" >"$WORK/stamps" || die 73 'scratch is full'
+  sort <"$WORK/stamps" >"$WORK/$1" || die 73 'scratch is full'
 }

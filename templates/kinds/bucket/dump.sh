@@ -3,6 +3,7 @@
 #
 #   enc:current             the objects as they are now
 #   enc:history/<UTC>       what a run replaced or removed, by the run's time
+#   enc:unfinished/<UTC>    a run that began to change current, and did not end well
 #   enc:<CANARY_PATH>       a known text: reading it proves the crypt passwords
 #
 #   HOLDFAST_SOURCE         src:bucket[/prefix], with RCLONE_CONFIG_SRC_…
@@ -12,7 +13,8 @@
 #   CRYPT_PASSWORDS_ARE     plain | obscured
 #   RCLONE_CONFIG_ENC_…     further options of the crypt remote, such as FILENAME_ENCRYPTION
 #   CANARY_PATH CANARY_SHA256   64 zeros: not known yet
-#   MAX_DELETE_PERCENT      of current's objects that one run may replace or remove
+#   MAX_DELETE_PERCENT      of current's objects that one run may replace or remove; a
+#                           source that is empty, and may be, is no exception
 #   HISTORY_DAYS            after which a history folder goes
 #   TRANSFERS CHECKERS      rclone's own; BANDWIDTH in bytes/s or a timetable, "" = no limit
 #
@@ -54,9 +56,12 @@ days() {
   echo $((days_year * 365 + days_year / 4 - days_year / 100 + days_year / 400 + (153 * (days_month - 3) + 2) / 5 + days_day - 719469))
 }
 
+# now, as a history folder is named.
+now() { date -u +%Y%m%dT%H%M%SZ; }
+
 crypt_remote
 start=$(date +%s)
-stamp=$(date -u +%Y%m%dT%H%M%SZ)
+stamp=$(now)
 
 # 1. The canary. With a wrong password the backup looks empty, and everything
 # would be written a second time, beside what is there.
@@ -87,16 +92,27 @@ elif [ "$source_count" -gt 0 ]; then
   [ "$source_count" -ge "$HOLDFAST_MIN_COUNT" ] || die 65 "the source has $source_count objects, fewer than $HOLDFAST_MIN_COUNT"
 fi
 
-# 3. The copy. With --backup-dir an overwritten object counts as deleted, so the
-# limit holds for both. Modification times are not read from each object
-# (--use-server-modtime); checksums do not exist through crypt.
+# 3. How much would change. rclone has a limit of its own, but stops at it in the
+# middle, with part of the objects taken out of current; and the next attempt goes
+# on from there. So it is asked first. Modification times are not read from each
+# object (--use-server-modtime); checksums do not exist through crypt.
 limit=$(((current_count * MAX_DELETE_PERCENT + 99) / 100))
-if [ "$source_count" -eq 0 ]; then
-  limit=$current_count # allowed to be empty, see above
+set -- --crypt-strict-names --transfers="$TRANSFERS" --checkers="$CHECKERS"
+if [ "$current_count" -gt 0 ]; then
+  rclone_run 69 'comparing source and copy' sync "$@" --update --use-server-modtime --dry-run --log-level=ERROR \
+    --backup-dir="enc:history/$stamp" --differ="$WORK/differ" --missing-on-src="$WORK/gone" "$HOLDFAST_SOURCE" enc:current
+  roomy
+  replaced=$(count_lines '' "$WORK/differ")
+  removed=$(count_lines '' "$WORK/gone")
+  rm -f -- "$WORK/differ" "$WORK/gone"
+  [ $((replaced + removed)) -le "$limit" ] ||
+    die 65 "stopped before anything was changed: $replaced of $current_count objects would be replaced and $removed removed, more than $MAX_DELETE_PERCENT %"
 fi
-set -- --backup-dir="enc:history/$stamp" --max-delete="$limit" --crypt-strict-names --update --use-server-modtime \
-  --transfers="$TRANSFERS" --checkers="$CHECKERS" --stats=5m --stats-one-line \
-  --stats-log-level=NOTICE --log-level=NOTICE
+
+# 4. The copy. Until it ends well, current may lack what is in history already; the
+# mark tells a restore. rclone's limit is for what happens in between; it counts a
+# removed object twice, for moving one is copying and removing.
+set -- "$@" --stats=5m --stats-one-line --stats-log-level=NOTICE --log-level=NOTICE
 if [ -n "${BANDWIDTH:-}" ]; then
   set -- "$@" --bwlimit="$BANDWIDTH"
 fi
@@ -104,10 +120,26 @@ if [ "$HOLDFAST_DEADLINE" -gt 0 ]; then
   # Ends by itself before it is killed.
   set -- "$@" --max-duration="$((HOLDFAST_DEADLINE - HOLDFAST_DEADLINE / 10))s"
 fi
-rclone_run 69 'the copy' sync "$@" "$HOLDFAST_SOURCE" enc:current
+printf '%s\n' "$stamp" >"$WORK/mark" || die 73 'scratch is full'
+rclone_run 69 'marking the run' copyto "$WORK/mark" "enc:unfinished/$stamp"
+rclone_run 69 'the copy' sync "$@" --update --use-server-modtime --max-delete=$((2 * limit)) \
+  --backup-dir="enc:history/$stamp" "$HOLDFAST_SOURCE" enc:current
 masked "$WORK/stderr" >&2
 
-# 4. Source and copy must agree. Where the source changed under way, they may
+# An object that is replaced while it is being copied has an older copy with a
+# later time, which --update takes for newer, for ever. So what changed since the
+# start is compared by its own time, which its copy carries. History in a folder
+# of its own: the first one has the older version.
+again=$(now)
+while [ "$again" = "$stamp" ]; do
+  sleep 1
+  again=$(now)
+done
+age=$(($(date +%s) - start + 60))
+rclone_run 69 'copying what changed under way' copy "$@" --max-age="${age}s" --no-traverse \
+  --backup-dir="enc:history/$again" "${HOLDFAST_SOURCE%%:*},override.use_server_modtime=true:${HOLDFAST_SOURCE#*:}" enc:current
+
+# 5. Source and copy must agree. Where the source changed under way, they may
 # differ by as many objects as changed.
 measure "$HOLDFAST_SOURCE" 'measuring the source again'
 after_count=$COUNT after_bytes=$BYTES
@@ -128,12 +160,13 @@ if [ "$COUNT" -ne "$after_count" ] || [ "$BYTES" -ne "$after_bytes" ]; then
     COUNT=$copy_count BYTES=$copy_bytes
   fi
 fi
+rclone_run 69 'removing the mark' purge enc:unfinished
 say "source $after_count objects, $after_bytes bytes; copy $COUNT objects, $BYTES bytes"
 
-# 5. Old history, whole folders by name: objects in there keep the time of the
+# 6. Old history, whole folders by name: objects in there keep the time of the
 # document, which says nothing about when it was deleted.
 today=$(days "$stamp")
-history_list
+stamps history
 while IFS= read -r folder <&3; do
   [ $((today - $(days "$folder"))) -gt "$HISTORY_DAYS" ] || continue
   rclone_run 69 "expiring history/$folder" purge "enc:history/$folder"

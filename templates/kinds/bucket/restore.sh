@@ -9,7 +9,8 @@
 #                        the same name are replaced, others stay
 #
 # A time puts back, over what is current, what later runs replaced or removed.
-# Objects that came after that time are in the copy and are restored as well.
+# Objects that came after that time are in the copy and are restored as well. If
+# the last run did not end well, what it had taken out of current is put back too.
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
@@ -33,7 +34,8 @@ canary_known || die 65 'the canary cannot be read: wrong crypt password or salt,
 
 measure enc:current 'measuring the copy'
 copy_count=$COUNT copy_bytes=$BYTES
-history_list
+stamps history
+stamps unfinished
 : >"$WORK/overlay"
 if [ "$AT" != latest ]; then
   at_number=$(printf '%s' "$AT" | tr -d TZ)
@@ -45,7 +47,7 @@ if [ "$AT" != latest ]; then
     printf '%s\n' "$folder"
   done <"$WORK/newest" >"$WORK/overlay"
 fi
-[ "$copy_count" -gt 0 ] || [ -s "$WORK/overlay" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the copy is empty'
+[ "$copy_count" -gt 0 ] || [ -s "$WORK/overlay" ] || [ -s "$WORK/unfinished" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the copy is empty'
 
 measure "$HOLDFAST_SOURCE" 'measuring the target'
 before=$COUNT
@@ -62,9 +64,16 @@ while IFS= read -r folder <&3; do
   rclone_run 69 "copying back history/$folder" copy "$@" "enc:history/$folder" "$HOLDFAST_SOURCE"
   say "put back what the run of $folder replaced or removed"
 done 3<"$WORK/overlay"
+# The newest first: objects that are there stay.
+sort -r <"$WORK/unfinished" >"$WORK/newest" || die 73 'scratch is full'
+while IFS= read -r folder <&3; do
+  say "the run of $folder did not end well: adding what it had taken out of the copy, and may have been about to replace or remove"
+  grep -qxF -e "$folder" -- "$WORK/history" || continue
+  rclone_run 69 "adding history/$folder" copy "$@" --ignore-existing "enc:history/$folder" "$HOLDFAST_SOURCE"
+done 3<"$WORK/newest"
 
 measure "$HOLDFAST_SOURCE" 'measuring the target again'
-if [ "$before" -eq 0 ] && [ ! -s "$WORK/overlay" ]; then
+if [ "$before" -eq 0 ] && [ ! -s "$WORK/overlay" ] && [ ! -s "$WORK/unfinished" ]; then
   [ "$COUNT/$BYTES" = "$copy_count/$copy_bytes" ] ||
     die 65 "the target has $COUNT objects with $BYTES bytes, the copy $copy_count with $copy_bytes"
 elif [ "$COUNT" -lt "$copy_count" ] || [ "$COUNT" -lt "$before" ]; then
@@ -74,3 +83,4 @@ if [ ! -s "$WORK/overlay" ]; then
   rclone_run 65 'comparing sizes' check --one-way --size-only --crypt-strict-names --checkers="$CHECKERS" enc:current "$HOLDFAST_SOURCE"
 fi
 say "restored: the target has $COUNT objects, $BYTES bytes"
+say 'all of them are new to the next backup; if it stops at that, let it run once with MAX_DELETE_PERCENT=100'

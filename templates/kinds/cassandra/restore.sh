@@ -82,6 +82,8 @@ elif [ "$absent" -gt 0 ]; then
   echo "some keyspaces exist and some do not: drop or create them by hand, with schema.cql of the dump" >&2
   exit 65
 fi
+# What is in memory only shows in no file.
+[ "$absent" -gt 0 ] || nodetool flush -- "$@" >&2
 # Each table folder is name-id; the live one has an id of its own.
 for keyspace; do
   for source in "$keyspace"/*/snapshots/*; do
@@ -122,6 +124,14 @@ rm credentials
 echo "$loaded"
 '
 printf '%s\n%s\n' "$CASSANDRA_USER" "$CASSANDRA_PASSWORD" >"$WORK/stdin"
-in_pod "$program" holdfast "$folder" "$CASSANDRA_DATA_DIR" "${HOLDFAST_OVERWRITE:-no}" "$@" <"$WORK/stdin" >"$WORK/loaded"
+status=0
+bounded kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$CASSANDRA_CONTAINER" "$CASSANDRA_POD" -- \
+  sh -c "$program" holdfast "$folder" "$CASSANDRA_DATA_DIR" "${HOLDFAST_OVERWRITE:-no}" "$@" \
+  <"$WORK/stdin" >"$WORK/loaded" 2>"$WORK/stderr" || status=$?
 rm -f -- "$WORK/stdin"
+case $status in
+  0) ;;
+  65) failed 65 "the restore in $CASSANDRA_POD (HOLDFAST_OVERWRITE=yes empties tables that hold data)" "$status" ;;
+  *) failed 69 "the restore in $CASSANDRA_POD" "$status" ;;
+esac
 say "restored: $(tail -n 1 <"$WORK/loaded") tables were loaded"

@@ -38,7 +38,7 @@ local unit(state, own, number) =
       },
     },
     connects: [{ host: 'kubernetes', purpose: 'list Secrets' }],
-    rbac: [{ apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list'] }],
+    rbac: [{ apiGroups: [''], resources: ['secrets'], verbs: ['list'] }],
     expect: { minBytes: 100, minCount: 1 },
   };
 
@@ -62,7 +62,7 @@ local unit(state, own, number) =
   restore(item, request): source.restoreJob(
     item,
     request,
-    rbac=[{ apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list', 'create', 'patch'] }],
+    rbac=[{ apiGroups: [''], resources: ['secrets'], verbs: ['get', 'create', 'patch'] }],
     mounts=[],
     volumes=[],
   ),

@@ -21,11 +21,13 @@ hushed 65 'reading the dump' jq -c '
   ((env.HOLDFAST_ONLY // "") | split("\n") | map(select(test("[^[:space:]]")))) as $only
   | if .kind == "List" and (.items | type) == "array" then .items[] else error("this is no List") end
   | select(.kind == "Secret")
+  # The API server quotes a value of a wrong type.
+  | if all((.data // {})[]; type == "string") and .stringData == null then . else error("not as Secrets are") end
   | select(($only | length) == 0 or (.metadata.name as $name | $only | index([$name]) != null))
   | .metadata.namespace = env.HOLDFAST_NAMESPACE' "$INPUT" >"$WORK/items"
 [ -s "$WORK/items" ] || die 65 'the dump holds none of these Secrets'
 
-created=0 replaced=0 same=0 kept=0
+created=0 replaced=0 same=0 kept=0 broken=0
 while IFS= read -r item <&3; do
   printf '%s\n' "$item" >"$WORK/item.json" || die 73 'scratch is full'
   hushed 65 'reading the dump' jq -r .metadata.name "$WORK/item.json" >"$WORK/name"
@@ -49,8 +51,12 @@ while IFS= read -r item <&3; do
     set -- --force-conflicts
   fi
   [ "${HOLDFAST_DRY_RUN:-no}" != yes ] || set -- "$@" --dry-run=server
-  attempt 70 "writing $name" kubectl apply --server-side --field-manager=holdfast "$@" --filename="$WORK/item.json" >"$WORK/out"
-  if [ -s "$WORK/live" ]; then
+  # One that cannot be written, such as an immutable one, does not stop the others.
+  if ! bounded kubectl apply --server-side --field-manager=holdfast "$@" --filename="$WORK/item.json" >"$WORK/out" 2>"$WORK/stderr"; then
+    say "Secret $name: failed"
+    masked "$WORK/stderr" >&2
+    broken=$((broken + 1))
+  elif [ -s "$WORK/live" ]; then
     say "Secret $name: replaced"
     replaced=$((replaced + 1))
   else
@@ -58,5 +64,6 @@ while IFS= read -r item <&3; do
     created=$((created + 1))
   fi
 done 3<"$WORK/items"
-say "$created created, $replaced replaced, $same the same, $kept kept although they differ"
+say "$created created, $replaced replaced, $same the same, $kept kept although they differ, $broken failed"
+[ "$broken" -eq 0 ] || die 70 "$broken Secrets could not be restored"
 [ "$kept" -eq 0 ] || die 65 'not everything was restored; set HOLDFAST_OVERWRITE=yes to replace what differs'

@@ -1,11 +1,13 @@
 #!/bin/sh
-# Dumps a MariaDB server: its accounts, then every schema that is there now.
+# Dumps a MariaDB server: its accounts, then every schema that is there now, then
+# the accounts' rights on single tables and routines.
 #
 #   MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD
 #   MARIADB_TLS        disable | require | verify-ca (with files/ca.crt)
 #   EXPECT_DATABASES   schemas that must be there, one a line
 #   EXPECT_PATTERNS    extended regular expressions; each must match a schema
 #   EXCLUDE_DATABASES  schemas to leave out
+#   MIN_TABLES         fewest tables of all schemas together; 0 by default
 #
 # Schemas are listed now and never at render time: OX makes new ones as it runs.
 set -eu
@@ -14,6 +16,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 . "$HOLDFAST_ROOT/bin/common.sh"
 
 need MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD MARIADB_TLS
+number MIN_TABLES "${MIN_TABLES:-0}"
 refuse_if_locked
 
 # The tools were called mysql and mysqldump before MariaDB 10.5 or so.
@@ -84,11 +87,23 @@ dump=$WORK/dump
 # Accounts as CREATE USER IF NOT EXISTS and GRANT: a restore keeps those it meets.
 attempt 69 "$dumper of the accounts" "$dumper" "$@" --comments --skip-dump-date --insert-ignore --system=users >"$WORK/accounts"
 whole "$WORK/accounts" 'the accounts'
-# A GRANT repeats the password, and would give it to an account that exists. Of
-# a new account CREATE USER has set it already.
+# A GRANT repeats the password, and would give it to an account that exists; of a
+# new account CREATE USER has set it already. The PROXY right that an
+# installation gives to root is left out: other administrators cannot grant it.
 # shellcheck disable=SC2016 # backticks are SQL's
-sed -E 's/^(GRANT .*`@`[^`]*`) IDENTIFIED (BY PASSWORD '"'[^']*'"'|VIA [A-Za-z0-9_]+( USING '"'[^']*'"')?( OR [A-Za-z0-9_]+( USING '"'[^']*'"')?)*)/\1/' \
-  "$WORK/accounts" >"$dump" || die 73 'scratch is full'
+sed -E -e 's/^(GRANT .*`@`[^`]*`) IDENTIFIED (BY PASSWORD '"'[^']*'"'|VIA [A-Za-z0-9_]+( USING '"'[^']*'"')?( OR [A-Za-z0-9_]+( USING '"'[^']*'"')?)*)/\1/' \
+  -e '/^GRANT PROXY ON ``@`%` TO `root`@/d' "$WORK/accounts" >"$WORK/grants" || die 73 'scratch is full'
+# Rights on a table or routine cannot be granted before there is one. A right may
+# outlive its table, or its schema may be excluded: such a one cannot be restored.
+# shellcheck disable=SC2016 # backticks are SQL's
+object='^GRANT .* ON ((PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY) )?`([^`]|``)*`[.]`'
+grep -Ev -e "$object" -- "$WORK/grants" >"$dump" || die 73 'scratch is full'
+{
+  printf '%s\n' '-- Rights on tables and routines' 'DELIMITER ;;' 'BEGIN NOT ATOMIC' \
+    "DECLARE CONTINUE HANDLER FOR 1146, 1305 SELECT 'a right on a table or routine that does not exist';" 'SET @holdfast = NULL;'
+  grep -E -e "$object" -- "$WORK/grants" || [ $? -eq 1 ]
+  printf '%s\n' 'END;;' 'DELIMITER ;' '' '-- Dump completed'
+} >"$WORK/rights" || die 73 'scratch is full'
 
 count=0
 while IFS= read -r name <&3; do
@@ -104,9 +119,11 @@ whole "$WORK/data" 'the schemas'
 
 created=$(count_lines '^CREATE DATABASE .*`' "$WORK/data")
 [ "$created" -ge "$count" ] || die 65 "the dump creates $created schemas, $count were listed"
+tables=$(count_lines '^-- Table structure for table `' "$WORK/data")
+[ "$tables" -ge "${MIN_TABLES:-0}" ] || die 65 "the dump has $tables tables, fewer than $MIN_TABLES"
 inserts=$(count_lines '^INSERT INTO `' "$WORK/data")
 [ "$inserts" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the dump holds no row'
 
-cat -- "$WORK/data" >>"$dump" || die 73 'scratch is full'
+cat -- "$WORK/data" "$WORK/rights" >>"$dump" || die 73 'scratch is full'
 rm -f -- "$WORK/data"
 publish "$dump" "$count"

@@ -1,10 +1,10 @@
+local files = import '../../lib/files.libsonnet';
 local source = import '../../lib/source.libsonnet';
 
 local namespaces(state) = std.get(state, 'namespaces', {});
 local lines(list) = std.join('\n', list);
 
 local unit(state, server, s) =
-  local ca = std.get(server, 'caRef');
   {
     id: 'mariadb/' + server.id,
     covers: ['/databases/mariadb/' + s],
@@ -24,9 +24,10 @@ local unit(state, server, s) =
         EXPECT_DATABASES: lines(std.get(server, 'expectDatabases', [])),
         EXPECT_PATTERNS: lines(std.get(server, 'expectPatterns', [])),
         EXCLUDE_DATABASES: lines(std.get(server, 'excludeDatabases', [])),
+        [if std.objectHas(server, 'minTables') then 'MIN_TABLES']: std.toString(server.minTables),
       },
       secretEnv: [{ name: 'MYSQL_PWD', secret: server.passwordRef.name, key: server.passwordRef.key }],
-      files: if ca == null then [] else [{ name: 'ca.crt', secret: ca.name, key: ca.key }],
+      files: files.ca(std.get(server, 'caRef')),
     },
     connects: [{ host: server.host, port: server.port, purpose: 'MariaDB server ' + server.id }],
     expect: {

@@ -47,10 +47,13 @@ case $HOLDFAST_METHOD in
       elif [ -n "$config" ]; then set -- "$@" -f "$config"
       fi
       PATH=$PATH:/usr/sbin:/usr/local/sbin:/opt/bitnami/openldap/sbin
-      exec slapcat "$@"'
+      slapcat "$@"
+      echo "# holdfast: end"'
     attempt 69 "slapcat in $LDAP_POD" \
       kubectl exec --namespace="$HOLDFAST_NAMESPACE" --container="$LDAP_CONTAINER" "$LDAP_POD" -- \
       sh -c "$program" holdfast "$LDAP_BASE_DN" "${LDAP_CONFIG:-}" >"$WORK/raw"
+    # A stream that broke may still have ended with exit code 0.
+    tail -n 1 <"$WORK/raw" | grep -qxF -e '# holdfast: end' || die 65 'the answer is cut: its end mark is missing'
     ;;
   ldapsearch)
     need LDAP_URI LDAP_ADMIN_DN LDAP_PASSWORD

@@ -1,4 +1,5 @@
 local exec = import '../../lib/exec.libsonnet';
+local files = import '../../lib/files.libsonnet';
 local source = import '../../lib/source.libsonnet';
 
 // slapcat inside the running pod is the default: it has every attribute and
@@ -48,12 +49,15 @@ local unit(state, ldap) = {
     secretEnv: if method(ldap) == 'slapcat' then [] else [
       { name: 'LDAP_PASSWORD', secret: ldap.passwordRef.name, key: ldap.passwordRef.key },
     ],
+    // The CA of a server that ldapsearch raises to TLS.
+    files: if method(ldap) == 'slapcat' then [] else files.ca(std.get(ldap, 'caRef')),
   },
   connects: if method(ldap) == 'slapcat'
   then [{ host: 'kubernetes', purpose: 'exec in ' + statefulSet(ldap) }]
   else [{ host: ldap.host, port: ldap.port, purpose: 'LDAP server' }],
   rbac: if method(ldap) == 'slapcat' then readable(ldap) else [],
-  expect: { marker: 'dn: ' + ldap.baseDn, minBytes: 1000, minCount: std.get(ldap, 'minEntries', 1) },
+  // The last line of a whole copy.
+  expect: { marker: '# holdfast: complete, ', minBytes: 1000, minCount: std.get(ldap, 'minEntries', 1) },
 };
 
 {

@@ -72,7 +72,10 @@ bounded kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$LDA
   sh -c "$program" holdfast "$DATABASE" "$LDAP_BASE_DN" "${LDAP_CONFIG:-}" "$size" "${HOLDFAST_OVERWRITE:-no}" \
   <"$WORK/ldif" >"$WORK/loaded" 2>"$WORK/stderr" || status=$?
 case $status in
-  0) ;;
+  0)
+    aside=$(sed -n 's/^the former database is in //p' "$WORK/stderr")
+    [ -z "$aside" ] || say "the former database is in $aside of $LDAP_POD"
+    ;;
   64) failed 64 "the restore in $LDAP_POD (set LDAP_DATABASE_DIR)" "$status" ;;
   65) failed 65 "the restore in $LDAP_POD (set HOLDFAST_OVERWRITE=yes to move it aside)" "$status" ;;
   75)

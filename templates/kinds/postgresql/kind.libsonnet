@@ -1,3 +1,4 @@
+local files = import '../../lib/files.libsonnet';
 local source = import '../../lib/source.libsonnet';
 
 // The client has the server's own major version: an older one refuses the
@@ -20,17 +21,11 @@ local env(server, database) = {
     if std.get(server, 'caRef') == null then '/etc/ssl/certs/ca-certificates.crt' else '/holdfast/files/ca.crt',
 };
 
-local files(server) =
-  local ref = std.get(server, 'caRef');
-  if ref == null then []
-  else if ref.kind == 'ConfigMap' then [{ name: 'ca.crt', configMap: ref.name, key: ref.key }]
-  else [{ name: 'ca.crt', secret: ref.name, key: ref.key }];
-
 local capture(server, database) = {
   how: 'dump',
   image: client(server),
   secretEnv: [{ name: 'PGPASSWORD', secret: database.passwordRef.name, key: database.passwordRef.key }],
-  files: files(server),
+  files: files.ca(std.get(server, 'caRef')),
 };
 
 local databaseUnit(state, server, s, database, d) = {
@@ -51,9 +46,10 @@ local databaseUnit(state, server, s, database, d) = {
   },
   connects: [connection(server)],
   // A database without tables is only right where its application is off.
-  expect: { marker: 'PGDMP', minBytes: 500, minCount: std.get(database, 'minTables', 1) } + (
-    if std.get(database, 'appEnabled', true) then {}
-    else { allowEmpty: { reason: 'the application is not enabled' } }
+  expect: { marker: 'PGDMP', minBytes: 500, minCount: std.get(database, 'minTables', std.get(server, 'minTables', 1)) } + (
+    if !std.get(database, 'appEnabled', true) then { allowEmpty: { reason: 'the application is not enabled' } }
+    else if std.get(database, 'contentPolicy') == 'may-be-empty' then { allowEmpty: { reason: 'the state says that it may be empty' } }
+    else {}
   ),
 };
 

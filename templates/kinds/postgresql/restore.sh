@@ -41,6 +41,22 @@ like_created() {
     die 65 "the target database has $1 $2, but it must have $wanted: create it anew with $CREATE_PARAMS"
 }
 
+# restore_properties: settings and grants of the database itself. pg_restore only
+# restores them along with CREATE DATABASE, so that is taken out of its SQL. A
+# database of another name has its own.
+restore_properties() {
+  grep -qxF -e ";     dbname: $PGDATABASE" -- "$WORK/list" || return 0
+  attempt 65 'listing the dump' pg_restore --list --create "$INPUT" >"$WORK/list.all"
+  grep -E '^[0-9]+; [0-9]+ [0-9]+ (DATABASE PROPERTIES - |(ACL|COMMENT|SECURITY LABEL) - DATABASE )' "$WORK/list.all" >"$WORK/properties" ||
+    return 0
+  attempt 65 'reading the dump' \
+    pg_restore --create --no-owner --use-list="$WORK/properties" --file="$WORK/properties.all" "$INPUT"
+  attempt 65 'reading the dump' \
+    sed -e '/^CREATE DATABASE /d' -e '/^\\connect /d' -e '/^\\restrict /d' -e '/^\\unrestrict /d' "$WORK/properties.all" >"$WORK/sql"
+  attempt 69 "setting the database's own settings and grants (its content is restored)" \
+    psql -X --no-password --quiet --set=ON_ERROR_STOP=1 --single-transaction --file="$WORK/sql" >"$WORK/out"
+}
+
 restore_database() {
   attempt 65 'reading the dump' pg_restore --list "$INPUT" >"$WORK/list"
   expected=$(count_lines '^[0-9]+; [0-9]+ [0-9]+ TABLE DATA ' "$WORK/list")
@@ -95,11 +111,39 @@ SQL
       *) die 70 "$PGUSER is no member of $OWNER, so it cannot restore for it: connect as the owner" ;;
     esac
   fi
-  # Comments on extensions may only be written by the extension's owner.
-  sed '/^[0-9]*; [0-9]* [0-9]* COMMENT - EXTENSION /d' "$WORK/list" >"$WORK/uselist"
+  # What is there already stays: an extension belongs to whoever made it, and a
+  # schema may hold more than the dump. So does an extension's comment. The list
+  # prints a schema and its owner with a blank between them, and either may have
+  # blanks; the SQL tells them apart.
+  query >"$WORK/extensions" <<'SQL'
+SELECT extname FROM pg_catalog.pg_extension;
+SQL
+  query >"$WORK/namespaces" <<'SQL'
+SELECT nspname FROM pg_catalog.pg_namespace;
+SQL
+  sed '/^[0-9]*; [0-9]* [0-9]* SCHEMA - /!d' "$WORK/list" >"$WORK/schemas.list"
+  attempt 65 'reading the dump' pg_restore --use-list="$WORK/schemas.list" --file="$WORK/schemas.sql" "$INPUT"
+  sed -n 's/^-- Name: \(.*\); Type: SCHEMA; Schema: -; Owner: .*$/\1/p' "$WORK/schemas.sql" >"$WORK/schemas"
+  # shellcheck disable=SC2016 # awk's own fields
+  attempt 65 'reading the list' awk '
+    FILENAME == ARGV[1] { extension[$0] = 1; next }
+    FILENAME == ARGV[2] { namespace[$0] = 1; next }
+    FILENAME == ARGV[3] { schema[++schemas] = $0; next }
+    /^[0-9]+; [0-9]+ [0-9]+ COMMENT - EXTENSION / { next }
+    /^[0-9]+; [0-9]+ [0-9]+ EXTENSION - / {
+      name = $0
+      sub(/^[0-9]+; [0-9]+ [0-9]+ EXTENSION - /, "", name)
+      sub(/ [^ ]*$/, "", name)
+      if (name in extension) next
+    }
+    /^[0-9]+; [0-9]+ [0-9]+ SCHEMA - / { if (schema[++seen] in namespace) next }
+    { print }
+    END { if (seen != schemas) { print "the dump lists " seen + 0 " schemas and makes " schemas + 0 >"/dev/stderr"; exit 1 } }
+  ' "$WORK/extensions" "$WORK/namespaces" "$WORK/schemas" "$WORK/list" >"$WORK/uselist"
   attempt 69 pg_restore \
     pg_restore --dbname= --no-password --exit-on-error --single-transaction --no-owner \
     --use-list="$WORK/uselist" "$@" "$INPUT"
+  restore_properties
 
   query >"$WORK/tables" <<'SQL'
 SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -117,8 +161,13 @@ restore_globals() {
   query >"$WORK/roles" <<'SQL'
 SELECT pg_catalog.quote_ident(rolname) FROM pg_catalog.pg_roles;
 SQL
+  query >"$WORK/members" <<'SQL'
+SELECT 'GRANT ' || pg_catalog.quote_ident(r.rolname) || ' TO ' || pg_catalog.quote_ident(m.rolname)
+FROM pg_catalog.pg_auth_members a JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member;
+SQL
   # Statements of roles that exist are left out by name, so that any error that
-  # is left is a real one. For a new role the attributes that only a superuser
+  # is left is a real one; so are memberships that exist. Who granted one is not
+  # restored: only a superuser may say so. For a new role the attributes that only a superuser
   # may even mention are left out where they say the default.
   EXISTING=$WORK/existing
   : >"$EXISTING"
@@ -144,6 +193,11 @@ SQL
       return rest ~ /^;/ ? "" : head rest
     }
     FILENAME == ARGV[1] { exists[$0] = 1; next }
+    FILENAME == ARGV[2] { member[$0] = 1; next }
+    /^GRANT / {
+      for (m in member) if (index($0, m) == 1 && substr($0, length(m) + 1, 1) ~ /[ ;]/) next
+      sub(/ GRANTED BY ("([^"]|"")*"|[^" ;]+);$/, ";")
+    }
     /^CREATE ROLE / {
       role = name(substr($0, 13))
       if (role in exists) { print role > ENVIRON["EXISTING"]; next }
@@ -154,7 +208,7 @@ SQL
       if (role in made) { print attributes($0, role); next }
       if (ENVIRON["OVERWRITE"] != "yes") next
     }
-    { print }' "$WORK/roles" "$INPUT" >"$WORK/sql"
+    { print }' "$WORK/roles" "$WORK/members" "$INPUT" >"$WORK/sql"
   while IFS= read -r role; do
     say "the role $role exists already"
   done <"$EXISTING"

@@ -6,7 +6,7 @@
 #   SM_PREFIX                a folder; "" = the whole mount
 #   SM_EXPECT_PATHS          paths in the mount that must have a value, one a line
 #   SM_USERNAME SM_PASSWORD  for the userpass method
-#   SM_CACERT                a CA file; "" = the image's own
+#   SM_CA_PEM                CA certificates; "" = the image's own
 #
 # A secret whose latest version was deleted is recorded without a value.
 # shellcheck disable=SC2016 # jq has variables of its own
@@ -35,8 +35,9 @@ while [ -s "$WORK/todo" ]; do
       *) refused "listing $folder" ;;
     esac
     printf '%s\n' "$folder" >"$WORK/folder"
-    hushed 65 "reading the list of $folder" jq -c --slurpfile folder "$WORK/folder" \
-      '.data.keys[] | $folder[0] + .' "$WORK/body" >"$WORK/keys"
+    # Without -s jq prints nothing for an empty answer, and succeeds.
+    hushed 65 "reading the list of $folder" jq -cs --slurpfile folder "$WORK/folder" \
+      '.[0].data.keys | if type == "array" then .[] | $folder[0] + . else error("no list") end' "$WORK/body" >"$WORK/keys"
     grep -v '/"$' "$WORK/keys" >>"$WORK/paths" || [ $? -eq 1 ] || die 73 'scratch is full'
     grep '/"$' "$WORK/keys" >>"$WORK/next" || [ $? -eq 1 ] || die 73 'scratch is full'
   done 4<"$WORK/todo"
@@ -62,8 +63,8 @@ read_secret() {
     *) refused "reading $1" ;;
   esac
   printf '%s\n' "$1" >"$WORK/path"
-  hushed 65 "checking $1 (neither a value nor a deleted one)" jq -c --slurpfile path "$WORK/path" --slurpfile metadata "$WORK/metadata" --arg status "$STATUS" '
-    if (.errors // [] | length) > 0 then error("the server reports errors")
+  hushed 65 "checking $1 (neither a value nor a deleted one)" jq -cs --slurpfile path "$WORK/path" --slurpfile metadata "$WORK/metadata" --arg status "$STATUS" '
+    .[0] | if (.errors // [] | length) > 0 then error("the server reports errors")
     elif ($metadata[0].data.versions | type) != "object" then error("no metadata")
     elif $status == "200" and (.data.data | type) == "object" then
       { path: $path[0], data: .data.data, version: .data.metadata, metadata: $metadata[0].data }

@@ -24,6 +24,7 @@ local unit(state, manager) = {
     credentials: [
       { name: 'SM_USERNAME', field: 'secretsManager.username' },
       { name: 'SM_PASSWORD', field: 'secretsManager.password' },
+      { name: 'SM_CA_PEM', field: 'secretsManager.caPem', optional: true },
     ],
   },
   connects: [{

@@ -3,7 +3,7 @@
 # another and newer stays, unless HOLDFAST_OVERWRITE is "yes". Each is reported.
 #
 #   HOLDFAST_INPUT       the dump
-#   SM_ADDRESS SM_MOUNT SM_USERNAME SM_PASSWORD SM_CACERT  as for dump.sh; the
+#   SM_ADDRESS SM_MOUNT SM_USERNAME SM_PASSWORD SM_CA_PEM  as for dump.sh; the
 #                        mount may be another than that of the dump, and the user
 #                        must be allowed to write
 #   HOLDFAST_ONLY        paths, one a line: only these
@@ -57,7 +57,10 @@ while IFS= read -r entry <&4; do
     kept=$((kept + 1))
     continue
   fi
-  hushed 65 "reading $path" jq -c '{data: .value.data}' "$WORK/entry" >"$WORK/request"
+  # Only over the version that was compared: nobody else's write gets lost. Some
+  # stores take no write without that.
+  hushed 65 "reading $path" jq -c --slurpfile entry "$WORK/entry" \
+    '{options: {cas: (.data.metadata.version // 0)}, data: $entry[0].value.data}' "$WORK/body" >"$WORK/request"
   call POST data "$path" '' "$WORK/request"
   [ "$STATUS" = 200 ] || [ "$STATUS" = 204 ] || refused "writing $path"
   hushed 65 "reading $path" jq -c '.value.metadata.custom_metadata // empty | select(. != {}) | {custom_metadata: .}' \

@@ -15,36 +15,43 @@ encoded() {
   jq -nr --arg text "$1" '$text | @uri' || die 64 'a value is no text'
 }
 
+# The image's own authorities, where none were given.
+CA=/etc/ssl/certs/ca-certificates.crt
+if [ -n "${SM_CA_PEM:-}" ]; then
+  CA=$WORK/ca.crt
+  printf '%s\n' "$SM_CA_PEM" >"$CA" || die 73 'scratch is full'
+fi
+
 # exchange ARG…: one HTTP exchange. The answer is in $WORK/body, the code in
 # STATUS. No redirects: they would carry the token elsewhere.
 exchange() {
   attempt 69 "asking $SM_ADDRESS" \
     curl --silent --show-error --globoff --path-as-is --proto '=https,http' \
     --connect-timeout 15 --max-time 60 --retry 3 --retry-delay 2 \
-    --cacert "${SM_CACERT:-$SYSTEM_CA}" --output "$WORK/body" --write-out '%{http_code}' "$@" >"$WORK/code" </dev/null
+    --cacert "$CA" --output "$WORK/body" --write-out '%{http_code}' "$@" >"$WORK/code" </dev/null
   STATUS=$(cat "$WORK/code")
 }
 
-# The image's own authorities, where no file was given.
-SYSTEM_CA=/etc/ssl/certs/ca-certificates.crt
-
-# login: get a token. It lives a quarter of an hour, so call renews it.
+# login: get a token. It lives a quarter of an hour or what the server says, so
+# call gets another when half of that is over.
 login() {
+  LOGIN_TIME=$(date +%s)
   jq -n '{password: env.SM_PASSWORD}' >"$WORK/login" || die 73 'scratch is full'
   login_user=$(encoded "$SM_USERNAME")
   exchange --request POST --header 'Content-Type: application/json' --data-binary "@$WORK/login" \
     --url "${SM_ADDRESS%/}/v1/auth/userpass/login/$login_user"
   rm -f -- "$WORK/login"
-  [ "$STATUS" = 200 ] || refused "logging in as $SM_USERNAME"
+  [ "$STATUS" = 200 ] || refused 'logging in'
   hushed 69 'reading the token' jq -er '"X-Vault-Token: \(.auth.client_token | strings)"' "$WORK/body" >"$WORK/token"
+  hushed 69 'reading the life of the token' jq -r '.auth.lease_duration // 0 | floor | if . > 0 then . else 900 end' "$WORK/body" >"$WORK/life"
+  read -r TOKEN_LIFE <"$WORK/life"
   rm -f -- "$WORK/body"
-  LOGIN_TIME=$(date +%s)
 }
 
 # call METHOD data|metadata PATH QUERY [FILE]: one request below the mount. PATH
 # is a JSON string; its segments are encoded, its slashes stay.
 call() {
-  if [ $(($(date +%s) - LOGIN_TIME)) -ge 480 ]; then
+  if [ $(($(date +%s) - LOGIN_TIME)) -ge $((TOKEN_LIFE / 2)) ]; then
     login
   fi
   call_path=$(printf '%s\n' "$3" | jq -r 'split("/") | map(@uri) | join("/")') || die 65 'a path is no text'

@@ -6,7 +6,7 @@
 #   HOLDFAST_SNAPSHOT HOLDFAST_SNAPSHOT_PATH HOLDFAST_SNAPSHOT_HOST HOLDFAST_TAG
 #                        as for fetch.sh; the path is /data/<claim>
 #   HOLDFAST_TARGET      the mounted claim, $HOLDFAST_ROOT/target by default
-#   HOLDFAST_UID         whose files they are to be; "" = not checked
+#   HOLDFAST_UID         whose files they are to be; 0 = whose they were; "" = not checked
 #   HOLDFAST_OVERWRITE   "yes": write into a target that holds files already;
 #                        files that are not in the snapshot stay
 #
@@ -32,11 +32,12 @@ case $HOLDFAST_SNAPSHOT_PATH in
   *) die 64 'HOLDFAST_SNAPSHOT_PATH is no absolute path' ;;
 esac
 [ -d "$TARGET" ] || die 69 "$TARGET is no folder: the claim is not mounted"
+[ -w "$TARGET" ] || die 69 "$TARGET cannot be written by uid $(id -u): permission denied"
 
 # entries: how many files, folders and links the target holds, on stdout. Names
-# may hold line breaks. lost+found is the file system's own.
+# may hold line breaks. lost+found is the file system's own: only root may read it.
 entries() {
-  find "$TARGET" -mindepth 1 ! -path "$TARGET/lost+found" ! -path "$TARGET/lost+found/*" "$@" -print0 \
+  find "$TARGET" -mindepth 1 -path "$TARGET/lost+found" -prune -o "$@" -print0 \
     >"$WORK/found" 2>"$WORK/stderr" || failed 69 'reading the target' $?
   tr -dc '\000' <"$WORK/found" >"$WORK/zeros" || die 73 'scratch is full'
   file_size "$WORK/zeros"
@@ -57,18 +58,26 @@ attempt 65 'reading the list' jq -r -n '
   | reduce (inputs | select(.struct_type == "node" or .message_type == "node")
             | select(.path | startswith($root + "/"))
             | select(.path | (. == $root + "/lost+found" or startswith($root + "/lost+found/")) | not)) as $node
-      ({entries: 0, files: 0, strangers: 0};
+      ({entries: 0, files: 0, owners: {}};
        .entries += 1
        | if $node.type == "file" then .files += 1 else . end
-       | if (env.HOLDFAST_UID // "") != "" and ($node.uid // 0 | tostring) != env.HOLDFAST_UID then .strangers += 1 else . end)
-  | "\(.entries) \(.files) \(.strangers)"' "$WORK/ls" >"$WORK/expected"
-read -r expected files strangers <"$WORK/expected"
+       | .owners[$node.uid // 0 | tostring] += 1)
+  | "\(.entries) \(.files)", (.owners | to_entries[] | "\(.key) \(.value)")' "$WORK/ls" >"$WORK/expected"
+read -r expected files <"$WORK/expected"
+sed 1d "$WORK/expected" >"$WORK/owners" || die 73 'scratch is full'
 [ "$files" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the snapshot holds no file'
 [ "$files" -ge "$HOLDFAST_MIN_COUNT" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] ||
   die 65 "the snapshot holds $files files, fewer than $HOLDFAST_MIN_COUNT"
-[ "$strangers" -eq 0 ] || say "$strangers of $expected entries belonged to another uid than $OWNER"
+# Only root can give files to others: all would be ours, and the application could
+# not use them.
+if [ -n "$OWNER" ] && [ "$OWNER" -ne 0 ] && [ "$expected" -gt 0 ]; then
+  ours=$(sed -n "s/^$OWNER //p" "$WORK/owners")
+  [ -n "$ours" ] ||
+    die 65 "all $expected entries belonged to another uid than $OWNER ($(tr '\n' ';' <"$WORK/owners")): restore with theirs"
+  [ "$ours" -eq "$expected" ] || say "$((expected - ours)) of $expected entries belonged to another uid than $OWNER"
+fi
 
-attempt 69 'restic restore' restic restore --target="$TARGET" -- "$id:$HOLDFAST_SNAPSHOT_PATH" >"$WORK/out"
+attempt 69 'restic restore' restic restore --exclude=/lost+found --target="$TARGET" -- "$id:$HOLDFAST_SNAPSHOT_PATH" >"$WORK/out"
 
 after=$(entries)
 if [ "$before" -eq 0 ]; then
@@ -76,8 +85,13 @@ if [ "$before" -eq 0 ]; then
 else
   [ "$after" -ge "$expected" ] || die 65 "the target holds $after entries, the snapshot $expected"
 fi
-if [ -n "$OWNER" ]; then
+if [ -n "$OWNER" ] && [ "$OWNER" -ne 0 ]; then
   foreign=$(entries ! -user "$OWNER")
   [ "$foreign" -eq 0 ] || die 65 "$foreign entries in the target do not belong to uid $OWNER; restore with that uid"
+elif [ -n "$OWNER" ]; then
+  while read -r owner count <&3; do
+    have=$(entries -user "$owner")
+    [ "$have" -ge "$count" ] || die 65 "$have entries in the target belong to uid $owner, in the snapshot $count"
+  done 3<"$WORK/owners"
 fi
 say "restored: $expected entries, $files files"
