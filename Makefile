@@ -38,6 +38,10 @@ test: setup lint ## run everything that must pass
 	go test ./...
 	cd oracle && go test ./...
 
+.PHONY: e2e
+e2e: ## run every script against the real servers (as root; installs and builds them first)
+	@e2e/run.sh
+
 .PHONY: setup
 setup: ## install the tools of the tests
 	@hack/setup.sh

@@ -1,0 +1,439 @@
+package e2e_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-backup/holdfast/e2e/harness"
+)
+
+const (
+	cassandraUnit     = "cassandra/dovecot-0"
+	cassandraPassword = `cassandra's $(id) "password" \`
+)
+
+// The stand-ins do what Cassandra's documentation says of these commands, with
+// folders and text in the place of a database. They prove how the scripts treat
+// them, and nothing about Cassandra.
+const (
+	nodetoolStandIn = `#!/bin/sh
+set -eu
+home=@HOME@
+command=$1
+shift
+tag=
+while [ $# -gt 0 ]; do
+  case $1 in
+    -t) tag=$2; shift 2 ;;
+    --) shift; break ;;
+    *) break ;;
+  esac
+done
+[ ! -e "$home/down" ] || { echo "nodetool: Failed to connect to '127.0.0.1:7199' - ConnectException: 'Connection refused'." >&2; exit 1; }
+known() { [ -d "$home/data/$1" ] || { echo "error: Keyspace [$1] does not exist." >&2; exit 2; }; }
+case $command in
+  flush)
+    for ks; do
+      known "$ks"
+      for table in "$home/data/$ks"/*; do
+        [ -s "$table/memtable" ] || continue
+        n=$(ls "$table" | grep -c -e '-Data.db$' || :)
+        mv "$table/memtable" "$table/nb-$((n + 1))-big-Data.db"
+        echo index >"$table/nb-$((n + 1))-big-Index.db"
+      done
+    done ;;
+  snapshot)
+    for ks; do
+      known "$ks"
+      for table in "$home/data/$ks"/*; do
+        at=$table/snapshots/$tag
+        [ ! -e "$at" ] || { echo "error: Snapshot $tag already exists." >&2; exit 2; }
+        mkdir -p "$at"
+        for file in "$table"/*.db; do [ ! -f "$file" ] || ln "$file" "$at/"; done
+        echo '{"files":[]}' >"$at/manifest.json"
+        echo "CREATE TABLE x" >"$at/schema.cql"
+      done
+    done ;;
+  clearsnapshot)
+    for ks; do
+      for at in "$home/data/$ks"/*/snapshots/"$tag"; do rm -rf "$at"; done
+    done ;;
+  import)
+    known "$1"
+    for table in "$home/data/$1/$2"-*; do
+      [ -d "$table" ] || { echo "error: Unknown keyspace/cf pair ($1.$2)" >&2; exit 2; }
+      for file in "$3"/*; do
+        case ${file##*/} in nb-*-big-*.db) ;; *) echo "error: not an SSTable: $file" >&2; exit 2 ;; esac
+        mv "$file" "$table/"
+      done
+    done ;;
+  *) echo "nodetool: Found unexpected parameters: [$command]" >&2; exit 1 ;;
+esac
+`
+	cqlshStandIn = `#!/bin/sh
+set -eu
+home=@HOME@
+statement= file= credentials=
+for argument; do
+  case $argument in
+    --credentials=*) credentials=${argument#*=} ;;
+    --execute=*) statement=${argument#*=} ;;
+    --file=*) file=${argument#*=} ;;
+    *) echo "cqlsh: error: no such option: $argument" >&2; exit 2 ;;
+  esac
+done
+{ echo '[plain_text_auth]'; echo 'username = cassandra'; printf 'password = %s\n' "$(cat "$home/password")"; } >"$home/expected"
+tail -n 3 "$credentials" | cmp -s - "$home/expected" || {
+  echo "Connection error: ('Unable to connect to any servers', {'127.0.0.1:9042': AuthenticationFailed('Failed to authenticate: Provided username cassandra and/or password are incorrect')})" >&2
+  exit 1
+}
+case $statement in
+  'DESCRIBE KEYSPACE "'*)
+    ks=${statement#*\"}; ks=${ks%\"*}
+    [ -d "$home/data/$ks" ] || { echo "'$ks' not found in keyspaces" >&2; exit 2; }
+    printf "\nCREATE KEYSPACE %s WITH replication = {'class': 'SimpleStrategy', 'replication_factor': '1'};\n\n" "$ks"
+    for table in "$home/data/$ks"/*; do table=${table##*/}; echo "CREATE TABLE $ks.${table%-*} ("; echo ");"; done ;;
+  SELECT*) printf '\n keyspace_name\n---------------\n'; for ks in "$home"/data/*; do [ ! -d "$ks" ] || echo "        ${ks##*/}"; done ;;
+  TRUNCATE*)
+    ks=${statement#*\"}; ks=${ks%%\"*}; table=${statement%\"}; table=${table##*\"}
+    rm -f "$home/data/$ks/$table"-*/*.db "$home/data/$ks/$table"-*/memtable ;;
+esac
+[ -z "$file" ] || sed -n 's/^CREATE TABLE \([a-z_]*\)\.\([a-z_]*\) .*/\1 \2/p' "$file" | while read -r ks table; do
+  mkdir -p "$home/data/$ks"
+  mkdir "$home/data/$ks/$table-$(date +%N)new"
+done
+`
+)
+
+// ring is the folder that the stand-ins take for a node.
+type ring struct{ dir string }
+
+func newRing(t *testing.T) *ring {
+	t.Helper()
+	r := &ring{dir: harness.Folder(t, 0)}
+	r.write(t, "password", cassandraPassword)
+	r.tool(t, "nodetool", nodetoolStandIn)
+	r.tool(t, "cqlsh", cqlshStandIn)
+	r.row(t, "dovecot_dictmap", "dictmap", "1", "a|ü")
+	r.row(t, "dovecot_dictmap", "dictmap", "1", "b|two")
+	r.row(t, "dovecot_dictmap", "never_used", "2")
+	r.row(t, "dovecot_acl", "acl", "3", "c|three")
+	return r
+}
+
+func (r *ring) write(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *ring) tool(t *testing.T, name, script string) {
+	t.Helper()
+	r.write(t, "bin/"+name, strings.ReplaceAll(script, "@HOME@", r.dir))
+	if err := os.Chmod(filepath.Join(r.dir, "bin", name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// row adds rows to a table's memory; it makes the table.
+func (r *ring) row(t *testing.T, keyspace, table, id string, rows ...string) {
+	t.Helper()
+	name := filepath.Join("data", keyspace, table+"-"+id, "memtable")
+	before, err := os.ReadFile(filepath.Join(r.dir, name))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	text := string(before)
+	for _, row := range rows {
+		text += row + "\n"
+	}
+	r.write(t, name, text)
+}
+
+// rows are all rows by table, sorted.
+func (r *ring) rows(t *testing.T) map[string][]string {
+	t.Helper()
+	tables, err := filepath.Glob(filepath.Join(r.dir, "data", "*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]string{}
+	for _, table := range tables {
+		name, _, _ := strings.Cut(filepath.Base(table), "-")
+		name = filepath.Base(filepath.Dir(table)) + "." + name
+		all[name] = nil
+		files, err := filepath.Glob(table + "/*-Data.db")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range append(files, table+"/memtable") {
+			data, err := os.ReadFile(file)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+			all[name] = append(all[name], strings.Fields(string(data))...)
+		}
+		slices.Sort(all[name])
+	}
+	return all
+}
+
+// clean fails the test when a snapshot or a credential was left in the pod.
+func (r *ring) clean(t *testing.T) {
+	t.Helper()
+	for _, pattern := range []string{"data/*/*/snapshots/*", "holdfast-restore", "tmp/*"} {
+		left, err := filepath.Glob(filepath.Join(r.dir, pattern))
+		if err != nil || len(left) > 0 {
+			t.Errorf("left in the pod: %q %v", left, err)
+		}
+	}
+}
+
+func (r *ring) instance(t *testing.T) *harness.Instance {
+	t.Helper()
+	return harness.Render(t, harness.Inputs{State: map[string]any{"databases": map[string]any{"cassandra": []any{map[string]any{
+		"id": "dovecot", "host": "cassandra", "port": 9042, "serverVersion": "5.0.4", "statefulSet": "cassandra", "replicas": 1,
+		"dataDir":   filepath.Join(r.dir, "data"),
+		"keyspaces": []any{map[string]any{"name": "dovecot_dictmap"}, map[string]any{"name": "dovecot_acl"}},
+		"adminRef":  map[string]any{"kind": "Secret", "name": "cassandra", "key": "cassandra-password"},
+		"backup":    "required",
+	}}}}})
+}
+
+// exec runs a program in the pod's place: on this machine, with the stand-ins.
+func (r *ring) exec(e harness.Exec) int {
+	if err := os.MkdirAll(filepath.Join(r.dir, "tmp"), 0o700); err != nil {
+		fmt.Fprintln(e.Stderr, err)
+		return 1
+	}
+	cmd := exec.Command(e.Argv[0], e.Argv[1:]...)
+	cmd.Env = []string{"PATH=" + filepath.Join(r.dir, "bin") + ":/usr/bin:/bin", "TMPDIR=" + filepath.Join(r.dir, "tmp")}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.Stdin, e.Stdout, e.Stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		fmt.Fprintln(e.Stderr, err)
+		return 126
+	}
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+func (r *ring) options(t *testing.T, shell string, env map[string]string, run func(harness.Exec) int) harness.Options {
+	t.Helper()
+	if run == nil {
+		run = r.exec
+	}
+	kubectl := harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true, Exec: func(e harness.Exec) int {
+		if e.Namespace != "app" || e.Pod != "cassandra-0" || e.Container != "cassandra" {
+			fmt.Fprintf(e.Stderr, "Error from server (NotFound): pods %q not found\n", e.Pod)
+			return 1
+		}
+		return run(e)
+	}})
+	return harness.Options{
+		Image: execImage(t, shell, kubectl), Env: env,
+		Secrets: map[string]map[string]string{"cassandra": {"cassandra-password": cassandraPassword}},
+	}
+}
+
+// TestCassandra runs the scripts against stand-ins, for no Cassandra can be had
+// here: neither Debian nor the Go module proxy has one.
+func TestCassandra(t *testing.T) {
+	r := newRing(t)
+	i := r.instance(t)
+	want := r.rows(t)
+	var dump []byte
+	for _, shell := range []string{"ash", "dash"} {
+		t.Run("dump/"+shell, func(t *testing.T) {
+			dump = i.Dump(t, cassandraUnit, r.options(t, shell, nil, nil)).OK(t).Stdout
+			r.clean(t)
+		})
+	}
+	if dump == nil {
+		t.Fatal("there is no dump to restore")
+	}
+	t.Run("dump/leftover-snapshot", func(t *testing.T) {
+		r.write(t, "data/dovecot_acl/acl-3/snapshots/holdfast/old-Data.db", "of a run that was killed")
+		if got := i.Dump(t, cassandraUnit, r.options(t, "ash", nil, nil)).OK(t).Stdout; bytes.Contains(got, []byte("of a run that was killed")) {
+			t.Error("a leftover is in the dump")
+		}
+		r.clean(t)
+	})
+	restore := func(t *testing.T, to *ring, shell string, input []byte, env map[string]string) harness.Result {
+		t.Helper()
+		o := to.options(t, shell, env, nil)
+		o.Input = input
+		return to.instance(t).Restore(t, cassandraUnit, o)
+	}
+	for _, shell := range []string{"ash", "dash"} {
+		t.Run("restore/new-node/"+shell, func(t *testing.T) {
+			fresh := newRing(t)
+			if err := os.RemoveAll(filepath.Join(fresh.dir, "data")); err != nil {
+				t.Fatal(err)
+			}
+			fresh.write(t, "data/.keep", "")
+			restore(t, fresh, shell, dump, nil).OK(t)
+			fresh.clean(t)
+			if got := fresh.rows(t); !maps.EqualFunc(got, want, slices.Equal) {
+				t.Errorf("the tables are %v, not %v", got, want)
+			}
+		})
+	}
+	t.Run("restore/changed", func(t *testing.T) {
+		changed := newRing(t)
+		changed.row(t, "dovecot_acl", "acl", "3", "d|added")
+		changed.exec(harness.Exec{Argv: []string{"sh", "-c", "nodetool flush -- dovecot_acl"}, Stdout: io.Discard, Stderr: os.Stderr})
+		restore(t, changed, "ash", dump, nil).Fails(t, 65, "holds data", "HOLDFAST_OVERWRITE=yes")
+		if rows := changed.rows(t)["dovecot_acl.acl"]; !slices.Contains(rows, "d|added") {
+			t.Errorf("a refused restore changed the table: %q", rows)
+		}
+		changed.clean(t)
+		restore(t, changed, "ash", dump, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).OK(t)
+		if got := changed.rows(t); !maps.EqualFunc(got, want, slices.Equal) {
+			t.Errorf("the tables are %v, not %v", got, want)
+		}
+	})
+	t.Run("failure/restore-over-rows-in-memory", func(t *testing.T) {
+		live := newRing(t)
+		restore(t, live, "ash", dump, nil).Fails(t, 65, "holds data")
+	})
+	t.Run("failure/restore-of-a-cut-dump", func(t *testing.T) {
+		restore(t, r, "ash", dump[:len(dump)/2], nil).Fails(t, 65)
+		restore(t, r, "ash", []byte("no tar"), nil).Fails(t, 65)
+	})
+
+	failing := func(t *testing.T, env map[string]string, code int, words ...string) harness.Result {
+		t.Helper()
+		result := i.Dump(t, cassandraUnit, r.options(t, "ash", env, nil)).Fails(t, code, words...)
+		r.clean(t)
+		return result
+	}
+	for _, shell := range []string{"ash", "dash"} {
+		t.Run("failure/wrong-password/"+shell, func(t *testing.T) {
+			i.Dump(t, cassandraUnit, r.options(t, shell, map[string]string{"CASSANDRA_PASSWORD": "wrong"}, nil)).Fails(t, 69, "AuthenticationFailed")
+			r.clean(t)
+		})
+	}
+	t.Run("failure/server-gone-before", func(t *testing.T) {
+		r.write(t, "down", "")
+		defer os.Remove(filepath.Join(r.dir, "down"))
+		i.Dump(t, cassandraUnit, r.options(t, "ash", nil, nil)).Fails(t, 69, "Connection refused")
+	})
+	t.Run("failure/missing-keyspace", func(t *testing.T) {
+		failing(t, map[string]string{"CASSANDRA_KEYSPACES": "dovecot_acl\nnowhere"}, 69, "nowhere")
+	})
+	t.Run("failure/wrong-folder", func(t *testing.T) {
+		failing(t, map[string]string{"CASSANDRA_DATA_DIR": r.dir + "/elsewhere"}, 69)
+	})
+	t.Run("failure/wrong-pod", func(t *testing.T) {
+		failing(t, map[string]string{"CASSANDRA_POD": "cassandra-7"}, 69, "not found")
+	})
+	t.Run("failure/permission-denied", func(t *testing.T) {
+		r.tool(t, "tar", "#!/bin/sh\n/usr/bin/tar \"$@\" --exclude='*Index.db'\necho \"tar: x-Index.db: Cannot open: Permission denied\" >&2\nexit 2\n")
+		failing(t, nil, 69, "Permission denied")
+	})
+	t.Run("dump/file-changed", func(t *testing.T) {
+		r.tool(t, "tar", "#!/bin/sh\n/usr/bin/tar \"$@\"\necho \"tar: x-Data.db: file changed as we read it\" >&2\nexit 1\n")
+		i.Dump(t, cassandraUnit, r.options(t, "ash", nil, nil)).OK(t)
+		r.clean(t)
+		r.tool(t, "tar", "#!/bin/sh\n/usr/bin/tar \"$@\"\necho \"tar: x-Data.db: File removed before we read it\" >&2\nexit 1\n")
+		failing(t, nil, 69, "File removed")
+		if err := os.Remove(filepath.Join(r.dir, "bin/tar")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("failure/server-gone-in-the-middle", func(t *testing.T) {
+		r.tool(t, "tar", "#!/bin/sh\n/usr/bin/tar \"$@\" | head -c 1000\nkill -KILL $PPID\n")
+		i.Dump(t, cassandraUnit, r.options(t, "ash", nil, nil)).Fails(t, 69, "137")
+		if err := os.Remove(filepath.Join(r.dir, "bin/tar")); err != nil {
+			t.Fatal(err)
+		}
+		// The next run takes the leftover away.
+		i.Dump(t, cassandraUnit, r.options(t, "ash", nil, nil)).OK(t)
+		if left, _ := filepath.Glob(filepath.Join(r.dir, "data/*/*/snapshots/*")); len(left) > 0 {
+			t.Errorf("left in the pod: %q", left)
+		}
+		if err := os.RemoveAll(filepath.Join(r.dir, "tmp")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("failure/truncated", func(t *testing.T) {
+		for _, part := range []int{10240, 1000, 0} {
+			o := r.options(t, "ash", nil, func(e harness.Exec) int {
+				var all bytes.Buffer
+				to := e.Stdout
+				e.Stdout = &all
+				code := r.exec(e)
+				_, _ = to.Write(all.Bytes()[:min(part, all.Len()/2)])
+				return code
+			})
+			i.Dump(t, cassandraUnit, o).Fails(t, 65)
+		}
+	})
+	t.Run("failure/disk-full", func(t *testing.T) {
+		r.row(t, "dovecot_acl", "acl", "3", strings.Repeat("x", 300_000))
+		o := r.options(t, "ash", nil, nil)
+		o.Scratch = "128Ki"
+		i.Dump(t, cassandraUnit, o).Fails(t, 73)
+		// The program in the pod notices when it writes.
+		harness.WaitFor(t, "the pod is clean", 20*time.Second, func() error {
+			left, err := filepath.Glob(filepath.Join(r.dir, "data/*/*/snapshots/*"))
+			more, err2 := filepath.Glob(filepath.Join(r.dir, "tmp/*"))
+			if len(left)+len(more) > 0 {
+				return fmt.Errorf("left: %q %q", left, more)
+			}
+			return errors.Join(err, err2)
+		})
+	})
+	t.Run("failure/slow", func(t *testing.T) {
+		slow := newRing(t)
+		slow.tool(t, "nodetool", "#!/bin/sh\nexec sleep 3\n")
+		result := i.Dump(t, cassandraUnit, slow.options(t, "ash", map[string]string{"HOLDFAST_DEADLINE": "1"}, nil)).Fails(t, 69, "did not end within 1 s")
+		if result.Took > 15*time.Second {
+			t.Errorf("it took %s", result.Took)
+		}
+	})
+	t.Run("failure/empty", func(t *testing.T) {
+		empty := newRing(t)
+		for _, table := range []string{"dovecot_dictmap/dictmap-1", "dovecot_acl/acl-3"} {
+			if err := os.Remove(filepath.Join(empty.dir, "data", table, "memtable")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		empty.instance(t).Dump(t, cassandraUnit, empty.options(t, "ash", nil, nil)).Fails(t, 65, "every table is empty")
+		allowed := empty.options(t, "ash", map[string]string{"HOLDFAST_ALLOW_EMPTY": "the application is new"}, nil)
+		empty.instance(t).Dump(t, cassandraUnit, allowed).OK(t)
+	})
+	t.Run("failure/wrong-ca", func(t *testing.T) {
+		harness.NotApplicable(t, "nodetool and cqlsh talk to the node itself, inside its pod")
+	})
+	for name, value := range hostileValues {
+		t.Run("failure/hostile-name/"+name, func(t *testing.T) {
+			for _, variable := range []string{"CASSANDRA_POD", "CASSANDRA_CONTAINER", "CASSANDRA_DATA_DIR", "CASSANDRA_KEYSPACES", "CASSANDRA_USER", "CASSANDRA_PASSWORD"} {
+				result := i.Dump(t, cassandraUnit, r.options(t, "ash", map[string]string{variable: value}, nil))
+				if result.Code == 0 || len(result.Stdout) > 0 || !strings.Contains(result.Stderr, "holdfast: "+cassandraUnit+": ") {
+					t.Errorf("%s: ended with %d and %d bytes:\n%s", variable, result.Code, len(result.Stdout), result.Stderr)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,684 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-backup/holdfast/e2e/harness"
+)
+
+const (
+	ldapUnit     = "openldap/directory"
+	ldapBase     = "dc=swp-ldap,dc=internal"
+	ldapPod      = "ums-ldap-server-primary-0"
+	ldapPassword = "ldap admin's $password \"1\""
+	// The files of a folder in the pod, of which none is there on this machine.
+	ldapInPod = "/srv/ldap"
+)
+
+// directory is an slapd of Debian's and what is around it.
+type directory struct {
+	dir, base, admin string
+	port             int
+	tls              *harness.CA
+	server           *harness.Server
+}
+
+// newDirectory configures an slapd for that base, with an empty database. With
+// TLS it shows a certificate of that CA.
+func newDirectory(t *testing.T, base string, tls *harness.CA, limits ...string) *directory {
+	t.Helper()
+	d := &directory{dir: harness.Folder(t, 0), base: base, admin: "cn=admin," + base, port: harness.Port(t), tls: tls}
+	quoted := func(s string) string { return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"` }
+	config := []string{
+		"include /etc/ldap/schema/core.schema",
+		"include /etc/ldap/schema/cosine.schema",
+		"include /etc/ldap/schema/inetorgperson.schema",
+		"modulepath /usr/lib/ldap", "moduleload back_mdb", "moduleload memberof",
+	}
+	if tls != nil {
+		certificate, key := tls.Issue(t, 0)
+		config = append(config, "TLSCertificateFile "+certificate, "TLSCertificateKeyFile "+key, "security tls=1")
+	}
+	config = append(config,
+		"database mdb", "maxsize 268435456",
+		"suffix "+quoted(base), "rootdn "+quoted(d.admin), "rootpw "+quoted(ldapPassword),
+		"directory "+d.dir+"/database", "index objectClass eq", "overlay memberof",
+	)
+	config = append(config, limits...)
+	d.write(t, "slapd.conf", []byte(strings.Join(config, "\n")+"\n"))
+	if err := os.Mkdir(filepath.Join(d.dir, "database"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (d *directory) write(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(d.dir, name), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serve starts slapd.
+func (d *directory) serve(t *testing.T) {
+	t.Helper()
+	address := fmt.Sprintf("127.0.0.1:%d", d.port)
+	d.server = harness.Serve(t, "slapd", []string{"slapd", "-h", "ldap://" + address + "/", "-f", d.dir + "/slapd.conf", "-d", "0"},
+		harness.ServeOptions{Dir: d.dir, Ready: harness.Listening(address)})
+}
+
+// tool runs one of OpenLDAP's tools on the database, or returns why it failed.
+func (d *directory) tool(t *testing.T, name, stdin string, args ...string) string {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.Command(harness.Program(t, name), append([]string{"-f", d.dir + "/slapd.conf"}, args...)...)
+	cmd.Stdin, cmd.Stderr = strings.NewReader(stdin), &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, stderr.String())
+	}
+	return string(out)
+}
+
+// modify sends an LDIF of changes to the running server, as its admin.
+func (d *directory) modify(t *testing.T, ldif string) {
+	t.Helper()
+	d.write(t, "password", []byte(ldapPassword))
+	args := []string{"-x", "-H", fmt.Sprintf("ldap://127.0.0.1:%d", d.port), "-D", d.admin, "-y", d.dir + "/password"}
+	cmd := exec.Command(harness.Program(t, "ldapmodify"), args...)
+	if d.tls != nil {
+		cmd.Args = append(cmd.Args, "-ZZ")
+		cmd.Env = append(os.Environ(), "LDAPTLS_CACERT="+d.tls.File)
+	}
+	cmd.Stdin = strings.NewReader(ldif)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("ldapmodify: %v\n%s", err, out)
+	}
+}
+
+// ldifLine is an attribute in LDIF, in whichever of the two forms it must have.
+func ldifLine(name, value string) string {
+	for i, r := range value {
+		if r < ' ' || r > '~' || i == 0 && strings.ContainsRune(" :<", r) {
+			return name + ":: " + base64.StdEncoding.EncodeToString([]byte(value)) + "\n"
+		}
+	}
+	return name + ": " + value + "\n"
+}
+
+// fill adds people with password hashes, in UTF-8, binary and long values, and
+// a group with all of them.
+func (d *directory) fill(t *testing.T, people int) {
+	t.Helper()
+	var ldif strings.Builder
+	entry := func(dn string, lines ...string) {
+		ldif.WriteString(ldifLine("dn", dn) + "changetype: add\n" + strings.Join(lines, "") + "\n")
+	}
+	attribute, value, _ := strings.Cut(strings.Split(d.base, ",")[0], "=")
+	if attribute == "dc" {
+		entry(d.base, "objectClass: dcObject\nobjectClass: organization\no: Größe & Söhne\ndc: "+value+"\n")
+	} else {
+		entry(d.base, "objectClass: organization\n", ldifLine("o", value))
+	}
+	entry("cn=users,"+d.base, "objectClass: organizationalRole\ncn: users\n")
+	var members strings.Builder
+	for n := range people {
+		uid := fmt.Sprintf("müller%d", n)
+		dn := "uid=" + uid + ",cn=users," + d.base
+		members.WriteString(ldifLine("member", dn))
+		entry(dn, "objectClass: inetOrgPerson\n", ldifLine("uid", uid), ldifLine("cn", "Jörg \"J\" Müller $(id)"), ldifLine("sn", " leading blank"),
+			ldifLine("userPassword", fmt.Sprintf("{SSHA}not-a-real-hash-%d", n)), ldifLine("jpegPhoto", "\x00\x01\xff\xfe"+strings.Repeat("\x80", 300)),
+			ldifLine("description", "# no comment"), ldifLine("description", "dn: no entry"), ldifLine("description", "two\n\nlines"))
+	}
+	entry("cn=everybody,"+d.base, "objectClass: groupOfNames\ncn: everybody\n", members.String())
+	d.modify(t, ldif.String())
+}
+
+// entries are the database's entries by DN, each with its attributes sorted;
+// operational ones are among them.
+func (d *directory) entries(t *testing.T) map[string][]string {
+	t.Helper()
+	return ldifEntries(d.tool(t, "slapcat", "", "-b", d.base, "-o", "ldif-wrap=no"))
+}
+
+func ldifEntries(ldif string) map[string][]string {
+	entries := map[string][]string{}
+	for _, block := range strings.Split(ldif, "\n\n") {
+		lines := strings.Split(strings.TrimSpace(block), "\n")
+		if strings.HasPrefix(lines[0], "dn:") {
+			slices.Sort(lines[1:])
+			entries[lines[0]] = lines[1:]
+		}
+	}
+	return entries
+}
+
+// sameEntries compares entry by entry, with the operational attributes.
+func sameEntries(t *testing.T, got, want map[string][]string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("there are %d entries, not %d", len(got), len(want))
+	}
+	for dn, attributes := range want {
+		if !slices.Equal(got[dn], attributes) {
+			t.Errorf("%s is\n%q\nnot\n%q", dn, got[dn], attributes)
+		}
+		if !slices.ContainsFunc(attributes, func(a string) bool { return strings.HasPrefix(a, "entryUUID: ") }) {
+			t.Errorf("%s has no entryUUID to compare", dn)
+		}
+	}
+}
+
+// instance renders the directory; more are further or other keys of the state's
+// section.
+func (d *directory) instance(t *testing.T, more map[string]any) *harness.Instance {
+	t.Helper()
+	section := map[string]any{
+		"baseDn": d.base, "adminDn": d.admin, "host": "127.0.0.1", "port": d.port,
+		"statefulSet": "ums-ldap-server-primary", "container": "main", "minEntries": 4, "backup": "required",
+		"passwordRef": map[string]any{"kind": "Secret", "name": "ldap-admin", "key": "password"},
+	}
+	for key, value := range more {
+		section[key] = value
+	}
+	return harness.Render(t, harness.Inputs{State: map[string]any{"ldap": section}})
+}
+
+// search is the image and the Secret for ldapsearch.
+func (d *directory) search(t *testing.T, shell string, env map[string]string) harness.Options {
+	t.Helper()
+	return harness.Options{
+		Image:   harness.Image{Shell: shell, Bin: []string{harness.Program(t, "ldapsearch")}},
+		Secrets: map[string]map[string]string{"ldap-admin": {"password": ldapPassword}},
+		Env:     env,
+	}
+}
+
+// inside runs a program as if in slapd's pod: with slapd's configuration at its
+// usual place and the folder of the database at ldapInPod. Processes of its own
+// when slapd is held back; else it sees those of this machine, and slapd.
+func (d *directory) inside(held bool) func(harness.Exec) int {
+	return func(e harness.Exec) int {
+		// A folder of slapd's would come before its file.
+		enter := `set -e; mount -t tmpfs none /srv; mkdir ` + ldapInPod + `; mount --bind "$1/database" ` + ldapInPod + `
+mount -t tmpfs none /etc/ldap/slapd.d; umount -l /etc/ldap/slapd.d; mount -t tmpfs none /mnt; cp -a /etc/ldap/schema /etc/ldap/ldap.conf /mnt/
+sed "s#$1/database#` + ldapInPod + `#" "$1/slapd.conf" >/mnt/slapd.conf; mount --move /mnt /etc/ldap 2>/dev/null || mount --bind /mnt /etc/ldap
+shift; exec "$@"`
+		flags := []string{"--mount", "--propagation", "private"}
+		if held {
+			flags = append(flags, "--pid", "--fork", "--kill-child", "--mount-proc")
+		}
+		cmd := exec.Command("unshare", append(append(flags, "sh", "-c", enter, "pod", d.dir), e.Argv...)...)
+		cmd.Env = []string{"PATH=" + filepath.Join(d.dir, "bin") + ":/usr/bin:/bin"}
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = e.Stdin, e.Stdout, e.Stderr
+		err := cmd.Run()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			fmt.Fprintln(e.Stderr, err)
+			return 126
+		}
+		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return 128 + int(status.Signal())
+		}
+		return cmd.ProcessState.ExitCode()
+	}
+}
+
+// cutting forwards connections to an address, and ends each after so many bytes
+// of the answer.
+func cutting(t *testing.T, to string, limit int64) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer client.Close()
+				server, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer server.Close()
+				go func() { _, _ = io.Copy(server, client) }()
+				_, _ = io.CopyN(client, server, limit)
+			}()
+		}
+	}()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+func TestOpenLDAPSearch(t *testing.T) {
+	d := newDirectory(t, ldapBase, nil,
+		`limits dn.exact="uid=müller1,cn=users,`+ldapBase+`" size=3 size.prtotal=3`,
+		`limits dn.exact="uid=müller3,cn=users,`+ldapBase+`" size=unlimited size.prtotal=unlimited`,
+		`access to attrs=userPassword by anonymous auth by * none`,
+		`access to dn.exact="uid=müller2,cn=users,`+ldapBase+`" by dn.exact="uid=müller3,cn=users,`+ldapBase+`" none by * read`,
+		`access to * by * read`)
+	d.serve(t)
+	d.fill(t, 1500)
+	d.modify(t, ldifLine("dn", "uid=müller1,cn=users,"+d.base)+"changetype: modify\nreplace: userPassword\n"+ldifLine("userPassword", "limited-password")+"\n"+
+		ldifLine("dn", "uid=müller3,cn=users,"+d.base)+"changetype: modify\nreplace: userPassword\n"+ldifLine("userPassword", "reader-password"))
+	i := d.instance(t, map[string]any{"method": "ldapsearch", "minEntries": 1503})
+
+	for _, shell := range []string{"ash", "dash"} {
+		t.Run("dump/"+shell, func(t *testing.T) {
+			r := i.Dump(t, ldapUnit, d.search(t, shell, nil)).OK(t)
+			if !bytes.HasSuffix(r.Stdout, []byte("\n# holdfast: complete, 1503 entries\n")) {
+				t.Errorf("the dump ends with %q", r.Stdout[max(0, len(r.Stdout)-100):])
+			}
+			// What slapd makes up for the search is not in the database.
+			var stored []string
+			for _, l := range strings.Split(string(r.Stdout), "\n") {
+				name, _, _ := strings.Cut(l, ":")
+				if !slices.Contains([]string{"entryDN", "hasSubordinates", "subschemaSubentry"}, name) {
+					stored = append(stored, l)
+				}
+			}
+			sameEntries(t, ldifEntries(strings.Join(stored, "\n")), d.entries(t))
+		})
+		t.Run("failure/wrong-password/"+shell, func(t *testing.T) {
+			o := d.search(t, shell, nil)
+			o.Secrets["ldap-admin"]["password"] = "not the password"
+			i.Dump(t, ldapUnit, o).Fails(t, 69, "ldapsearch failed with exit code 49", "Invalid credentials")
+		})
+	}
+	as := func(person, password string, env map[string]string) harness.Options {
+		o := d.search(t, "ash", env)
+		o.Secrets["ldap-admin"]["password"] = password
+		o.Env = map[string]string{"LDAP_ADMIN_DN": "uid=" + person + ",cn=users," + ldapBase}
+		return o
+	}
+	with := func(name, value string) harness.Options { return d.search(t, "ash", map[string]string{name: value}) }
+	t.Run("failure/empty-password", func(t *testing.T) {
+		// A bind with a DN and no password is an anonymous one, and succeeds.
+		o := d.search(t, "ash", nil)
+		o.Secrets["ldap-admin"]["password"] = ""
+		i.Dump(t, ldapUnit, o).Fails(t, 64, "LDAP_PASSWORD is not set")
+	})
+	t.Run("failure/no-hashes", func(t *testing.T) {
+		i := d.instance(t, map[string]any{"method": "ldapsearch", "minEntries": 1})
+		i.Dump(t, ldapUnit, as("müller3", "reader-password", nil)).Fails(t, 65, "no entry has a password hash")
+	})
+	t.Run("failure/permission-denied", func(t *testing.T) {
+		// slapd does not tell which entries it hides: the floor does.
+		d := newDirectory(t, ldapBase, nil,
+			`access to dn.exact="uid=müller2,cn=users,`+ldapBase+`" by dn.exact="uid=müller3,cn=users,`+ldapBase+`" none by * read`,
+			`access to * by dn.exact="uid=müller3,cn=users,`+ldapBase+`" read by anonymous auth`)
+		d.serve(t)
+		d.fill(t, 5)
+		d.modify(t, ldifLine("dn", "uid=müller3,cn=users,"+d.base)+"changetype: modify\nreplace: userPassword\n"+ldifLine("userPassword", "reader-password"))
+		i := d.instance(t, map[string]any{"method": "ldapsearch", "minEntries": 8})
+		o := as("müller3", "reader-password", nil)
+		i.Dump(t, ldapUnit, o).Fails(t, 65, "counts 7, fewer than 8")
+	})
+	t.Run("failure/size-limit", func(t *testing.T) {
+		i.Dump(t, ldapUnit, as("müller1", "limited-password", nil)).Fails(t, 69, "Size limit exceeded")
+	})
+	t.Run("failure/wrong-base", func(t *testing.T) {
+		i.Dump(t, ldapUnit, with("LDAP_BASE_DN", "cn=nobody,"+ldapBase)).Fails(t, 69, "exit code 32", "No such object")
+	})
+	t.Run("failure/too-few", func(t *testing.T) {
+		i.Dump(t, ldapUnit, with("HOLDFAST_MIN_COUNT", "1504")).Fails(t, 65, "counts 1503, fewer than 1504")
+	})
+	t.Run("failure/empty", func(t *testing.T) {
+		d := newDirectory(t, ldapBase, nil)
+		d.serve(t)
+		d.instance(t, map[string]any{"method": "ldapsearch"}).Dump(t, ldapUnit, d.search(t, "ash", nil)).Fails(t, 69, "No such object")
+	})
+	t.Run("failure/server-gone-before", func(t *testing.T) {
+		i.Dump(t, ldapUnit, with("LDAP_URI", fmt.Sprintf("ldap://127.0.0.1:%d", harness.Port(t)))).Fails(t, 69, "Can't contact LDAP server")
+	})
+	t.Run("failure/server-gone-in-the-middle", func(t *testing.T) {
+		port := cutting(t, fmt.Sprintf("127.0.0.1:%d", d.port), 200_000)
+		i.Dump(t, ldapUnit, with("LDAP_URI", fmt.Sprintf("ldap://127.0.0.1:%d", port))).Fails(t, 69, "ldapsearch failed", "Can't contact LDAP server")
+	})
+	t.Run("failure/truncated", func(t *testing.T) {
+		// An ldapsearch that ends well with an answer that was cut.
+		bin := harness.Folder(t, 0)
+		script := "#!/bin/sh\n" + harness.Program(t, "ldapsearch") + ` "$@" >/holdfast/scratch/whole && head -c 100000 /holdfast/scratch/whole` + "\n"
+		if err := os.WriteFile(filepath.Join(bin, "ldapsearch"), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		o := d.search(t, "ash", nil)
+		o.Image.Bin = []string{bin + "/ldapsearch"}
+		i.Dump(t, ldapUnit, o).Fails(t, 65, "the answer is cut")
+	})
+	t.Run("failure/disk-full", func(t *testing.T) {
+		o := d.search(t, "ash", nil)
+		o.Scratch = "256Ki"
+		i.Dump(t, ldapUnit, o).Fails(t, 73)
+	})
+	t.Run("failure/slow", func(t *testing.T) {
+		d := newDirectory(t, ldapBase, nil)
+		d.serve(t)
+		d.server.Signal(syscall.SIGSTOP)
+		o := d.search(t, "ash", map[string]string{"HOLDFAST_DEADLINE": "3"})
+		if r := d.instance(t, map[string]any{"method": "ldapsearch"}).Dump(t, ldapUnit, o).Fails(t, 69, "did not end within 3 s"); r.Took > 20*time.Second {
+			t.Errorf("it took %s", r.Took)
+		}
+	})
+	t.Run("failure/locked", func(t *testing.T) {
+		o := d.search(t, "ash", nil)
+		o.Locks = map[string]map[string]string{i.Unit(t, ldapUnit).Lock: {"holder": "somebody", "until": "99999999999"}}
+		i.Dump(t, ldapUnit, o).Fails(t, 75, "held by somebody")
+	})
+	for name, value := range hostileValues {
+		t.Run("failure/hostile-name/"+name, func(t *testing.T) {
+			for _, variable := range []string{"LDAP_BASE_DN", "LDAP_ADMIN_DN", "LDAP_URI"} {
+				r := i.Dump(t, ldapUnit, with(variable, value))
+				if r.Code == 0 || len(r.Stdout) > 0 {
+					t.Errorf("%s: ended with %d and %d bytes:\n%s", variable, r.Code, len(r.Stdout), r.Stderr)
+				}
+				if !strings.Contains(r.Stderr, "holdfast: "+ldapUnit+": ") {
+					t.Errorf("%s: it said only %q", variable, r.Stderr)
+				}
+			}
+			o := d.search(t, "dash", nil)
+			o.Secrets["ldap-admin"]["password"] = value
+			i.Dump(t, ldapUnit, o).Fails(t, 69, "Invalid credentials")
+		})
+	}
+}
+
+// hostileValues are names that break out of what quotes badly.
+var hostileValues = map[string]string{
+	"quotes":  `o'b"r`,
+	"dollar":  `$(touch /tmp/holdfast-was-here)` + "`id`$HOME",
+	"newline": "two\nlines",
+	"dash":    "-rf",
+	"blanks":  "  a  b ",
+}
+
+func TestOpenLDAPHostileTree(t *testing.T) {
+	for _, base := range []string{`o=it's $(id) & ` + "`id`" + ` *`, "o=-x", "o=Größe"} {
+		t.Run(base, func(t *testing.T) {
+			d := newDirectory(t, base, nil)
+			d.serve(t)
+			d.fill(t, 2)
+			i := d.instance(t, map[string]any{"method": "ldapsearch"})
+			for _, shell := range []string{"ash", "dash"} {
+				i.Dump(t, ldapUnit, d.search(t, shell, nil)).OK(t)
+			}
+		})
+	}
+}
+
+func TestOpenLDAPTLS(t *testing.T) {
+	ca := harness.NewCA(t)
+	d := newDirectory(t, ldapBase, ca)
+	d.serve(t)
+	d.fill(t, 3)
+	i := d.instance(t, map[string]any{
+		"method": "ldapsearch", "startTls": true,
+		"caRef": map[string]any{"kind": "ConfigMap", "name": "ldap-ca", "key": "ca.pem"},
+	})
+	options := func(pem []byte) harness.Options {
+		o := d.search(t, "ash", nil)
+		o.ConfigMaps = map[string]map[string]string{"ldap-ca": {"ca.pem": string(pem)}}
+		return o
+	}
+	t.Run("dump", func(t *testing.T) { i.Dump(t, ldapUnit, options(ca.PEM)).OK(t) })
+	t.Run("failure/wrong-ca", func(t *testing.T) {
+		i.Dump(t, ldapUnit, options(harness.NewCA(t).PEM)).Fails(t, 69, "ldap_start_tls")
+	})
+	t.Run("failure/no-ca", func(t *testing.T) {
+		i := d.instance(t, map[string]any{"method": "ldapsearch", "startTls": true})
+		i.Dump(t, ldapUnit, d.search(t, "ash", nil)).Fails(t, 69, "ldap_start_tls")
+	})
+	t.Run("failure/wrong-host", func(t *testing.T) {
+		o := options(ca.PEM)
+		o.Env = map[string]string{"LDAP_URI": fmt.Sprintf("ldap://127.0.0.2:%d", d.port)}
+		i.Dump(t, ldapUnit, o).Fails(t, 69)
+	})
+	t.Run("failure/without-tls", func(t *testing.T) {
+		i := d.instance(t, map[string]any{"method": "ldapsearch"})
+		i.Dump(t, ldapUnit, d.search(t, "ash", nil)).Fails(t, 69, "Confidentiality required")
+	})
+	t.Run("failure/server-without-tls", func(t *testing.T) {
+		plain := newDirectory(t, ldapBase, nil)
+		plain.serve(t)
+		o := options(ca.PEM)
+		o.Env = map[string]string{"LDAP_URI": fmt.Sprintf("ldap://127.0.0.1:%d", plain.port)}
+		i.Dump(t, ldapUnit, o).Fails(t, 69, "ldap_start_tls")
+	})
+}
+
+// pod is the image of K8up with a kubectl whose exec runs in the directory's pod.
+func (d *directory) pod(t *testing.T, shell string, held bool) harness.Options {
+	t.Helper()
+	return d.podWith(t, shell, d.inside(held))
+}
+
+func (d *directory) podWith(t *testing.T, shell string, run func(harness.Exec) int) harness.Options {
+	t.Helper()
+	kubectl := harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true, Exec: func(e harness.Exec) int {
+		if e.Namespace != "app" || e.Pod != ldapPod || e.Container != "main" {
+			fmt.Fprintf(e.Stderr, "Error from server (NotFound): pods %q not found\n", e.Pod)
+			return 1
+		}
+		return run(e)
+	}})
+	return harness.Options{Image: execImage(t, shell, kubectl)}
+}
+
+// execImage is K8up's image with another kubectl in its place.
+func execImage(t *testing.T, shell, kubectl string) harness.Image {
+	t.Helper()
+	return harness.Image{Shell: shell, Bin: []string{kubectl, harness.Program(t, "restic"), harness.Program(t, "jq"), harness.Program(t, "curl")}}
+}
+
+// replace puts another program in the place of one in the pod.
+func (d *directory) replace(t *testing.T, name, script string) {
+	t.Helper()
+	bin := filepath.Join(d.dir, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// empty stops slapd and deletes its database.
+func (d *directory) empty(t *testing.T) {
+	t.Helper()
+	d.server.Stop()
+	for _, name := range []string{"data.mdb", "lock.mdb"} {
+		if err := os.Remove(filepath.Join(d.dir, "database", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestOpenLDAPSlapcat reads and restores through exec. The exec is a stand-in: it
+// runs the program on this machine, in namespaces that show what the pod would.
+// slapd, slapcat and slapadd are the real ones.
+func TestOpenLDAPSlapcat(t *testing.T) {
+	d := newDirectory(t, ldapBase, nil)
+	d.serve(t)
+	d.fill(t, 300)
+	i := d.instance(t, map[string]any{"minEntries": 303})
+	before := d.entries(t)
+	var dump []byte
+	for _, shell := range []string{"ash", "dash"} {
+		t.Run("dump/"+shell, func(t *testing.T) {
+			dump = i.Dump(t, ldapUnit, d.pod(t, shell, false)).OK(t).Stdout
+			sameEntries(t, ldifEntries(string(dump)), before)
+		})
+	}
+	if dump == nil {
+		t.Fatal("there is no dump to restore")
+	}
+	restore := func(t *testing.T, shell string, held bool, input []byte, env map[string]string) harness.Result {
+		t.Helper()
+		o := d.pod(t, shell, held)
+		o.Input = input
+		o.Env = map[string]string{"LDAP_DATABASE_DIR": ldapInPod}
+		for name, value := range env {
+			o.Env[name] = value
+		}
+		return i.Restore(t, ldapUnit, o)
+	}
+
+	t.Run("failure/restore-while-slapd-runs", func(t *testing.T) {
+		restore(t, "ash", false, dump, nil).Fails(t, 69, "slapd runs in "+ldapPod, "kubectl -n app scale statefulset ums-ldap-server-primary", "slapd must be stopped")
+		sameEntries(t, d.entries(t), before)
+	})
+	t.Run("failure/restore-over-a-database", func(t *testing.T) {
+		d.server.Stop()
+		restore(t, "ash", true, dump, nil).Fails(t, 65, "holds a database", "HOLDFAST_OVERWRITE=yes")
+		sameEntries(t, d.entries(t), before)
+	})
+	t.Run("failure/restore-of-a-cut-dump", func(t *testing.T) {
+		d.empty(t)
+		restore(t, "ash", true, dump[:len(dump)/2], nil).Fails(t, 65, "the dump is cut")
+	})
+	t.Run("failure/restore-of-a-bad-dump", func(t *testing.T) {
+		bad := bytes.Replace(dump, []byte("objectClass: inetOrgPerson"), []byte("objectClass: noSuchClass"), 1)
+		restore(t, "ash", true, bad, nil).Fails(t, 69, "slapadd")
+		if entries := d.files(t); len(entries) > 0 {
+			t.Errorf("a refused restore left %q", entries)
+		}
+	})
+	t.Run("failure/restore-into-no-folder", func(t *testing.T) {
+		restore(t, "ash", true, dump, map[string]string{"LDAP_DATABASE_DIR": "/srv/nowhere"}).Fails(t, 64, "set LDAP_DATABASE_DIR")
+	})
+	for _, shell := range []string{"ash", "dash"} {
+		t.Run("restore/"+shell, func(t *testing.T) {
+			if len(d.files(t)) > 0 {
+				d.empty(t)
+			}
+			r := restore(t, shell, true, dump, nil).OK(t)
+			if !strings.Contains(r.Stderr, "restored: 303 entries") {
+				t.Errorf("it said:\n%s", r.Stderr)
+			}
+			sameEntries(t, d.entries(t), before)
+		})
+	}
+	t.Run("restore/served", func(t *testing.T) {
+		// slapd takes the database, and the passwords' hashes are the old ones.
+		d.serve(t)
+		d.modify(t, ldifLine("dn", "uid=müller7,cn=users,"+d.base)+"changetype: modify\nreplace: sn\nsn: changed\n\n"+
+			ldifLine("dn", "uid=müller8,cn=users,"+d.base)+"changetype: delete\n")
+		d.server.Stop()
+	})
+	t.Run("restore/overwrite", func(t *testing.T) {
+		r := restore(t, "ash", true, dump, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).OK(t)
+		if !strings.Contains(r.Stderr, "the former database is in "+ldapInPod+"/before-holdfast-") {
+			t.Errorf("it said:\n%s", r.Stderr)
+		}
+		sameEntries(t, d.entries(t), before)
+	})
+	t.Run("restore/of-ldapsearch", func(t *testing.T) {
+		d.serve(t)
+		searched := d.instance(t, map[string]any{"method": "ldapsearch"}).Dump(t, ldapUnit, d.search(t, "ash", nil)).OK(t).Stdout
+		d.empty(t)
+		restore(t, "ash", true, searched, nil).OK(t)
+		sameEntries(t, d.entries(t), before)
+	})
+
+	t.Run("dump/slapd-stopped", func(t *testing.T) { i.Dump(t, ldapUnit, d.pod(t, "ash", true)).OK(t) })
+	with := func(name, value string) harness.Options {
+		o := d.pod(t, "ash", true)
+		o.Env = map[string]string{name: value}
+		return o
+	}
+	t.Run("failure/wrong-base", func(t *testing.T) {
+		i.Dump(t, ldapUnit, with("LDAP_BASE_DN", "dc=elsewhere")).Fails(t, 69, "slapcat in "+ldapPod)
+		i.Dump(t, ldapUnit, with("LDAP_BASE_DN", "cn=nobody,"+ldapBase)).Fails(t, 65, "the entry cn=nobody,"+ldapBase+" is missing")
+	})
+	t.Run("failure/too-few", func(t *testing.T) {
+		i.Dump(t, ldapUnit, with("HOLDFAST_MIN_COUNT", "304")).Fails(t, 65, "counts 303, fewer than 304")
+	})
+	t.Run("failure/no-configuration", func(t *testing.T) {
+		i.Dump(t, ldapUnit, with("LDAP_CONFIG", "/srv/nowhere")).Fails(t, 69, "slapcat in "+ldapPod)
+	})
+	t.Run("failure/wrong-pod", func(t *testing.T) {
+		i.Dump(t, ldapUnit, with("LDAP_POD", "ums-ldap-server-primary-7")).Fails(t, 69, "not found")
+	})
+	t.Run("failure/wrong-password", func(t *testing.T) { harness.NotApplicable(t, "slapcat reads the database and needs no password") })
+	t.Run("failure/wrong-ca", func(t *testing.T) {
+		harness.NotApplicable(t, "kubectl exec goes to the API server; the pod's own token and CA belong to Kubernetes")
+	})
+	t.Run("failure/server-gone-in-the-middle", func(t *testing.T) {
+		d.replace(t, "slapcat", `/usr/sbin/slapcat "$@" | head -c 50000; kill -KILL $$`)
+		i.Dump(t, ldapUnit, d.pod(t, "ash", true)).Fails(t, 69, "slapcat in "+ldapPod, "137")
+	})
+	t.Run("failure/truncated", func(t *testing.T) {
+		// A stream that breaks, while kubectl ends well.
+		whole := d.inside(true)
+		d.replace(t, "slapcat", `exec /usr/sbin/slapcat "$@"`)
+		o := d.podWith(t, "ash", func(e harness.Exec) int {
+			var all bytes.Buffer
+			to := e.Stdout
+			e.Stdout = &all
+			code := whole(e)
+			_, _ = to.Write(all.Bytes()[:bytes.LastIndex(all.Bytes(), []byte("\ndn: "))])
+			return code
+		})
+		o.Env = map[string]string{"HOLDFAST_MIN_COUNT": "1"}
+		i.Dump(t, ldapUnit, o).Fails(t, 65, "the answer is cut")
+	})
+	t.Run("failure/slow", func(t *testing.T) {
+		d.replace(t, "slapcat", "sleep 6")
+		o := with("HOLDFAST_DEADLINE", "2")
+		if r := i.Dump(t, ldapUnit, o).Fails(t, 69, "did not end within 2 s"); r.Took > 20*time.Second {
+			t.Errorf("it took %s", r.Took)
+		}
+		d.replace(t, "slapcat", `exec /usr/sbin/slapcat "$@"`)
+	})
+	t.Run("failure/disk-full", func(t *testing.T) {
+		o := d.pod(t, "ash", true)
+		o.Scratch = "64Ki"
+		i.Dump(t, ldapUnit, o).Fails(t, 73)
+	})
+	t.Run("failure/empty", func(t *testing.T) {
+		empty := newDirectory(t, ldapBase, nil)
+		empty.serve(t)
+		i.Dump(t, ldapUnit, empty.pod(t, "ash", false)).Fails(t, 65, "the entry "+ldapBase+" is missing")
+	})
+	for name, value := range hostileValues {
+		t.Run("failure/hostile-name/"+name, func(t *testing.T) {
+			for _, variable := range []string{"LDAP_BASE_DN", "LDAP_POD", "LDAP_CONTAINER", "LDAP_CONFIG"} {
+				r := i.Dump(t, ldapUnit, with(variable, value))
+				if r.Code == 0 || len(r.Stdout) > 0 || !strings.Contains(r.Stderr, "holdfast: "+ldapUnit+": ") {
+					t.Errorf("%s: ended with %d and %d bytes:\n%s", variable, r.Code, len(r.Stdout), r.Stderr)
+				}
+			}
+		})
+	}
+}
+
+// files lists what is in the database's folder.
+func (d *directory) files(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(d.dir, "database"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}

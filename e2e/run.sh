@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs every dump and restore against the real server: installs what is missing,
+# shows progress, and makes the table of results; "-write README.md" keeps it.
+# Exits with the tests' status.
+set -euo pipefail
+cd "$(dirname "$0")"
+if [ "$(id -u)" -ne 0 ] || ! unshare --mount true 2>/dev/null; then
+  echo "e2e: SKIPPED, nothing is proved: the scripts run in mount namespaces, which only root can make" >&2
+  exit 0
+fi
+./setup.sh
+go build -o ../.cache/e2e/table ./table
+go test -count=1 -timeout 10m ./harness ./table
+go test -json -count=1 -timeout 25m . | ../.cache/e2e/table "$@"
