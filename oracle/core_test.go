@@ -321,9 +321,11 @@ func (j *judgement) rules(rules []rbacv1.PolicyRule) {
 		for _, verb := range rule.Verbs {
 			j.one("verb", verb, verbs...)
 		}
-		// An object that is being made has no name yet; a subresource's has.
+		// An object that is posted has no name yet for RBAC; one that is made by
+		// server-side apply, which is a patch, has, and a subresource's has.
 		whole := slices.ContainsFunc(rule.Resources, func(resource string) bool { return !strings.Contains(resource, "/") })
-		j.say(whole && len(rule.ResourceNames) > 0 && slices.Contains(rule.Verbs, "create"), "create on a name is never allowed by RBAC")
+		applied := slices.Contains(rule.Verbs, "patch")
+		j.say(whole && !applied && len(rule.ResourceNames) > 0 && slices.Contains(rule.Verbs, "create"), "create on a name is never allowed by RBAC")
 	}
 }
 
@@ -354,6 +356,7 @@ func TestCoreOracleSees(t *testing.T) {
 		{name: "peer of two kinds", object: `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, spec: {policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24}, podSelector: {}}]}]}}`, want: "a peer is"},
 		{name: "verb", object: `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, rules: [{apiGroups: [""], resources: [pods], verbs: [read]}]}`, want: `"read"`},
 		{name: "create by name", object: `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, rules: [{apiGroups: [""], resources: [pods], resourceNames: [a], verbs: [create]}]}`, want: "create on a name"},
+		{name: "apply by name", object: `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, rules: [{apiGroups: [""], resources: [configmaps], resourceNames: [a], verbs: [get, create, patch]}]}`},
 		{name: "exec by name", object: `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, rules: [{apiGroups: [""], resources: [pods/exec], resourceNames: [a], verbs: [create]}]}`},
 		{name: "two volume sources", object: `{apiVersion: batch/v1, kind: Job, spec: {template: {spec: {volumes: [{name: a, emptyDir: {}, configMap: {name: b}}], ` + pod + `}}}}`, want: "2 sources"},
 		{name: "unknown kind", object: `{apiVersion: batch/v1, kind: Jobs}`, want: "no kind"},
