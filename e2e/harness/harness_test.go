@@ -449,7 +449,7 @@ func TestStorage(t *testing.T) {
 		i := shop(t, map[string]any{"restic": section})
 		o := options(t, "ash", nil)
 		o.Env = map[string]string{"HOLDFAST_DEADLINE": "3"}
-		i.RestoreStep(t, unit, "validate", o).Fails(t, 69, "listing the snapshots failed")
+		i.RestoreStep(t, unit, "validate", o).Fails(t, 69, "listing the snapshots")
 	})
 }
 
