@@ -2,15 +2,15 @@
 # Measures Holdfast: each step for one instance of layout B, fleets of 10, 100
 # and 1000 next to what cannot be saved (parsing the inputs, encoding the same
 # objects), and whole cold processes next to kustomize, in one run. Processor
-# time is user and system together; the ratios at the end are of its medians.
+# time is user and system together; the ratios at the end are its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 
 GOGC=400 go test ./renderer -run '^$' -bench 'Steps' -benchtime 20x | tee -a "$results"
-GOGC=400 go test ./renderer -run '^$' -bench 'Fleet|Floor' -benchtime 2x -timeout 30m | tee -a "$results"
-go test ./cmd/holdfast -run '^$' -bench 'Process' -benchtime 5x -timeout 30m | tee -a "$results"
+GOGC=400 go test ./renderer -run '^$' -bench 'Fleet|Floor' -benchtime 1x -timeout 30m | tee -a "$results"
+go test ./cmd/holdfast -run '^$' -bench 'Process' -benchtime 3x -timeout 30m | tee -a "$results"
 
 awk '
   / cpu-ms\/instance/ {

@@ -31,6 +31,10 @@ slow_jsonnet() {
   ! grep -nE "std\.(format|mergePatch|set|prune|manifestYaml[A-Za-z]*)\(|['\")] *% *[\[({a-zA-Z]" -- "$@"
 }
 
+in_module() {
+  (cd "$1" && go vet ./... && staticcheck ./...)
+}
+
 each_jsonnet_lint() {
   local file
   for file in "$@"; do jsonnet-lint "$file" || return; done
@@ -47,6 +51,8 @@ check gofmt empty gofmt -l "${go[@]}"
 check vet go vet ./...
 check staticcheck staticcheck ./...
 check golangci-lint golangci-lint run ./...
+check 'vet, staticcheck (oracle)' in_module oracle
+check 'vet, staticcheck (e2e)' in_module e2e
 check 'shellcheck (pods)' shellcheck --shell=sh --external-sources --source-path=SCRIPTDIR/../../lib "${pod_shell[@]}"
 check 'shellcheck (bash)' shellcheck "${own_shell[@]}"
 check jsonnetfmt jsonnetfmt --test "${jsonnet[@]}"

@@ -13,14 +13,14 @@ func TestInGitWorkTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"work/.git", "work/deep/er", "plain/sub", "worktree/x"} {
+	for _, dir := range []string{"repo/.git", "repo/deep/er", "plain/sub", "worktree/x"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	put(t, root, "worktree/.git", "gitdir: ../work/.git/worktrees/x\n")
+	put(t, root, "worktree/.git", "gitdir: ../repo/.git/worktrees/x\n")
 	put(t, root, "plain/file", "")
-	for at, target := range map[string]string{"plain/link": "../work/deep", "work/out": "../plain/sub", "plain/dangling": "nowhere"} {
+	for at, target := range map[string]string{"plain/link": "../repo/deep", "repo/out": "../plain/sub", "plain/dangling": "nowhere"} {
 		if err := os.Symlink(target, filepath.Join(root, at)); err != nil {
 			t.Fatal(err)
 		}
@@ -29,17 +29,17 @@ func TestInGitWorkTree(t *testing.T) {
 		dir  string
 		want bool
 	}{
-		"the root itself":            {dir: "work", want: true},
-		"below it":                   {dir: "work/deep/er", want: true},
-		"not there yet":              {dir: "work/not/yet", want: true},
+		"the root itself":            {dir: "repo", want: true},
+		"below it":                   {dir: "repo/deep/er", want: true},
+		"not there yet":              {dir: "repo/not/yet", want: true},
 		"a linked work tree":         {dir: "worktree/x", want: true},
 		"link into it":               {dir: "plain/link", want: true},
 		"not there yet below a link": {dir: "plain/link/not/yet", want: true},
 		"link and up again":          {dir: "plain/link/../x", want: true},
-		"link out of it":             {dir: "work/out", want: false},
+		"link out of it":             {dir: "repo/out", want: false},
 		"outside":                    {dir: "plain/sub", want: false},
 		"not there yet outside":      {dir: "plain/not/yet", want: false},
-		"trailing slash":             {dir: "work/deep/", want: true},
+		"trailing slash":             {dir: "repo/deep/", want: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestInGitWorkTree(t *testing.T) {
 		})
 	}
 	t.Run("relative", func(t *testing.T) {
-		t.Chdir(filepath.Join(root, "work/deep"))
+		t.Chdir(filepath.Join(root, "repo/deep"))
 		for dir, want := range map[string]bool{".": true, "er": true, "not/yet": true, "../../plain/sub": false} {
 			got, err := InGitWorkTree(dir)
 			if err != nil {
