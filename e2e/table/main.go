@@ -193,6 +193,8 @@ func words(name string) string {
 		return "server gone in the middle"
 	case name == "deadline", name == "hanging server":
 		return "slow"
+	case name == "hostile name":
+		return "hostile names"
 	case name == "tls":
 		return "wrong ca"
 	}
