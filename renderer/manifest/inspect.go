@@ -17,9 +17,6 @@ import (
 // that kustomize takes grows with their square.
 const mostObjects = 1000
 
-// tierPrefix starts the tag by which a prune selects.
-const tierPrefix = "tier-"
-
 // inspector holds the objects of one tree by what others refer to them.
 type inspector struct {
 	plan    *plan.Plan

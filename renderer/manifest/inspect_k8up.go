@@ -11,8 +11,8 @@ import (
 // does wrongly without a word.
 func (in *inspector) schedule(o Object) {
 	spec := object(o.Value, "spec")
-	if len(o.Name()) > 33 {
-		in.add(o, "HF301", "", "the name has %d characters; beyond 33 the backup hangs for ever", len(o.Name()))
+	if len(o.Name()) > plan.MaxName {
+		in.add(o, "HF301", "", "the name has %d characters; beyond %d the backup hangs for ever", len(o.Name()), plan.MaxName)
 	}
 	for _, field := range []string{"keepJobs", "failedJobsHistoryLimit", "successfulJobsHistoryLimit", "resourceRequirementsTemplate", "podSecurityContext", "restore", "archive"} {
 		if _, set := spec[field]; set {
@@ -145,7 +145,7 @@ func (in *inspector) selection(o Object, block map[string]any) {
 	}
 	tiers := slices.DeleteFunc(slices.Clone(list(block, "tags")), func(tag any) bool {
 		s, _ := tag.(string)
-		return !strings.HasPrefix(s, tierPrefix)
+		return !strings.HasPrefix(s, plan.TierPrefix)
 	})
 	if len(tiers) != 1 {
 		in.add(o, "HF417", "", "a snapshot carries exactly one tier tag, these would carry %d", len(tiers))

@@ -14,7 +14,6 @@ type inputs struct {
 	instance   input.Instance
 	set        kind.Set
 	discovered []kind.Discovered
-	depths     map[string]int
 	cyclic     []string
 	unplaced   []string
 }
@@ -128,7 +127,7 @@ func (b *builder) decideFrame() {
 // exempt, and decides everything about the first.
 func (b *builder) decideUnits() {
 	depths, cyclic := depths(b.found)
-	b.plan.inputs.depths, b.plan.inputs.cyclic = depths, cyclic
+	b.plan.inputs.cyclic = cyclic
 	var requests []request
 	for _, u := range b.plan.inputs.discovered {
 		if u.Need == "skip" {

@@ -294,8 +294,8 @@ func (c *checker) names() {
 	}
 	names, paths := map[string]string{}, map[string]string{}
 	for _, i := range c.plan.Units {
-		if len(i.Name) > maxName {
-			c.at(of(i.Unit), "HF301", "shorten the instance id or the key", "name %q has %d characters; a Schedule of more than %d hangs for ever", i.Name, len(i.Name), maxName)
+		if len(i.Name) > MaxName {
+			c.at(of(i.Unit), "HF301", "shorten the instance id or the key", "name %q has %d characters; a Schedule of more than %d hangs for ever", i.Name, len(i.Name), MaxName)
 		}
 		at := i.Namespace + "/" + i.Name
 		if other, taken := names[at]; taken && other != i.ID {
@@ -318,8 +318,8 @@ func (c *checker) names() {
 		}
 	}
 	for _, m := range c.plan.Maintenance {
-		if len(m.Name) > maxName {
-			c.at("/backup/retention", "HF301", "keep fewer kinds of copies in one retention", "name %q has more than %d characters", m.Name, maxName)
+		if len(m.Name) > MaxName {
+			c.at("/backup/retention", "HF301", "keep fewer kinds of copies in one retention", "name %q has more than %d characters", m.Name, MaxName)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	i.Retention, from = b.ask.retention(u.ID, k)
 	decide("retention", i.Retention.String(), from)
 	i.Tier = i.Retention.tier()
-	i.Tags = []string{tierPrefix + i.Tier, u.ID}
+	i.Tags = []string{TierPrefix + i.Tier, u.ID}
 
 	i.DeadlineSeconds, from = b.ask.deadline(k.Deadline, u.ID, k.Name)
 	i.RestoreDeadline = 4 * i.DeadlineSeconds

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// maxName is the longest Schedule name that works: K8up makes a Job
+// MaxName is the longest Schedule name that works: K8up makes a Job
 // "backup-<name>-backup-xxxxx-prebackup" of it, and a label holds 63 bytes. One
 // more and the backup hangs for ever without failing.
-const maxName = 33
+const MaxName = 33
 
 // unitName makes the object name of a unit from its instance, its kind's short
 // name and its key. It is readable when it fits; else it is cut and made unique
@@ -17,11 +17,11 @@ const maxName = 33
 func unitName(instance, short, key string) string {
 	safe := dnsLabel(key)
 	name := instance + "-" + short + "-" + safe
-	if len(name) <= maxName && safe == key && key != "" {
+	if len(name) <= MaxName && safe == key && key != "" {
 		return name
 	}
 	hash := digest(short, key)[:6]
-	room := maxName - len(hash) - 1
+	room := MaxName - len(hash) - 1
 	if len(name) > room {
 		name = name[:room]
 	}

@@ -23,7 +23,7 @@ func TestUnitName(t *testing.T) {
 		for _, short := range []string{"pg", "vol", "ninechars"} {
 			for _, key := range keys {
 				name := unitName(instance, short, key)
-				if len(name) > maxName || !form.MatchString(name) {
+				if len(name) > MaxName || !form.MatchString(name) {
 					t.Errorf("%s %s %q: %q is no name for a Schedule", instance, short, key, name)
 				}
 				if !strings.HasPrefix(name, instance+"-") {

@@ -74,7 +74,7 @@ func (b *builder) decideMaintenance() {
 
 		for n, tier := range p.tiers(id) {
 			prune := base
-			prune.Job, prune.Tier, prune.Tag, prune.Retention = "prune", tier.name, tierPrefix+tier.name, tier.retention
+			prune.Job, prune.Tier, prune.Tag, prune.Retention = "prune", tier.name, TierPrefix+tier.name, tier.retention
 			prune.Name, prune.PodConfig = p.Instance+"-prune-"+tier.name, p.Instance+"-prune"
 			expression := b.ask.maintenance("prune", weekly(step(n+1), 6), n)
 			prune.Schedule = schedule(expression, p.TimeZone)

@@ -10,8 +10,8 @@ import (
 // builtinRetention is what a source gets that nobody decided about (S0-19).
 func builtinRetention() Retention { return Retention{KeepDaily: 30} }
 
-// tierPrefix starts the one tag that prune selects snapshots by.
-const tierPrefix = "tier-"
+// TierPrefix starts the one tag that prune selects snapshots by.
+const TierPrefix = "tier-"
 
 // Tier names a retention: "d30-w8". Equal retentions are one tier, whoever
 // asked for them, because a snapshot must carry exactly one tier tag.
