@@ -86,22 +86,7 @@ func demandReasons(schema any) {
 // base in front and percent-encoded or not; nil if there is none.
 func (l library) at(location string) any {
 	file, fragment, _ := strings.Cut(strings.TrimPrefix(location, base), "#")
-	value := l[file]
-	for _, token := range tokens(unescape(fragment)) {
-		switch v := value.(type) {
-		case map[string]any:
-			value = v[token]
-		case []any:
-			i, err := strconv.Atoi(token)
-			if err != nil || i < 0 || i >= len(v) {
-				return nil
-			}
-			value = v[i]
-		default:
-			return nil
-		}
-	}
-	return value
+	return descend(l[file], tokens(unescape(fragment)))
 }
 
 // shape is what Holdfast itself reads of a schema, with references resolved:

@@ -118,8 +118,10 @@ func (t *Tree) find(pointer string) (i int32, found bool) {
 }
 
 // lookup returns the value that tokens lead to, or nil.
-func (t *Tree) lookup(tokens ...string) any {
-	value := t.Root
+func (t *Tree) lookup(tokens ...string) any { return descend(t.Root, tokens) }
+
+// descend returns what tokens lead to from value, or nil.
+func descend(value any, tokens []string) any {
 	for _, token := range tokens {
 		switch v := value.(type) {
 		case map[string]any:
