@@ -30,7 +30,10 @@ case $AT in
 esac
 
 crypt_remote
-canary_known || die 65 'the canary cannot be read: wrong crypt password or salt, or not our backup'
+if ! canary_known; then
+  ! backup_is_empty || die 65 'the backup is empty: a wrong place, or its objects are gone'
+  die 65 'the canary cannot be read: wrong crypt password or salt, or not our backup'
+fi
 
 measure enc:current 'measuring the copy'
 copy_count=$COUNT copy_bytes=$BYTES

@@ -100,11 +100,14 @@ tail -n 1 <"$WORK/list" | grep -qx 'holdfast-complete' || die 65 'the tar is cut
 attempt 65 'reading the schema' tar -xOf "$WORK/dump" schema.cql >"$WORK/schema.cql"
 for keyspace; do
   grep -Eqi "^CREATE KEYSPACE \"?$keyspace\"? " "$WORK/schema.cql" || die 65 "the schema lacks the keyspace $keyspace"
+  grep -q "^$keyspace/[^/]*/snapshots/[^/]*/manifest\.json\$" "$WORK/list" || die 65 "the tar holds no table of the keyspace $keyspace"
 done
 count=$(count_lines '/snapshots/[^/]+/manifest\.json$' "$WORK/list")
 schemas=$(count_lines '/snapshots/[^/]+/schema\.cql$' "$WORK/list")
-[ "$count" -gt 0 ] || die 65 'the tar holds no table'
 [ "$count" -eq "$schemas" ] || die 65 "the tar holds $count manifests, but $schemas schemas of tables"
 data=$(count_lines '-Data\.db$' "$WORK/list")
-[ "$data" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the tar holds no data: every table is empty'
+if [ "$data" -eq 0 ]; then
+  [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the tar holds no data: every table is empty'
+  say "every table is empty, which is allowed: $HOLDFAST_ALLOW_EMPTY"
+fi
 publish "$WORK/dump" "$count"

@@ -25,8 +25,10 @@ attempt 65 'sorting the objects' jq -S -n --slurpfile items "$WORK/items" --slur
 attempt 65 'checking the objects' jq -r '
   def of($kind): map(select(.kind == $kind));
   (env.RESOURCES | split("\n")) as $asked
+  | .serverVersion as $version
   | .items
-  | (if of("Node") | length == 0 then "no node" else empty end),
+  | (if $version.gitVersion? == null then "no version of the server" else empty end),
+    (if of("Node") | length == 0 then "no node" else empty end),
     (if of("Namespace") | map(.metadata.name) | index([env.EXPECT_NAMESPACE]) == null
      then "no namespace \(env.EXPECT_NAMESPACE)" else empty end),
     (if ($asked | index(["customresourcedefinitions.apiextensions.k8s.io"]) != null)

@@ -16,6 +16,8 @@ refuse_if_locked
 
 attempt 70 'listing the Secrets' kubectl get --namespace="$HOLDFAST_NAMESPACE" --output=json \
   --selector='app.kubernetes.io/managed-by!=holdfast' secrets >"$WORK/list"
+# jq takes nothing at all for fine.
+[ -s "$WORK/list" ] || die 65 'kubectl printed no list of Secrets'
 hushed 65 'reading the list' jq -S '
   def list($name): ((env[$name] // "") | split("\n") | map(select(test("[^[:space:]]"))));
   list("EXCLUDE_TYPES") as $types

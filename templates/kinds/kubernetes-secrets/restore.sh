@@ -17,15 +17,20 @@ need HOLDFAST_NAMESPACE
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 [ -f "$INPUT" ] || die 64 "$INPUT is absent"
 
-hushed 65 'reading the dump' jq -c '
+hushed 65 'reading the dump' jq -c -s '
   ((env.HOLDFAST_ONLY // "") | split("\n") | map(select(test("[^[:space:]]")))) as $only
-  | if .kind == "List" and (.items | type) == "array" then .items[] else error("this is no List") end
+  | if length == 1 and .[0].kind == "List" and (.[0].items | type) == "array" then .[0].items[] else error("this is no List") end
   | select(.kind == "Secret")
   # The API server quotes a value of a wrong type.
   | if all((.data // {})[]; type == "string") and .stringData == null then . else error("not as Secrets are") end
   | select(($only | length) == 0 or (.metadata.name as $name | $only | index([$name]) != null))
   | .metadata.namespace = env.HOLDFAST_NAMESPACE' "$INPUT" >"$WORK/items"
-[ -s "$WORK/items" ] || die 65 'the dump holds none of these Secrets'
+if [ ! -s "$WORK/items" ]; then
+  if [ -z "$HOLDFAST_ALLOW_EMPTY" ] || [ -n "$(lines "${HOLDFAST_ONLY:-}")" ]; then
+    die 65 'the dump holds none of these Secrets'
+  fi
+  say "empty, which is allowed: $HOLDFAST_ALLOW_EMPTY"
+fi
 
 created=0 replaced=0 same=0 kept=0 broken=0
 while IFS= read -r item <&3; do

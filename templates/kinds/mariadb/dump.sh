@@ -92,7 +92,7 @@ whole "$WORK/accounts" 'the accounts'
 # installation gives to root is left out: other administrators cannot grant it.
 # shellcheck disable=SC2016 # backticks are SQL's
 sed -E -e 's/^(GRANT .*`@`[^`]*`) IDENTIFIED (BY PASSWORD '"'[^']*'"'|VIA [A-Za-z0-9_]+( USING '"'[^']*'"')?( OR [A-Za-z0-9_]+( USING '"'[^']*'"')?)*)/\1/' \
-  -e '/^GRANT PROXY ON ``@`%` TO `root`@/d' "$WORK/accounts" >"$WORK/grants" || die 73 'scratch is full'
+  -e "/^GRANT PROXY ON [\`']{2}@[\`']%[\`'] TO [\`']root[\`']@/d" "$WORK/accounts" >"$WORK/grants" || die 73 'scratch is full'
 # Rights on a table or routine cannot be granted before there is one. A right may
 # outlive its table, or its schema may be excluded: such a one cannot be restored.
 # shellcheck disable=SC2016 # backticks are SQL's

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes the objects of a namespace as one JSON List. Counts objects.
+# Writes the objects of a namespace as one JSON List. Counts objects, without
+# those that are in every namespace.
 #
 #   HOLDFAST_NAMESPACE
 #   RESOURCES     what to copy, one a line: "configmaps", "deployments.apps",
@@ -32,7 +33,17 @@ attempt 65 'checking the ConfigMaps' jq -r '
   | if $have[.] == null then "\(.) is absent" elif $have[.] == 0 then "\(.) holds no data" else empty end
 ' "$WORK/dump" >"$WORK/wrong"
 [ ! -s "$WORK/wrong" ] || die 65 "expected ConfigMaps: $(tr '\n' ';' <"$WORK/wrong")"
-attempt 65 'counting the objects' jq '.items | length' "$WORK/dump" >"$WORK/count"
+# What Kubernetes, K8up and Holdfast make themselves is in every namespace: its
+# own dump pod is there whenever this runs.
+attempt 65 'counting the objects' jq '
+  def controlled: any(.metadata.ownerReferences[]?; .controller == true);
+  def automatic:
+    (.metadata.labels["app.kubernetes.io/managed-by"]? == "holdfast")
+    or (.metadata.labels["k8up.io/preBackupPod"]? != null)
+    or (.kind == "RoleBinding" and .roleRef.name == "k8up-executor")
+    or (.kind == "ConfigMap" and .metadata.name == "kube-root-ca.crt")
+    or (.kind == "ServiceAccount" and (.metadata.name | IN("default", "pod-executor")));
+  .items | map(select((controlled or automatic) | not)) | length' "$WORK/dump" >"$WORK/count"
 read -r count <"$WORK/count"
 [ "$count" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 "the namespace $HOLDFAST_NAMESPACE has no object to copy"
 publish "$WORK/dump" "$count"

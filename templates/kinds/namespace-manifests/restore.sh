@@ -8,7 +8,7 @@
 #   HOLDFAST_OVERWRITE   "yes": apply over objects that exist
 #   HOLDFAST_DRY_RUN     "yes": let the API server check everything, change nothing
 #
-# Left out: what another object controls, what Holdfast and Kubernetes make
+# Left out: what another object controls, what Holdfast, K8up and Kubernetes make
 # themselves, and what would start work at once (Jobs, K8up's own runs), unless
 # HOLDFAST_ONLY names it.
 # shellcheck disable=SC2016 # jq has variables of its own
@@ -21,13 +21,15 @@ need HOLDFAST_NAMESPACE
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 [ -f "$INPUT" ] || die 64 "$INPUT is absent"
 
-attempt 65 'reading the dump' jq -c '
+attempt 65 'reading the dump' jq -c -s '
   ((env.HOLDFAST_ONLY // "") | split("\n") | map(select(test("[^[:space:]]")))) as $only
   | def controlled: any(.metadata.ownerReferences[]?; .controller == true);
     def automatic:
       (.metadata.labels["app.kubernetes.io/managed-by"]? == "holdfast")
+      or (.metadata.labels["k8up.io/preBackupPod"]? != null)
+      or (.kind == "RoleBinding" and .roleRef.name == "k8up-executor")
       or (.kind == "ConfigMap" and .metadata.name == "kube-root-ca.crt")
-      or (.kind == "ServiceAccount" and .metadata.name == "default");
+      or (.kind == "ServiceAccount" and (.metadata.name | IN("default", "pod-executor")));
     def working:
       (.kind | IN("Pod", "ReplicaSet", "Endpoints", "EndpointSlice", "Event", "Lease", "ControllerRevision", "Job"))
       or (.apiVersion | startswith("k8up.io/")) and (.kind | IN("Backup", "Check", "Prune", "Restore", "Archive", "Snapshot"));
@@ -57,12 +59,17 @@ attempt 65 'reading the dump' jq -c '
               .metadata.labels["controller-uid"], .metadata.labels["batch.kubernetes.io/controller-uid"])
         else . end
       | if .metadata.annotations == {} or .metadata.annotations == null then del(.metadata.annotations) else . end;
-  if .kind == "List" and (.items | type) == "array" then .items else error("this is no List") end
+  if length == 1 and .[0].kind == "List" and (.[0].items | type) == "array" then .[0].items else error("this is no List") end
   | map(select("\(.kind)/\(.metadata.name)" as $id
         | if ($only | length) > 0 then $only | index([$id]) != null else true end)
         | select(($only | length) > 0 or ((controlled or automatic or working) | not)))
   | sort_by([rank(.kind), .kind, .metadata.name])[] | clean' "$INPUT" >"$WORK/items"
-[ -s "$WORK/items" ] || die 65 'the dump holds none of these objects'
+if [ ! -s "$WORK/items" ]; then
+  if [ -z "$HOLDFAST_ALLOW_EMPTY" ] || [ -n "$(lines "${HOLDFAST_ONLY:-}")" ]; then
+    die 65 'the dump holds none of these objects'
+  fi
+  say "empty, which is allowed: $HOLDFAST_ALLOW_EMPTY"
+fi
 
 applied=0 kept=0 broken=0
 while IFS= read -r item <&3; do

@@ -21,16 +21,35 @@ need HOLDFAST_METHOD LDAP_BASE_DN
 one_line LDAP_BASE_DN "$LDAP_BASE_DN"
 refuse_if_locked
 
+# read_lease: sets LIFE and RENEWED, in seconds, and HOLDER. 0 is what the lease
+# does not say.
+read_lease() {
+  attempt 70 'reading the lease' kubectl get --namespace="$HOLDFAST_NAMESPACE" --output=json lease "$LDAP_LEASE" >"$WORK/lease"
+  attempt 70 'reading the lease' jq -r '.spec
+    | .leaseDurationSeconds // 0, (.renewTime // "1970-01-01T00:00:00Z" | sub("[.][0-9]+"; "") | fromdate), .holderIdentity // ""' \
+    "$WORK/lease" >"$WORK/leader"
+  LIFE=$(sed -n 1p "$WORK/leader")
+  RENEWED=$(sed -n 2p "$WORK/leader")
+  HOLDER=$(sed 1,2d "$WORK/leader")
+}
+
 # leader: the pod to read. Primaries mirror each other; the lease says who leads.
+# One that has expired says who led last. Clocks differ, so it is watched for a
+# lifetime: whoever leads renews it meanwhile.
 leader() {
   [ -n "${LDAP_LEASE:-}" ] || return 0
-  attempt 70 'reading the lease' kubectl get --namespace="$HOLDFAST_NAMESPACE" \
-    --output='jsonpath={.spec.holderIdentity}' lease "$LDAP_LEASE" >"$WORK/lease"
-  holder=$(cat "$WORK/lease")
-  holder=${holder%%_*}
-  case $holder in
-    "${LDAP_POD%-*}"-[0-9] | "${LDAP_POD%-*}"-[0-9][0-9]) LDAP_POD=$holder ;;
-    *) die 69 "the lease $LDAP_LEASE is held by \"$holder\", which is no pod of ${LDAP_POD%-*}" ;;
+  read_lease
+  if [ "$((RENEWED + LIFE))" -le "$(date +%s)" ]; then
+    say "the lease $LDAP_LEASE has expired; watching it for $LIFE s"
+    watched=$RENEWED
+    attempt 69 'watching the lease' sleep "$LIFE"
+    read_lease
+    [ "$RENEWED" != "$watched" ] || die 69 "the lease $LDAP_LEASE has expired: ${HOLDER:-nobody} does not renew it"
+  fi
+  HOLDER=${HOLDER%%_*}
+  case $HOLDER in
+    "${LDAP_POD%-*}"-[0-9] | "${LDAP_POD%-*}"-[0-9][0-9]) LDAP_POD=$HOLDER ;;
+    *) die 69 "the lease $LDAP_LEASE is held by \"$HOLDER\", which is no pod of ${LDAP_POD%-*}" ;;
   esac
 }
 

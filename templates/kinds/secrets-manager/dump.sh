@@ -31,7 +31,11 @@ while [ -s "$WORK/todo" ]; do
     call GET metadata "$folder" '?list=true'
     case $STATUS in
       200) ;;
-      404) continue ;; # an empty folder
+      404)
+        # An empty folder. Where there is no store, the server says so.
+        jq -e '(.errors // []) == []' "$WORK/body" >/dev/null 2>&1 || refused "listing $folder"
+        continue
+        ;;
       *) refused "listing $folder" ;;
     esac
     printf '%s\n' "$folder" >"$WORK/folder"

@@ -14,6 +14,8 @@ HOLDFAST_UNIT=${HOLDFAST_UNIT:-volume}
 . "$HOLDFAST_ROOT/bin/common.sh"
 
 need HOLDFAST_NAMESPACE HOLDFAST_CLAIMS
+# One claim must not use up the time of all.
+[ "$HOLDFAST_DEADLINE" -gt 0 ] && [ "$HOLDFAST_DEADLINE" -lt 60 ] || HOLDFAST_DEADLINE=60
 lines "$HOLDFAST_CLAIMS" >"$WORK/claims"
 marked=0 missing=
 while IFS=' ' read -r claim label rest <&3; do
@@ -26,13 +28,15 @@ while IFS=' ' read -r claim label rest <&3; do
   esac
   [ -z "$rest" ] || die 64 "HOLDFAST_CLAIMS: more than two words for $claim"
   patch="{\"metadata\":{\"labels\":{\"holdfast.dev/unit\":\"$label\"},\"annotations\":{\"k8up.io/backup\":\"true\"}}}"
-  if timeout 60 kubectl patch persistentvolumeclaim "$claim" --namespace="$HOLDFAST_NAMESPACE" \
-    --field-manager=holdfast --type=merge --patch="$patch" >"$WORK/out" 2>"$WORK/stderr"; then
+  status=0
+  bounded kubectl patch persistentvolumeclaim "$claim" --namespace="$HOLDFAST_NAMESPACE" \
+    --field-manager=holdfast --type=merge --patch="$patch" >"$WORK/out" 2>"$WORK/stderr" || status=$?
+  if [ "$status" -eq 0 ]; then
     say "$claim: marked for $label"
     marked=$((marked + 1))
   else
-    say "$claim: not marked"
-    masked "$WORK/stderr" >&2
+    # In a shell of its own, for it exits.
+    (failed 69 "marking $claim" "$status") || :
     missing="$missing $claim"
   fi
 done 3<"$WORK/claims"

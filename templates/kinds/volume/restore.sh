@@ -65,9 +65,12 @@ attempt 65 'reading the list' jq -r -n '
   | "\(.entries) \(.files)", (.owners | to_entries[] | "\(.key) \(.value)")' "$WORK/ls" >"$WORK/expected"
 read -r expected files <"$WORK/expected"
 sed 1d "$WORK/expected" >"$WORK/owners" || die 73 'scratch is full'
-[ "$files" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the snapshot holds no file'
-[ "$files" -ge "$HOLDFAST_MIN_COUNT" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] ||
+if [ "$files" -eq 0 ]; then
+  [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the snapshot holds no file'
+  say "empty, which is allowed: $HOLDFAST_ALLOW_EMPTY"
+elif [ "$files" -lt "$HOLDFAST_MIN_COUNT" ]; then
   die 65 "the snapshot holds $files files, fewer than $HOLDFAST_MIN_COUNT"
+fi
 # Only root can give files to others: all would be ours, and the application could
 # not use them.
 if [ -n "$OWNER" ] && [ "$OWNER" -ne 0 ] && [ "$expected" -gt 0 ]; then
