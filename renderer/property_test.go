@@ -817,3 +817,83 @@ func TestEveryCopyHasItsPlaceAndItsRestore(t *testing.T) {
 		}
 	})
 }
+
+// The first policy of a namespace shuts it for everybody else, so there is none
+// where the instance runs nothing; and none admits into a namespace that the
+// state does not call closed.
+func TestPoliciesStayAtHome(t *testing.T) {
+	admitted := 0
+	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
+		x := render(t, r, c.Inputs, manifest.Omit)
+		home := map[string]bool{}
+		for _, p := range x.enabled() {
+			for _, unit := range p.Units {
+				home[unit.Namespace] = true
+			}
+		}
+		for _, o := range x.objects {
+			if kind := o.Value["kind"]; kind != "NetworkPolicy" && kind != "CiliumNetworkPolicy" {
+				continue
+			}
+			if namespace, _ := dig(o.Value, "metadata", "namespace").(string); !home[namespace] {
+				t.Errorf("%s: a policy in %s, where the instance runs nothing", o.Path, namespace)
+			}
+			if selector, _ := dig(o.Value, "spec", "podSelector").(map[string]any); len(selector) == 0 && o.Value["kind"] == "NetworkPolicy" {
+				admitted++
+			}
+		}
+	})
+	if admitted == 0 {
+		t.Error("no example has a namespace that denies ingress: nothing was tested")
+	}
+}
+
+// What a restore refers to is restored before it.
+func TestRolesComeBeforeDatabases(t *testing.T) {
+	pairs := 0
+	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
+		for _, p := range render(t, r, c.Inputs, manifest.Omit).enabled() {
+			for _, roles := range p.Units {
+				if roles.Capture.Env["HOLDFAST_MODE"] != "globals" {
+					continue
+				}
+				for _, database := range p.Units {
+					if database.Capture.Env["HOLDFAST_MODE"] == "database" {
+						pairs++
+						if roles.RestoreOrder >= database.RestoreOrder {
+							t.Errorf("%s is restored at %d, %s at %d", roles.ID, roles.RestoreOrder, database.ID, database.RestoreOrder)
+						}
+					}
+				}
+			}
+		}
+	})
+	if pairs == 0 {
+		t.Error("no example has both")
+	}
+}
+
+// K8up counts ended Backups of a namespace: each source's last must be kept.
+func TestEveryLastResultIsKept(t *testing.T) {
+	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
+		x := render(t, r, c.Inputs, manifest.Omit)
+		sources, limits := map[string]int{}, map[string]float64{}
+		for _, o := range x.objects {
+			limit, ok := dig(o.Value, "spec", "backup", "failedJobsHistoryLimit").(float64)
+			if o.Value["kind"] != "Schedule" || !ok {
+				continue
+			}
+			place, _ := dig(o.Value, "spec", "backend", "s3", "bucket").(string)
+			sources[place]++
+			if other, seen := limits[place]; seen && other != limit {
+				t.Errorf("%s: limits of %v and %v", o.Path, other, limit)
+			}
+			limits[place] = limit
+		}
+		for place, count := range sources {
+			if limits[place] < float64(max(3, count)) {
+				t.Errorf("%s: %d sources, %v results are kept", place, count, limits[place])
+			}
+		}
+	})
+}

@@ -32,6 +32,9 @@ type Unit struct {
 	Expect Expect `json:"expect"`
 	// Consistent lists ids of units that must be taken before this one.
 	Consistent []string `json:"consistent,omitempty"`
+	// RestoreOrder is the unit's place among the restores, if it is not its
+	// kind's: roles come before the databases that grant to them.
+	RestoreOrder int `json:"restoreOrder,omitempty"`
 	// Limits says what the copy cannot hold, for whoever relies on it.
 	Limits []string `json:"limits,omitempty"`
 }

@@ -30,7 +30,7 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 		Container:    name,
 		File:         p.Instance + "/backup/" + file,
 		RestoreFile:  p.Instance + "/restore/" + file,
-		RestoreOrder: k.RestoreOrder,
+		RestoreOrder: cmp.Or(u.RestoreOrder, k.RestoreOrder),
 		Labels:       b.labels("holdfast.dev/unit", name),
 		// With a dot, or in front of the name, so that no key can make the same.
 		Lock:     name + ".lock",
@@ -226,13 +226,29 @@ func (b *builder) connect(i *Item) {
 	default:
 		i.Egress = egresses(source)
 	}
+	// Only where everything is denied already: the first policy in a namespace
+	// that denies nothing would shut it for everybody else.
 	if b.inst.State.Network.DefaultDenyIngress {
 		for _, e := range source {
-			if e.To == "namespace" {
+			if e.To == "namespace" && b.owns(e.Namespace) {
 				i.Ingress = append(i.Ingress, Ingress{Namespace: e.Namespace, Port: e.Port})
 			}
 		}
 	}
+}
+
+// owns says whether a namespace is one of the instance's: its default is what
+// the state says of defaultDenyIngress.
+func (b *builder) owns(namespace string) bool {
+	if namespace == b.inst.State.Namespace {
+		return true
+	}
+	for _, u := range b.found {
+		if u.Namespace == namespace {
+			return true
+		}
+	}
+	return false
 }
 
 // environment lists the variables of the unit's pods. Values reach the scripts

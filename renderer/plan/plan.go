@@ -175,6 +175,11 @@ type Repository struct {
 	CA        string   `json:"ca"`
 	Bootstrap string   `json:"bootstrap"`
 	Egress    []Egress `json:"egress"`
+	// History is how many ended Backups K8up keeps, of each outcome. It counts
+	// those of all Schedules in the namespace together.
+	History int `json:"history"`
+
+	units int
 }
 
 // Copy is the target of one rclone copy.

@@ -10,6 +10,11 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
+// fewestKept is how many ended Backups stay at least. More stay where there are
+// more sources: K8up keeps so many of a namespace, not of a Schedule, and the
+// last night's result of every source must be there in the morning.
+const fewestKept = 3
+
 // decideRepositories makes one restic repository for each namespace: the
 // namespace is restic's host, by which K8up prunes.
 func (b *builder) decideRepositories() {
@@ -21,7 +26,10 @@ func (b *builder) decideRepositories() {
 		if i.Repository == "" {
 			continue
 		}
-		if _, made := b.plan.Repositories[i.Repository]; made {
+		if made, ok := b.plan.Repositories[i.Repository]; ok {
+			made.units++
+			made.History = max(fewestKept, made.units)
+			b.plan.Repositories[i.Repository] = made
 			continue
 		}
 		bucket := b.bucketPath(restic.Bucket, restic.Prefix, i.Namespace)
@@ -35,6 +43,8 @@ func (b *builder) decideRepositories() {
 			Environment: b.plan.Instance + "-restic",
 			CA:          b.caName(kind.Restic),
 			Egress:      egresses([]Egress{b.storage(i.Namespace, restic.Endpoint)}),
+			History:     fewestKept,
+			units:       1,
 		}
 		// A Job cannot be changed, so its name follows from what it does.
 		r.Bootstrap = b.plan.Instance + "-init-" + digest(r.URL, b.plan.Platform.Images["k8up"])[:8]

@@ -21,12 +21,13 @@ local k8s = import 'k8s.libsonnet';
 
   // job is what every kind of K8up job needs. K8up inherits none of it from the
   // Schedule, so each block repeats it.
-  job(repository, schedule, podConfig, deadline):: {
+  // K8up counts the ended jobs of all Schedules in the namespace, hence history.
+  job(repository, schedule, podConfig, deadline, history=3):: {
     schedule: schedule.k8up,
     podConfigRef: { name: podConfig },
     activeDeadlineSeconds: deadline,
-    successfulJobsHistoryLimit: 3,
-    failedJobsHistoryLimit: 3,
+    successfulJobsHistoryLimit: history,
+    failedJobsHistoryLimit: history,
   } + { [if repository.ca != '' then 'volumes']: $.caVolume(repository) },
 
   schedule(name, namespace, labels, repository, jobs)::

@@ -95,7 +95,7 @@ local lockRules(item) = [
     labels=item.labels,
     repository=item.repository,
     jobs={
-      backup: k8up.job(item.repository, item.schedule, item.podConfig, item.deadline) + {
+      backup: k8up.job(item.repository, item.schedule, item.podConfig, item.deadline, item.repository.history) + {
         labelSelectors: [{ matchLabels: { 'holdfast.dev/unit': item.name } }],
         tags: item.tags,
       },

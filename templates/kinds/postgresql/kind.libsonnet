@@ -61,6 +61,8 @@ local globalsUnit(state, server, s) =
   local need = std.get(server, 'backup', if std.length(usable) == 0 then 'skip' else 'required');
   {
     id: 'postgresql/' + server.id + '-globals',
+    // Databases grant to roles, which must be there.
+    restoreOrder: 39,
     covers: ['/databases/postgresql/' + s],
     namespace: std.get(server, 'namespace', state.namespace),
     need: need,
