@@ -293,6 +293,8 @@ export_objects() {
     export_status=0
     bounded kubectl get "$2" --output=json "$resource" >"$WORK/part" 2>"$WORK/stderr" </dev/null || export_status=$?
     if [ "$export_status" -eq 0 ]; then
+      # jq takes nothing at all for fine.
+      [ -s "$WORK/part" ] || die 69 "kubectl printed no list of $resource"
       attempt 69 "reading the list of $resource" \
         jq -c 'if .kind == "List" then .items[] else . end' "$WORK/part" >>"$WORK/items"
     else

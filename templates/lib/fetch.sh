@@ -49,6 +49,13 @@ validate() {
   esac
   rm -f -- "$CHOSEN"
   restic_said 69 'listing the snapshots' restic --no-lock --json snapshots >"$WORK/snapshots"
+  # restic leaves out a snapshot that it cannot read, and ends well: the newest of
+  # the others need not be the latest.
+  if grep -q '^Ignoring ' "$WORK/stderr"; then
+    say 'a snapshot cannot be read'
+    masked "$WORK/stderr" >&2
+    [ "$HOLDFAST_SNAPSHOT" != latest ] || die 65 'nobody knows which snapshot is the latest: name one by its id'
+  fi
   # Selection is ours, not restic's: its own "latest" ignores host or path when
   # one is left out, and takes another unit's.
   attempt 65 'reading the list of snapshots' jq '
