@@ -293,6 +293,7 @@ func TestBucket(t *testing.T) {
 	})
 	t.Run("restore", bucketRestore)
 	t.Run("failure", bucketFailures)
+	t.Run("locked", bucketLocked)
 }
 
 func bucketDump(t *testing.T, shell string) {
@@ -728,12 +729,17 @@ func bucketFailures(t *testing.T) {
 		sameObjects(t, "the copy", b.decrypted(t, "current"), objects)
 		again(t)
 	})
-	t.Run("server-gone", func(t *testing.T) {
+	t.Run("server-gone-before", func(t *testing.T) {
 		gone := fmt.Sprintf("http://127.0.0.1:%d", harness.Port(t))
-		b.dump(t, at("RCLONE_CONFIG_SRC_ENDPOINT", gone)).Fails(t, 69, "measuring the source", "connection refused")
+		source, backup := at("RCLONE_CONFIG_SRC_ENDPOINT", gone), at("RCLONE_CONFIG_BAK_ENDPOINT", gone)
+		b.dump(t, source).Fails(t, 69, "measuring the source", "connection refused")
 		untouched(t)
-		b.dump(t, at("RCLONE_CONFIG_BAK_ENDPOINT", gone)).Fails(t, 69, "listing the backup", "connection refused")
+		b.dump(t, backup).Fails(t, 69, "listing the backup", "connection refused")
 		untouched(t)
+		source["HOLDFAST_OVERWRITE"], backup["HOLDFAST_OVERWRITE"] = "yes", "yes"
+		b.restore(t, source).Fails(t, 69, "measuring the target", "connection refused")
+		b.restore(t, backup).Fails(t, 69, "listing the backup", "connection refused")
+		sameObjects(t, "the source after refused restores", b.objects(t), objects)
 	})
 	t.Run("server-gone-in-the-middle", func(t *testing.T) {
 		b.put(t, map[string]string{"big": strings.Repeat("x", 1<<20)})
@@ -848,6 +854,7 @@ func bucketFailures(t *testing.T) {
 		// A place that is empty though its canary is known.
 		b.dump(t, map[string]string{"CANARY_SHA256": strings.Repeat("ab", 32), "HOLDFAST_BACKUP": "bak:copies/fresh"}).
 			Fails(t, 65, "it was emptied, or this is another place")
+		b.restore(t, map[string]string{"HOLDFAST_BACKUP": "bak:copies/fresh", "HOLDFAST_OVERWRITE": "yes"}).Fails(t, 65, "the backup is empty")
 		untouched(t)
 	})
 	t.Run("tls", func(t *testing.T) {
@@ -861,15 +868,15 @@ func bucketFailures(t *testing.T) {
 	})
 }
 
-// TestBucketLock runs the container's whole command against a real API server.
-func TestBucketLock(t *testing.T) {
+// bucketLocked runs the container's whole command against a real API server.
+func bucketLocked(t *testing.T) {
 	b := newBuckets(t)
 	cluster := harness.Cluster(t)
-	cluster.Apply(t, map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "app"}})
 	cluster.Install(t, b.Instance)
 	b.options.FreeLocks, b.options.Cluster = false, cluster
 	lock := b.Unit(t, "bucket/files").Lock
-	set := func(data string) {
+	set := func(t *testing.T, lock, data string) {
+		t.Helper()
 		cluster.Kubectl(t, "patch", "configmap", lock, "--namespace=app", "--type=merge", "--patch", `{"data":`+data+`}`)
 	}
 	free := func(t *testing.T) {
@@ -890,15 +897,24 @@ func TestBucketLock(t *testing.T) {
 		free(t)
 		sameObjects(t, "restored", b.objects(t), objects)
 	})
-	t.Run("failure/locked", func(t *testing.T) {
-		set(fmt.Sprintf(`{"holder":"somebody","until":"%d"}`, time.Now().Add(time.Hour).Unix()))
-		before := b.copies(t)
-		b.dump(t, nil).Fails(t, 75, "skipped", "somebody")
-		b.restore(t, nil).Fails(t, 75, "skipped", "somebody")
+	t.Run("held", func(t *testing.T) {
+		b.put(t, map[string]string{"small": "SMALL"})
+		before, changed := b.copies(t), b.objects(t)
+		for _, held := range []string{lock, b.Plan.InstanceLock} {
+			for _, data := range []string{fmt.Sprintf(`{"holder":"somebody","until":"%d"}`, time.Now().Add(time.Hour).Unix()), `{"holder":"somebody","until":null}`} {
+				set(t, held, data)
+				b.dump(t, nil).Fails(t, 75, "skipped: "+held+" is held by somebody")
+				b.restore(t, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).Fails(t, 75, "skipped: "+held+" is held by somebody")
+			}
+			set(t, held, "null")
+			free(t)
+		}
 		sameObjects(t, "the copy", b.copies(t), before)
-		set("null")
+		sameObjects(t, "the source", b.objects(t), changed)
+		b.restore(t, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).OK(t)
+		sameObjects(t, "restored once it is free", b.objects(t), objects)
 	})
-	t.Run("failure/term", func(t *testing.T) {
+	t.Run("term", func(t *testing.T) {
 		b.rcloneOK(t, "", "purge", "bak:copies/deep")
 		process := b.Start(t, "bucket/files", "dump", b.with(map[string]string{"BANDWIDTH": "100k"}))
 		harness.WaitFor(t, "the copy has begun", 20*time.Second, func() error {

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -57,6 +59,7 @@ case $command in
     for ks; do
       known "$ks"
       for table in "$home/data/$ks"/*; do
+        [ -d "$table" ] || continue
         at=$table/snapshots/$tag
         [ ! -e "$at" ] || { echo "error: Snapshot $tag already exists." >&2; exit 2; }
         mkdir -p "$at"
@@ -93,7 +96,7 @@ for argument; do
     *) echo "cqlsh: error: no such option: $argument" >&2; exit 2 ;;
   esac
 done
-{ echo '[plain_text_auth]'; echo 'username = cassandra'; printf 'password = %s\n' "$(cat "$home/password")"; } >"$home/expected"
+{ echo '[plain_text_auth]'; printf 'username = %s\n' "$(cat "$home/user")"; printf 'password = %s\n' "$(cat "$home/password")"; } >"$home/expected"
 tail -n 3 "$credentials" | cmp -s - "$home/expected" || {
   echo "Connection error: ('Unable to connect to any servers', {'127.0.0.1:9042': AuthenticationFailed('Failed to authenticate: Provided username cassandra and/or password are incorrect')})" >&2
   exit 1
@@ -121,7 +124,14 @@ type ring struct{ dir string }
 
 func newRing(t *testing.T) *ring {
 	t.Helper()
-	r := &ring{dir: harness.Folder(t, 0)}
+	return newRingAt(t, harness.Folder(t, 0))
+}
+
+// newRingAt makes one in that folder.
+func newRingAt(t *testing.T, dir string) *ring {
+	t.Helper()
+	r := &ring{dir: dir}
+	r.write(t, "user", "cassandra")
 	r.write(t, "password", cassandraPassword)
 	r.tool(t, "nodetool", nodetoolStandIn)
 	r.tool(t, "cqlsh", cqlshStandIn)
@@ -145,7 +155,7 @@ func (r *ring) write(t *testing.T, name, text string) {
 
 func (r *ring) tool(t *testing.T, name, script string) {
 	t.Helper()
-	r.write(t, "bin/"+name, strings.ReplaceAll(script, "@HOME@", r.dir))
+	r.write(t, "bin/"+name, strings.ReplaceAll(script, "@HOME@", "'"+strings.ReplaceAll(r.dir, "'", `'\''`)+"'"))
 	if err := os.Chmod(filepath.Join(r.dir, "bin", name), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -420,20 +430,162 @@ func TestCassandra(t *testing.T) {
 			}
 		}
 		empty.instance(t).Dump(t, cassandraUnit, empty.options(t, "ash", nil, nil)).Fails(t, 65, "every table is empty")
-		allowed := empty.options(t, "ash", map[string]string{"HOLDFAST_ALLOW_EMPTY": "the application is new"}, nil)
-		empty.instance(t).Dump(t, cassandraUnit, allowed).OK(t)
+	})
+	t.Run("allowed-empty", func(t *testing.T) {
+		empty := newRing(t)
+		for _, table := range []string{"dovecot_dictmap/dictmap-1", "dovecot_acl/acl-3"} {
+			if err := os.Remove(filepath.Join(empty.dir, "data", table, "memtable")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := empty.rows(t)
+		allow := map[string]string{"HOLDFAST_ALLOW_EMPTY": "the application is new"}
+		for _, shell := range []string{"ash", "dash"} {
+			r := empty.instance(t).Dump(t, cassandraUnit, empty.options(t, shell, allow, nil)).OK(t)
+			if !strings.Contains(r.Stderr, "empty, which is allowed: the application is new") {
+				t.Errorf("it said:\n%s", r.Stderr)
+			}
+			empty.clean(t)
+			fresh := newRing(t)
+			if err := os.RemoveAll(filepath.Join(fresh.dir, "data")); err != nil {
+				t.Fatal(err)
+			}
+			fresh.write(t, "data/.keep", "")
+			restore(t, fresh, shell, r.Stdout, allow).OK(t)
+			if got := fresh.rows(t); !maps.EqualFunc(got, want, slices.Equal) {
+				t.Errorf("the tables are %v, not %v", got, want)
+			}
+		}
+		// What that does not excuse: a keyspace that is absent, and one without tables.
+		if err := os.RemoveAll(filepath.Join(empty.dir, "data/dovecot_acl/acl-3")); err != nil {
+			t.Fatal(err)
+		}
+		empty.instance(t).Dump(t, cassandraUnit, empty.options(t, "ash", allow, nil)).Fails(t, 65, "no table of the keyspace dovecot_acl")
+		if err := os.Remove(filepath.Join(empty.dir, "data/dovecot_acl")); err != nil {
+			t.Fatal(err)
+		}
+		empty.instance(t).Dump(t, cassandraUnit, empty.options(t, "ash", allow, nil)).Fails(t, 69, "dovecot_acl")
+		empty.clean(t)
 	})
 	t.Run("failure/wrong-ca", func(t *testing.T) {
 		harness.NotApplicable(t, "nodetool and cqlsh talk to the node itself, inside its pod")
 	})
-	for name, value := range hostileValues {
-		t.Run("failure/hostile-name/"+name, func(t *testing.T) {
-			for _, variable := range []string{"CASSANDRA_POD", "CASSANDRA_CONTAINER", "CASSANDRA_DATA_DIR", "CASSANDRA_KEYSPACES", "CASSANDRA_USER", "CASSANDRA_PASSWORD"} {
-				result := i.Dump(t, cassandraUnit, r.options(t, "ash", map[string]string{variable: value}, nil))
-				if result.Code == 0 || len(result.Stdout) > 0 || !strings.Contains(result.Stderr, "holdfast: "+cassandraUnit+": ") {
-					t.Errorf("%s: ended with %d and %d bytes:\n%s", variable, result.Code, len(result.Stdout), result.Stderr)
-				}
+	t.Run("failure/locked", func(t *testing.T) {
+		locked := newRing(t)
+		i := locked.instance(t)
+		item := i.Unit(t, cassandraUnit)
+		cluster := harness.Cluster(t)
+		cluster.Install(t, i)
+		harness.WaitFor(t, "the namespace has its account", 20*time.Second, func() error {
+			_, err := cluster.TryKubectl("get", "serviceaccount", "default", "--namespace=app")
+			return err
+		})
+		// Nothing runs it; its name is what exec asks for.
+		cluster.Apply(t, map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "cassandra-0", "namespace": "app"},
+			"spec": map[string]any{"containers": []any{map[string]any{"name": "cassandra", "image": "cassandra:5"}}}})
+		// Whoever is locked out does not even enter the pod.
+		var entered atomic.Int32
+		options := func(shell string, locks map[string]map[string]string) harness.Options {
+			return harness.Options{
+				Image: harness.Image{Shell: shell}, Cluster: cluster, Locks: locks,
+				Secrets: map[string]map[string]string{"cassandra": {"cassandra-password": cassandraPassword}},
+				Exec: func(e harness.Exec) int {
+					entered.Add(1)
+					return locked.exec(e)
+				},
 			}
+		}
+		restore := func(shell string) harness.Result {
+			t.Helper()
+			o := options(shell, nil)
+			o.Input, o.Env = dump, map[string]string{"HOLDFAST_OVERWRITE": "yes"}
+			return i.Restore(t, cassandraUnit, o)
+		}
+		before := locked.rows(t)
+		for what, lock := range map[string]string{"unit": item.Lock, "instance": i.Plan.InstanceLock} {
+			patch := func(data string) {
+				cluster.Kubectl(t, "patch", "configmap", lock, "--namespace=app", "--type=merge", "--patch", `{"data":`+data+`}`)
+			}
+			patch(`{"holder":"an upgrade","until":"99999999999"}`)
+			for _, shell := range []string{"ash", "dash"} {
+				for until, said := range map[string]string{"99999999999": "99999999999", "": "further notice"} {
+					o := options(shell, map[string]map[string]string{lock: {"holder": "an upgrade", "until": until}})
+					i.Dump(t, cassandraUnit, o).Fails(t, 75, "the "+what+" lock is held by an upgrade until "+said)
+				}
+				restore(shell).Fails(t, 75, "skipped: "+lock+" is held by an upgrade")
+			}
+			patch("null")
+		}
+		if got := locked.rows(t); entered.Load() != 0 || !maps.EqualFunc(got, before, slices.Equal) {
+			t.Errorf("the pod was entered %d times, and the tables are %v, not %v", entered.Load(), got, before)
+		}
+		// The same once they are free, or have expired.
+		i.Dump(t, cassandraUnit, options("ash", map[string]map[string]string{item.Lock: {"holder": "an upgrade", "until": "1"}})).OK(t)
+		locked.row(t, "dovecot_acl", "acl", "3", "d|added")
+		restore("ash").OK(t)
+		if got := locked.rows(t); entered.Load() == 0 || !maps.EqualFunc(got, want, slices.Equal) {
+			t.Errorf("the pod was entered %d times, and the tables are %v, not %v", entered.Load(), got, want)
+		}
+		locked.clean(t)
+	})
+	t.Run("hostile-names", func(t *testing.T) {
+		// They exist, and come back: the folder, the user and the password.
+		value := `-rf o'b"r  a  b $(touch /tmp/holdfast-was-here)` + "`id`$HOME %s ü;& "
+		hostile, fresh := newRingAt(t, filepath.Join(harness.Folder(t, 0), value)), newRingAt(t, filepath.Join(harness.Folder(t, 0), "to "+value))
+		if err := os.RemoveAll(filepath.Join(fresh.dir, "data")); err != nil {
+			t.Fatal(err)
+		}
+		fresh.write(t, "data/.keep", "")
+		// cqlsh takes blanks at the ends away.
+		login := strings.TrimSpace(value)
+		env := map[string]string{"CASSANDRA_USER": login, "CASSANDRA_PASSWORD": login, "HOLDFAST_OVERWRITE": "yes"}
+		for _, r := range []*ring{hostile, fresh} {
+			r.write(t, "user", login)
+			r.write(t, "password", login)
+		}
+		for _, shell := range []string{"ash", "dash"} {
+			dump := hostile.instance(t).Dump(t, cassandraUnit, hostile.options(t, shell, env, nil)).OK(t).Stdout
+			hostile.clean(t)
+			restore(t, fresh, shell, dump, env).OK(t)
+			fresh.clean(t)
+			if got := fresh.rows(t); !maps.EqualFunc(got, want, slices.Equal) {
+				t.Errorf("the tables are %v, not %v", got, want)
+			}
+		}
+	})
+	for name, value := range hostileValues {
+		t.Run("failure/hostile-names/"+name, func(t *testing.T) {
+			for _, variable := range []string{"CASSANDRA_POD", "CASSANDRA_CONTAINER", "CASSANDRA_DATA_DIR", "CASSANDRA_KEYSPACES", "CASSANDRA_USER", "CASSANDRA_PASSWORD"} {
+				code, word := 69, "the dump in "
+				switch {
+				case variable == "CASSANDRA_KEYSPACES" && name != "newline":
+					code, word = 64, "is no keyspace's name"
+				case name == "newline" && (variable == "CASSANDRA_USER" || variable == "CASSANDRA_PASSWORD"):
+					code, word = 64, variable+" holds a line break"
+				}
+				i.Dump(t, cassandraUnit, r.options(t, "ash", map[string]string{variable: value}, nil)).Fails(t, code, word)
+			}
+			r.clean(t)
 		})
 	}
+	t.Run("failure/hostile-names/in-the-tar", func(t *testing.T) {
+		// The tar of the image does not list such names as they are; the pod's refuses them.
+		for _, path := range []string{"../outside", "dovecot_acl/../../outside"} {
+			var hostile bytes.Buffer
+			w := tar.NewWriter(&hostile)
+			for _, entry := range []string{"schema.cql", path, "holdfast-complete"} {
+				if err := w.WriteHeader(&tar.Header{Name: entry, Typeflag: tar.TypeReg, Mode: 0o600}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			restore(t, r, "ash", hostile.Bytes(), nil).Fails(t, 69, "Member name contains '..'")
+			restore(t, r, "dash", hostile.Bytes(), nil).Fails(t, 65, "a path outside of its folder")
+			if _, err := os.Lstat(filepath.Join(r.dir, "outside")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s came out of the folder: %v", path, err)
+			}
+		}
+	})
 }

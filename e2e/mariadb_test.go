@@ -338,22 +338,31 @@ GRANT SELECT ON mysql.* TO partial; GRANT SELECT ON PRIMARYDB_9.mails TO partial
 		o = options(t, o.Image.Shell)
 		i.Dump(t, unit, o).Fails(t, 69, "mariadb-dump of", "broken")
 	})
-	t.Run("failure/empty", func(t *testing.T) {
-		empty := newMariaDB(t, myRoot)
-		i := harness.Render(t, harness.Inputs{State: empty.state(map[string]any{"expectDatabases": []any{}, "expectPatterns": []any{}})})
-		for _, shell := range []string{"ash", "dash"} {
-			i.Dump(t, unit, options(t, shell)).Fails(t, 65, "the server has no schema to dump")
+	empty := newMariaDB(t, myRoot)
+	emptyInstance := harness.Render(t, harness.Inputs{
+		State:       empty.state(map[string]any{"expectDatabases": []any{}, "expectPatterns": []any{}}),
+		Credentials: map[string]any{"restic": s3.Restic("backup", "empty")},
+	})
+	failure("empty", func(t *testing.T, o harness.Options) {
+		// Without a schema no excuse helps; without a row only that.
+		for _, excuse := range []string{"", "nobody has used it"} {
+			o.Env["HOLDFAST_ALLOW_EMPTY"] = excuse
+			emptyInstance.Dump(t, unit, o).Fails(t, 65, "the server has no schema to dump")
 		}
 		empty.sql(t, "CREATE DATABASE d; CREATE TABLE d.t (id INT)")
+		defer empty.sql(t, "DROP DATABASE d")
+		o.Env["HOLDFAST_ALLOW_EMPTY"] = ""
+		emptyInstance.Dump(t, unit, o).Fails(t, 65, "the dump holds no row")
+	})
+	t.Run("dump/allowed-empty", func(t *testing.T) {
 		for _, shell := range []string{"ash", "dash"} {
-			i.Dump(t, unit, options(t, shell)).Fails(t, 65, "the dump holds no row")
 			o := options(t, shell)
 			o.Env["HOLDFAST_ALLOW_EMPTY"] = "nobody has used it"
-			r := i.Dump(t, unit, o).OK(t)
+			empty.sql(t, "CREATE DATABASE d; CREATE TABLE d.t (id INT)")
+			emptyInstance.Store(t, unit, emptyInstance.Dump(t, unit, o).OK(t).Stdout)
 			empty.sql(t, "DROP DATABASE d")
-			o.Input = r.Stdout
-			i.Restore(t, unit, o).OK(t)
-			if got := empty.sql(t, "SHOW TABLES IN d"); got != "t\n" {
+			emptyInstance.Restore(t, unit, o).OK(t)
+			if got := empty.sql(t, "SHOW TABLES IN d; SELECT COUNT(*) FROM d.t; DROP DATABASE d"); got != "t\n0\n" {
 				t.Errorf("the restore made %q", got)
 			}
 		}

@@ -3,15 +3,19 @@ package e2e_test
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -76,7 +80,9 @@ func (d *directory) write(t *testing.T, name string, data []byte) {
 func (d *directory) serve(t *testing.T) {
 	t.Helper()
 	address := fmt.Sprintf("127.0.0.1:%d", d.port)
-	d.server = harness.Serve(t, "slapd", []string{"slapd", "-h", "ldap://" + address + "/", "-f", d.dir + "/slapd.conf", "-d", "0"},
+	// Its certificate is not for the second one.
+	urls := fmt.Sprintf("ldap://%s/ ldap://127.0.0.2:%d/", address, d.port)
+	d.server = harness.Serve(t, "slapd", []string{"slapd", "-h", urls, "-f", d.dir + "/slapd.conf", "-d", "0"},
 		harness.ServeOptions{Dir: d.dir, Ready: harness.Listening(address)})
 }
 
@@ -166,6 +172,19 @@ func ldifEntries(ldif string) map[string][]string {
 	return entries
 }
 
+// searchedEntries is ldifEntries of what ldapsearch said: without what slapd
+// makes up for a search and does not store.
+func searchedEntries(ldif string) map[string][]string {
+	var stored []string
+	for _, line := range strings.Split(ldif, "\n") {
+		name, _, _ := strings.Cut(line, ":")
+		if !slices.Contains([]string{"entryDN", "hasSubordinates", "subschemaSubentry"}, name) {
+			stored = append(stored, line)
+		}
+	}
+	return ldifEntries(strings.Join(stored, "\n"))
+}
+
 // sameEntries compares entry by entry, with the operational attributes.
 func sameEntries(t *testing.T, got, want map[string][]string) {
 	t.Helper()
@@ -182,10 +201,9 @@ func sameEntries(t *testing.T, got, want map[string][]string) {
 	}
 }
 
-// instance renders the directory; more are further or other keys of the state's
-// section.
-func (d *directory) instance(t *testing.T, more map[string]any) *harness.Instance {
-	t.Helper()
+// state is an instance's with the directory; more are further or other keys of
+// its section.
+func (d *directory) state(more map[string]any) map[string]any {
 	section := map[string]any{
 		"baseDn": d.base, "adminDn": d.admin, "host": "127.0.0.1", "port": d.port,
 		"statefulSet": "ums-ldap-server-primary", "container": "main", "minEntries": 4, "backup": "required",
@@ -194,7 +212,13 @@ func (d *directory) instance(t *testing.T, more map[string]any) *harness.Instanc
 	for key, value := range more {
 		section[key] = value
 	}
-	return harness.Render(t, harness.Inputs{State: map[string]any{"ldap": section}})
+	return map[string]any{"ldap": section}
+}
+
+// instance renders the directory.
+func (d *directory) instance(t *testing.T, more map[string]any) *harness.Instance {
+	t.Helper()
+	return harness.Render(t, harness.Inputs{State: d.state(more)})
 }
 
 // search is the image and the Secret for ldapsearch.
@@ -286,15 +310,7 @@ func TestOpenLDAPSearch(t *testing.T) {
 			if !bytes.HasSuffix(r.Stdout, []byte("\n# holdfast: complete, 1503 entries\n")) {
 				t.Errorf("the dump ends with %q", r.Stdout[max(0, len(r.Stdout)-100):])
 			}
-			// What slapd makes up for the search is not in the database.
-			var stored []string
-			for _, l := range strings.Split(string(r.Stdout), "\n") {
-				name, _, _ := strings.Cut(l, ":")
-				if !slices.Contains([]string{"entryDN", "hasSubordinates", "subschemaSubentry"}, name) {
-					stored = append(stored, l)
-				}
-			}
-			sameEntries(t, ldifEntries(strings.Join(stored, "\n")), d.entries(t))
+			sameEntries(t, searchedEntries(string(r.Stdout)), d.entries(t))
 		})
 		t.Run("failure/wrong-password/"+shell, func(t *testing.T) {
 			o := d.search(t, shell, nil)
@@ -302,6 +318,9 @@ func TestOpenLDAPSearch(t *testing.T) {
 			i.Dump(t, ldapUnit, o).Fails(t, 69, "ldapsearch failed with exit code 49", "Invalid credentials")
 		})
 	}
+	t.Run("restore", testOpenLDAPSearchRestore)
+	t.Run("dump/allowed-empty", func(t *testing.T) { harness.NotApplicable(t, ldapNeverEmpty) })
+	t.Run("failure/wrong-ca", testOpenLDAPTLS)
 	as := func(person, password string, env map[string]string) harness.Options {
 		o := d.search(t, "ash", env)
 		o.Secrets["ldap-admin"]["password"] = password
@@ -343,7 +362,11 @@ func TestOpenLDAPSearch(t *testing.T) {
 	t.Run("failure/empty", func(t *testing.T) {
 		d := newDirectory(t, ldapBase, nil)
 		d.serve(t)
-		d.instance(t, map[string]any{"method": "ldapsearch"}).Dump(t, ldapUnit, d.search(t, "ash", nil)).Fails(t, 69, "No such object")
+		// An excuse does not help.
+		for _, excuse := range []string{"", "nobody has used it"} {
+			o := d.search(t, "ash", map[string]string{"HOLDFAST_ALLOW_EMPTY": excuse})
+			d.instance(t, map[string]any{"method": "ldapsearch"}).Dump(t, ldapUnit, o).Fails(t, 69, "No such object")
+		}
 	})
 	t.Run("failure/server-gone-before", func(t *testing.T) {
 		i.Dump(t, ldapUnit, with("LDAP_URI", fmt.Sprintf("ldap://127.0.0.1:%d", harness.Port(t)))).Fails(t, 69, "Can't contact LDAP server")
@@ -383,7 +406,7 @@ func TestOpenLDAPSearch(t *testing.T) {
 		i.Dump(t, ldapUnit, o).Fails(t, 75, "held by somebody")
 	})
 	for name, value := range hostileValues {
-		t.Run("failure/hostile-name/"+name, func(t *testing.T) {
+		t.Run("failure/hostile-names/"+name, func(t *testing.T) {
 			for _, variable := range []string{"LDAP_BASE_DN", "LDAP_ADMIN_DN", "LDAP_URI"} {
 				r := i.Dump(t, ldapUnit, with(variable, value))
 				if r.Code == 0 || len(r.Stdout) > 0 {
@@ -398,7 +421,22 @@ func TestOpenLDAPSearch(t *testing.T) {
 			i.Dump(t, ldapUnit, o).Fails(t, 69, "Invalid credentials")
 		})
 	}
+	for _, base := range hostileTrees {
+		t.Run("failure/hostile-names/"+base, func(t *testing.T) {
+			d := newDirectory(t, base, nil)
+			d.serve(t)
+			d.fill(t, 2)
+			i := d.instance(t, map[string]any{"method": "ldapsearch"})
+			for _, shell := range []string{"ash", "dash"} {
+				r := i.Dump(t, ldapUnit, d.search(t, shell, nil)).OK(t)
+				sameEntries(t, searchedEntries(string(r.Stdout)), d.entries(t))
+			}
+		})
+	}
 }
+
+// ldapNeverEmpty is why no directory is excused for being empty.
+const ldapNeverEmpty = "a directory holds its base entry at least: without entries it is lost, and no state can allow that"
 
 // hostileValues are names that break out of what quotes badly.
 var hostileValues = map[string]string{
@@ -409,21 +447,46 @@ var hostileValues = map[string]string{
 	"blanks":  "  a  b ",
 }
 
-func TestOpenLDAPHostileTree(t *testing.T) {
-	for _, base := range []string{`o=it's $(id) & ` + "`id`" + ` *`, "o=-x", "o=Größe"} {
-		t.Run(base, func(t *testing.T) {
-			d := newDirectory(t, base, nil)
-			d.serve(t)
-			d.fill(t, 2)
-			i := d.instance(t, map[string]any{"method": "ldapsearch"})
-			for _, shell := range []string{"ash", "dash"} {
-				i.Dump(t, ldapUnit, d.search(t, shell, nil)).OK(t)
-			}
+// hostileTrees are base DNs of the same sort, which slapd takes.
+var hostileTrees = []string{`o=it's $(id) & ` + "`id`" + ` *`, "o=-x", "o=Größe"}
+
+// testOpenLDAPSearchRestore brings back what ldapsearch read, with all steps of
+// the restore Job: the image is another than slapcat's, the script is the same.
+func testOpenLDAPSearchRestore(t *testing.T) {
+	outer := t
+	s3 := harness.S3(t, "backup")
+	d := newDirectory(t, ldapBase, nil)
+	d.serve(t)
+	d.fill(t, 20)
+	i := harness.Render(t, harness.Inputs{State: d.state(map[string]any{"method": "ldapsearch"}), Credentials: map[string]any{"restic": s3.Restic("backup", "")}})
+	before := d.entries(t)
+	i.Store(t, ldapUnit, i.Dump(t, ldapUnit, d.search(t, "ash", nil)).OK(t).Stdout)
+	for _, shell := range []string{"ash", "dash"} {
+		t.Run(shell, func(t *testing.T) {
+			d.modify(t, ldifLine("dn", "uid=müller7,cn=users,"+d.base)+"changetype: modify\nreplace: userPassword\nuserPassword: changed\n\n"+
+				ldifLine("dn", "uid=müller8,cn=users,"+d.base)+"changetype: delete\n")
+			destroyed := d.entries(t)
+			o := d.search(t, shell, map[string]string{"LDAP_DATABASE_DIR": ldapInPod})
+			o.FreeLocks, o.Exec = true, d.inside(false)
+			i.Restore(t, ldapUnit, o).Fails(t, 69, "slapd must be stopped")
+			d.server.Stop()
+			o.Exec = d.inside(true)
+			i.Restore(t, ldapUnit, o).Fails(t, 65, "holds a database", "HOLDFAST_OVERWRITE=yes")
+			sameEntries(t, d.entries(t), destroyed)
+			o.Env["HOLDFAST_OVERWRITE"] = "yes"
+			i.Restore(t, ldapUnit, o).OK(t)
+			sameEntries(t, d.entries(t), before)
+			// slapd takes it.
+			d.serve(outer)
+			r := i.Dump(t, ldapUnit, d.search(t, shell, nil)).OK(t)
+			sameEntries(t, searchedEntries(string(r.Stdout)), before)
 		})
 	}
 }
 
-func TestOpenLDAPTLS(t *testing.T) {
+// testOpenLDAPTLS raises the connection to TLS: only with a server whose
+// certificate is for its address and from its CA.
+func testOpenLDAPTLS(t *testing.T) {
 	ca := harness.NewCA(t)
 	d := newDirectory(t, ldapBase, ca)
 	d.serve(t)
@@ -432,32 +495,37 @@ func TestOpenLDAPTLS(t *testing.T) {
 		"method": "ldapsearch", "startTls": true,
 		"caRef": map[string]any{"kind": "ConfigMap", "name": "ldap-ca", "key": "ca.pem"},
 	})
-	options := func(pem []byte) harness.Options {
-		o := d.search(t, "ash", nil)
+	options := func(shell string, pem []byte) harness.Options {
+		o := d.search(t, shell, nil)
 		o.ConfigMaps = map[string]map[string]string{"ldap-ca": {"ca.pem": string(pem)}}
 		return o
 	}
-	t.Run("dump", func(t *testing.T) { i.Dump(t, ldapUnit, options(ca.PEM)).OK(t) })
-	t.Run("failure/wrong-ca", func(t *testing.T) {
-		i.Dump(t, ldapUnit, options(harness.NewCA(t).PEM)).Fails(t, 69, "ldap_start_tls")
-	})
-	t.Run("failure/no-ca", func(t *testing.T) {
+	for _, shell := range []string{"ash", "dash"} {
+		t.Run(shell, func(t *testing.T) {
+			i.Dump(t, ldapUnit, options(shell, ca.PEM)).OK(t)
+			// libldap says no more than this.
+			i.Dump(t, ldapUnit, options(shell, harness.NewCA(t).PEM)).Fails(t, 69, "ldap_start_tls: Connect error")
+		})
+	}
+	t.Run("no-ca", func(t *testing.T) {
 		i := d.instance(t, map[string]any{"method": "ldapsearch", "startTls": true})
-		i.Dump(t, ldapUnit, d.search(t, "ash", nil)).Fails(t, 69, "ldap_start_tls")
+		i.Dump(t, ldapUnit, d.search(t, "ash", nil)).Fails(t, 69, "ldap_start_tls: Connect error")
 	})
-	t.Run("failure/wrong-host", func(t *testing.T) {
-		o := options(ca.PEM)
+	t.Run("wrong-host", func(t *testing.T) {
+		o := options("ash", ca.PEM)
 		o.Env = map[string]string{"LDAP_URI": fmt.Sprintf("ldap://127.0.0.2:%d", d.port)}
-		i.Dump(t, ldapUnit, o).Fails(t, 69)
+		i.Dump(t, ldapUnit, o).Fails(t, 69, "ldap_start_tls: Connect error")
 	})
-	t.Run("failure/without-tls", func(t *testing.T) {
+	t.Run("without-tls", func(t *testing.T) {
 		i := d.instance(t, map[string]any{"method": "ldapsearch"})
 		i.Dump(t, ldapUnit, d.search(t, "ash", nil)).Fails(t, 69, "Confidentiality required")
 	})
-	t.Run("failure/server-without-tls", func(t *testing.T) {
+	t.Run("server-without-tls", func(t *testing.T) {
+		// All would go well if the password went there in the clear.
 		plain := newDirectory(t, ldapBase, nil)
 		plain.serve(t)
-		o := options(ca.PEM)
+		plain.fill(t, 3)
+		o := options("ash", ca.PEM)
 		o.Env = map[string]string{"LDAP_URI": fmt.Sprintf("ldap://127.0.0.1:%d", plain.port)}
 		i.Dump(t, ldapUnit, o).Fails(t, 69, "ldap_start_tls")
 	})
@@ -499,6 +567,16 @@ func (d *directory) replace(t *testing.T, name, script string) {
 	}
 }
 
+// restore loads a dump in the directory's pod.
+func (d *directory) restore(t *testing.T, i *harness.Instance, shell string, held bool, input []byte, env map[string]string) harness.Result {
+	t.Helper()
+	o := d.pod(t, shell, held)
+	o.Input = input
+	o.Env = map[string]string{"LDAP_DATABASE_DIR": ldapInPod}
+	maps.Copy(o.Env, env)
+	return i.Restore(t, ldapUnit, o)
+}
+
 // empty stops slapd and deletes its database.
 func (d *directory) empty(t *testing.T) {
 	t.Helper()
@@ -531,13 +609,7 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 	}
 	restore := func(t *testing.T, shell string, held bool, input []byte, env map[string]string) harness.Result {
 		t.Helper()
-		o := d.pod(t, shell, held)
-		o.Input = input
-		o.Env = map[string]string{"LDAP_DATABASE_DIR": ldapInPod}
-		for name, value := range env {
-			o.Env[name] = value
-		}
-		return i.Restore(t, ldapUnit, o)
+		return d.restore(t, i, shell, held, input, env)
 	}
 
 	t.Run("failure/restore-while-slapd-runs", func(t *testing.T) {
@@ -589,13 +661,6 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 		}
 		sameEntries(t, d.entries(t), before)
 	})
-	t.Run("restore/of-ldapsearch", func(t *testing.T) {
-		d.serve(t)
-		searched := d.instance(t, map[string]any{"method": "ldapsearch"}).Dump(t, ldapUnit, d.search(t, "ash", nil)).OK(t).Stdout
-		d.empty(t)
-		restore(t, "ash", true, searched, nil).OK(t)
-		sameEntries(t, d.entries(t), before)
-	})
 
 	t.Run("dump/slapd-stopped", func(t *testing.T) { i.Dump(t, ldapUnit, d.pod(t, "ash", true)).OK(t) })
 	with := func(name, value string) harness.Options {
@@ -615,10 +680,6 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 	})
 	t.Run("failure/wrong-pod", func(t *testing.T) {
 		i.Dump(t, ldapUnit, with("LDAP_POD", "ums-ldap-server-primary-7")).Fails(t, 69, "not found")
-	})
-	t.Run("failure/wrong-password", func(t *testing.T) { harness.NotApplicable(t, "slapcat reads the database and needs no password") })
-	t.Run("failure/wrong-ca", func(t *testing.T) {
-		harness.NotApplicable(t, "kubectl exec goes to the API server; the pod's own token and CA belong to Kubernetes")
 	})
 	t.Run("failure/server-gone-in-the-middle", func(t *testing.T) {
 		d.replace(t, "slapcat", `/usr/sbin/slapcat "$@" | head -c 50000; kill -KILL $$`)
@@ -655,10 +716,28 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 	t.Run("failure/empty", func(t *testing.T) {
 		empty := newDirectory(t, ldapBase, nil)
 		empty.serve(t)
-		i.Dump(t, ldapUnit, empty.pod(t, "ash", false)).Fails(t, 65, "the entry "+ldapBase+" is missing")
+		// An excuse does not help.
+		for _, excuse := range []string{"", "nobody has used it"} {
+			o := empty.pod(t, "ash", false)
+			o.Env = map[string]string{"HOLDFAST_ALLOW_EMPTY": excuse}
+			i.Dump(t, ldapUnit, o).Fails(t, 65, "the entry "+ldapBase+" is missing")
+		}
+	})
+	t.Run("dump/allowed-empty", func(t *testing.T) { harness.NotApplicable(t, ldapNeverEmpty) })
+	t.Run("failure/locked", func(t *testing.T) {
+		for _, shell := range []string{"ash", "dash"} {
+			for _, lock := range []string{i.Unit(t, ldapUnit).Lock, i.Plan.InstanceLock} {
+				o := d.podWith(t, shell, func(harness.Exec) int {
+					t.Error("a dump that is locked out went into the pod")
+					return 1
+				})
+				o.Locks = map[string]map[string]string{lock: {"holder": "somebody", "until": "99999999999"}}
+				i.Dump(t, ldapUnit, o).Fails(t, 75, "held by somebody")
+			}
+		}
 	})
 	for name, value := range hostileValues {
-		t.Run("failure/hostile-name/"+name, func(t *testing.T) {
+		t.Run("failure/hostile-names/"+name, func(t *testing.T) {
 			for _, variable := range []string{"LDAP_BASE_DN", "LDAP_POD", "LDAP_CONTAINER", "LDAP_CONFIG"} {
 				r := i.Dump(t, ldapUnit, with(variable, value))
 				if r.Code == 0 || len(r.Stdout) > 0 || !strings.Contains(r.Stderr, "holdfast: "+ldapUnit+": ") {
@@ -667,6 +746,355 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 			}
 		})
 	}
+	for _, base := range hostileTrees {
+		t.Run("failure/hostile-names/"+base, func(t *testing.T) {
+			d := newDirectory(t, base, nil)
+			d.serve(t)
+			d.fill(t, 2)
+			i := d.instance(t, nil)
+			before := d.entries(t)
+			for _, shell := range []string{"ash", "dash"} {
+				dump := i.Dump(t, ldapUnit, d.pod(t, shell, true)).OK(t).Stdout
+				sameEntries(t, ldifEntries(string(dump)), before)
+				d.empty(t)
+				d.restore(t, i, shell, true, dump, nil).OK(t)
+				sameEntries(t, d.entries(t), before)
+			}
+		})
+	}
+	testOpenLDAPPrimaries(t)
+}
+
+// primaries are two directories in the pods of one StatefulSet, as the real API
+// server knows them, and a dump that has the rights that the tree gives. What
+// runs in a pod runs on this machine; whether it may, the API server decides.
+type primaries struct {
+	*world
+	pods [2]*directory
+	mu   sync.Mutex
+	// entered lists the pods that something was run in since the last options.
+	entered []string
+}
+
+const (
+	ldapLease = "ldap-primary-leader"
+	// A primary's pod but for its number.
+	ldapPrimary = "ums-ldap-server-primary-"
+)
+
+func newPrimaries(t *testing.T) *primaries {
+	t.Helper()
+	suffix := strconv.FormatInt(time.Now().UnixNano(), 36)
+	p := &primaries{world: &world{cluster: harness.Cluster(t), namespace: "ldap-" + suffix}}
+	for n := range p.pods {
+		p.pods[n] = newDirectory(t, ldapBase, nil)
+		p.pods[n].serve(t)
+		// Each with a tree of its own, for a test to see which was read.
+		p.pods[n].fill(t, 3+n)
+	}
+	state := p.pods[0].state(map[string]any{"replicasPrimary": len(p.pods), "leaderLease": ldapLease})
+	state["instanceId"], state["namespace"] = "l"+suffix, p.namespace
+	p.instance = harness.Render(t, harness.Inputs{State: state})
+	p.cluster.Install(t, p.instance)
+	t.Cleanup(func() { p.cluster.Kubectl(t, "delete", "namespace", p.namespace, "--wait=false") })
+	// No pod is taken before there is an account for it.
+	harness.WaitFor(t, "the default ServiceAccount", 30*time.Second, func() error {
+		_, err := p.cluster.TryKubectl("get", "serviceaccount", "default", "--namespace="+p.namespace)
+		return err
+	})
+	for n := range p.pods {
+		p.start(t, n)
+	}
+	return p
+}
+
+// start makes a primary's pod.
+func (p *primaries) start(t *testing.T, n int) {
+	t.Helper()
+	p.apply(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s%d"},"spec":{"containers":[{"name":"main","image":"ldap-server:1"}]}}`, ldapPrimary, n))
+}
+
+// lead makes the Lease name this holder; "" is nobody. It was renewed so long
+// ago, and lives for that long; 0 leaves out how long.
+func (p *primaries) lead(t *testing.T, holder string, ago, life time.Duration) {
+	t.Helper()
+	spec := map[string]any{"renewTime": time.Now().Add(-ago).UTC().Format("2006-01-02T15:04:05.000000Z07:00")}
+	if holder != "" {
+		spec["holderIdentity"] = holder
+	}
+	if life > 0 {
+		spec["leaseDurationSeconds"] = int(life.Seconds())
+	}
+	p.lease(t, spec)
+}
+
+// lease makes the Lease with this spec.
+func (p *primaries) lease(t *testing.T, spec map[string]any) {
+	t.Helper()
+	p.cluster.Apply(t, map[string]any{
+		"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+		"metadata": map[string]any{"name": ldapLease, "namespace": p.namespace}, "spec": spec,
+	})
+}
+
+// exec runs a program in the place of a primary.
+func (p *primaries) exec(e harness.Exec) int {
+	p.mu.Lock()
+	p.entered = append(p.entered, e.Pod)
+	p.mu.Unlock()
+	for n, d := range p.pods {
+		if e.Pod == ldapPrimary+strconv.Itoa(n) && e.Namespace == p.namespace && e.Container == "main" {
+			return d.inside(true)(e)
+		}
+	}
+	fmt.Fprintf(e.Stderr, "there is no %s/%s/%s\n", e.Namespace, e.Pod, e.Container)
+	return 1
+}
+
+// options are K8up's image with the rights of the unit's own account.
+func (p *primaries) options(shell string) harness.Options {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.entered = nil
+	return harness.Options{Image: harness.Image{Shell: shell}, Cluster: p.cluster, Exec: p.exec, Env: map[string]string{}}
+}
+
+// reads fails the test unless the dump holds that primary's tree, and went into
+// no other pod.
+func (p *primaries) reads(t *testing.T, r harness.Result, n int) {
+	t.Helper()
+	r.OK(t)
+	p.went(t, ldapPrimary+strconv.Itoa(n))
+	sameEntries(t, ldifEntries(string(r.Stdout)), p.pods[n].entries(t))
+}
+
+// went fails the test unless something was run in these pods and no others.
+func (p *primaries) went(t *testing.T, into ...string) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Equal(p.entered, into) {
+		t.Errorf("it went into %q, not into %q", p.entered, into)
+	}
+}
+
+// fails fails the test unless the dump did, before it went into any pod.
+func (p *primaries) fails(t *testing.T, o harness.Options, code int, words ...string) harness.Result {
+	t.Helper()
+	r := p.instance.Dump(t, ldapUnit, o).Fails(t, code, words...)
+	p.went(t)
+	return r
+}
+
+// config is a kubeconfig of the dump's account, but for what change does to the
+// cluster and the user in it.
+func (p *primaries) config(t *testing.T, change func(cluster, user map[string]any)) string {
+	t.Helper()
+	data, err := os.ReadFile(p.account(t, ldapUnit, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Clusters []struct {
+			Name    string         `json:"name"`
+			Cluster map[string]any `json:"cluster"`
+		} `json:"clusters"`
+		Users []struct {
+			Name string         `json:"name"`
+			User map[string]any `json:"user"`
+		} `json:"users"`
+	}
+	if err := json.Unmarshal(data, &config); err != nil {
+		t.Fatal(err)
+	}
+	change(config.Clusters[0].Cluster, config.Users[0].User)
+	if data, err = json.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(harness.Folder(t, 0), "kubeconfig")
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// testOpenLDAPPrimaries reads the one of two primaries that a Lease names.
+func testOpenLDAPPrimaries(t *testing.T) {
+	p := newPrimaries(t)
+	both := func(t *testing.T, f func(t *testing.T, o harness.Options)) {
+		for _, shell := range []string{"ash", "dash"} {
+			f(t, p.options(shell))
+		}
+	}
+	t.Run("dump/of-the-leader", func(t *testing.T) {
+		for n := range p.pods {
+			// Some electors add a mark of their own.
+			for _, mark := range []string{"", "_b3c1a2de-0d8e-4d5a-8f6c-0123456789ab"} {
+				p.lead(t, ldapPrimary+strconv.Itoa(n)+mark, 0, time.Hour)
+				both(t, func(t *testing.T, o harness.Options) { p.reads(t, p.instance.Dump(t, ldapUnit, o), n) })
+			}
+		}
+	})
+	t.Run("dump/of-a-new-leader", func(t *testing.T) {
+		// A lease that has expired may be renewed, by a clock that is slow, or taken.
+		for n, shell := range []string{"ash", "dash"} {
+			p.lead(t, ldapPrimary+"0", time.Minute, 5*time.Second)
+			dump := p.instance.Start(t, ldapUnit, "dump", p.options(shell))
+			harness.WaitFor(t, "the lease is watched", 20*time.Second, func() error {
+				if said := dump.Said(); !strings.Contains(said, "has expired; watching it for 5 s") {
+					return fmt.Errorf("it said %q", said)
+				}
+				return nil
+			})
+			p.lead(t, ldapPrimary+strconv.Itoa(n), time.Minute/2, 5*time.Second)
+			p.reads(t, dump.Wait(), n)
+		}
+	})
+	t.Run("failure/lease-expired", func(t *testing.T) {
+		p.lead(t, ldapPrimary+"1", time.Hour, time.Second)
+		both(t, func(t *testing.T, o harness.Options) {
+			p.fails(t, o, 69, "the lease "+ldapLease+" has expired: "+ldapPrimary+"1 does not renew it")
+		})
+		// Nobody knows until when it is held.
+		p.lead(t, ldapPrimary+"1", 0, 0)
+		p.fails(t, p.options("ash"), 69, "has expired")
+		p.lease(t, map[string]any{"holderIdentity": ldapPrimary + "1", "leaseDurationSeconds": 1})
+		p.fails(t, p.options("dash"), 69, "has expired")
+	})
+	t.Run("failure/lease-empty", func(t *testing.T) {
+		p.lead(t, "", 0, time.Hour)
+		both(t, func(t *testing.T, o harness.Options) {
+			p.fails(t, o, 69, "the lease "+ldapLease+` is held by "", which is no pod of ums-ldap-server-primary`)
+		})
+		p.lease(t, map[string]any{})
+		p.fails(t, p.options("ash"), 69, "has expired")
+	})
+	t.Run("failure/lease-missing", func(t *testing.T) {
+		p.cluster.Kubectl(t, "delete", "lease", ldapLease, "--namespace="+p.namespace)
+		both(t, func(t *testing.T, o harness.Options) {
+			p.fails(t, o, 70, "reading the lease failed", "NotFound", ldapLease)
+		})
+	})
+	t.Run("failure/lease-of-another", func(t *testing.T) {
+		for _, holder := range []string{
+			"ums-ldap-server-secondary-0", "ums-ldap-server-primary", ldapPrimary, ldapPrimary + "0x", ldapPrimary + "100", ldapPrimary + "1-0",
+			"x" + ldapPrimary + "0", ldapPrimary + "1\nsecond line", ldapPrimary + "$(id)", "_", " " + ldapPrimary + "1",
+		} {
+			p.lead(t, holder, 0, time.Hour)
+			p.fails(t, p.options("dash"), 69, "which is no pod of ums-ldap-server-primary")
+		}
+		// One that the state does not know, though it is there.
+		p.start(t, 2)
+		p.lead(t, ldapPrimary+"2", 0, time.Hour)
+		both(t, func(t *testing.T, o harness.Options) {
+			p.fails(t, o, 69, "slapcat in "+ldapPrimary+"2 failed", "orbidden")
+		})
+	})
+	t.Run("failure/lease-forbidden", func(t *testing.T) {
+		p.lead(t, ldapPrimary+"0", 0, time.Hour)
+		p.without(t, p.role(t, "Role", ldapUnit, false), grant{"coordination.k8s.io", "leases", "get"}, func() {
+			both(t, func(t *testing.T, o harness.Options) {
+				p.fails(t, o, 70, "reading the lease failed", "orbidden", ldapLease)
+			})
+		})
+		// The right is for this one alone.
+		o := p.options("ash")
+		o.Env["LDAP_LEASE"] = "another"
+		p.fails(t, o, 70, "reading the lease failed", "orbidden", "another")
+	})
+	for name, value := range hostileValues {
+		t.Run("failure/hostile-names/lease/"+name, func(t *testing.T) {
+			o := p.options("ash")
+			o.Env["LDAP_LEASE"] = value
+			p.fails(t, o, 70, "reading the lease failed")
+		})
+	}
+	t.Run("failure/server-gone-before", func(t *testing.T) {
+		config := p.account(t, ldapUnit, false)
+		// The leader's pod, which still has the lease; the other is not taken for it.
+		p.lead(t, ldapPrimary+"1", 0, time.Hour)
+		p.cluster.Kubectl(t, "delete", "pod", ldapPrimary+"1", "--namespace="+p.namespace, "--grace-period=0", "--force")
+		both(t, func(t *testing.T, o harness.Options) {
+			p.fails(t, o, 69, "slapcat in "+ldapPrimary+"1 failed", "NotFound")
+		})
+		p.start(t, 1)
+		// The API server: without it there is no way to the pod.
+		api, through := newGate(t, config)
+		api.close()
+		both(t, func(t *testing.T, o harness.Options) {
+			o.Kubeconfig = through
+			p.fails(t, o, 70, "reading the lease failed", "refused")
+			o.Env["LDAP_LEASE"] = ""
+			p.fails(t, o, 69, "slapcat in "+ldapPrimary+"0 failed", "refused")
+		})
+	})
+	// slapcat asks for no password; what may go wrong instead is the pod's token,
+	// and the CA by which it knows the API server. kubectl says so, of both ways.
+	refused := func(t *testing.T, word string, change func(cluster, user map[string]any)) {
+		p.lead(t, ldapPrimary+"1", 0, time.Hour)
+		config := p.config(t, change)
+		both(t, func(t *testing.T, o harness.Options) {
+			o.Kubeconfig = config
+			p.fails(t, o, 70, "reading the lease failed", word)
+			o.Env["LDAP_LEASE"] = ""
+			p.fails(t, o, 69, "slapcat in "+ldapPrimary+"0 failed", word)
+		})
+	}
+	t.Run("failure/wrong-password", func(t *testing.T) {
+		refused(t, "You must be logged in", func(_, user map[string]any) {
+			// What is after the last dot is the signature.
+			token := user["token"].(string)
+			user["token"] = token[:strings.LastIndex(token, ".")+1] + "AAAA"
+		})
+	})
+	t.Run("failure/wrong-ca", func(t *testing.T) {
+		refused(t, "certificate", func(cluster, _ map[string]any) {
+			cluster["certificate-authority-data"] = harness.NewCA(t).PEM
+		})
+	})
+	t.Run("failure/slow/api", func(t *testing.T) {
+		api, through := newGate(t, p.account(t, ldapUnit, false))
+		api.shut.Store(true)
+		o := p.options("ash")
+		o.Kubeconfig, o.Env["HOLDFAST_DEADLINE"] = through, "2"
+		p.fails(t, o, 70, "reading the lease did not end within 2 s")
+	})
+	t.Run("failure/permission-denied", func(t *testing.T) {
+		p.lead(t, ldapPrimary+"1", 0, time.Hour)
+		role := p.role(t, "Role", ldapUnit, false)
+		p.without(t, role, grant{"", "pods/exec", "create"}, func() {
+			both(t, func(t *testing.T, o harness.Options) {
+				p.fails(t, o, 69, "slapcat in "+ldapPrimary+"1 failed", "can-i create")
+			})
+		})
+		p.without(t, role, grant{"", "pods", "get"}, func() {
+			both(t, func(t *testing.T, o harness.Options) {
+				p.fails(t, o, 69, "slapcat in "+ldapPrimary+"1 failed", "orbidden")
+			})
+		})
+		// An exec that comes as a user to whom the database does not belong.
+		p.pods[1].replace(t, "slapcat", `exec setpriv --reuid=65534 --regid=65534 --clear-groups /usr/sbin/slapcat "$@"`)
+		both(t, func(t *testing.T, o harness.Options) {
+			p.instance.Dump(t, ldapUnit, o).Fails(t, 69, "slapcat in "+ldapPrimary+"1 failed", "Permission denied")
+		})
+		p.pods[1].replace(t, "slapcat", `exec /usr/sbin/slapcat "$@"`)
+		both(t, func(t *testing.T, o harness.Options) { p.reads(t, p.instance.Dump(t, ldapUnit, o), 1) })
+	})
+	t.Run("restore/of-the-leader", func(t *testing.T) {
+		// Into the first primary, whoever leads: the others start from it. By the
+		// account, and under the locks, that the tree gives.
+		p.lead(t, ldapPrimary+"1", 0, time.Hour)
+		before := p.pods[1].entries(t)
+		dump := p.instance.Dump(t, ldapUnit, p.options("ash")).OK(t).Stdout
+		p.pods[0].server.Stop()
+		both(t, func(t *testing.T, o harness.Options) {
+			o.Input = dump
+			o.Env["LDAP_DATABASE_DIR"], o.Env["HOLDFAST_OVERWRITE"] = ldapInPod, "yes"
+			p.instance.Restore(t, ldapUnit, o).OK(t)
+			p.went(t, ldapPrimary+"0")
+			sameEntries(t, p.pods[0].entries(t), before)
+		})
+	})
 }
 
 // files lists what is in the database's folder.

@@ -71,6 +71,15 @@ func newManager(t *testing.T) *manager {
 	return m
 }
 
+// url is where the API has that path, which is not encoded.
+func (m *manager) url(path string) string {
+	segments := strings.Split(path, "/")
+	for n := range segments {
+		segments[n] = url.PathEscape(segments[n])
+	}
+	return m.address + "/v1/" + strings.Join(segments, "/")
+}
+
 // call sends a request as root; the path is not encoded.
 func (m *manager) call(t *testing.T, method, path string, body any) map[string]any {
 	t.Helper()
@@ -78,11 +87,7 @@ func (m *manager) call(t *testing.T, method, path string, body any) map[string]a
 	if err != nil {
 		t.Fatal(err)
 	}
-	segments := strings.Split(path, "/")
-	for n := range segments {
-		segments[n] = url.PathEscape(segments[n])
-	}
-	request, err := http.NewRequest(method, m.address+"/v1/"+strings.Join(segments, "/"), bytes.NewReader(data))
+	request, err := http.NewRequest(method, m.url(path), bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,9 +121,16 @@ func (m *manager) mount(t *testing.T) string {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b)
 	name := fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	m.mountAt(t, name)
+	return name
+}
+
+// mountAt makes an empty store of that name.
+func (m *manager) mountAt(t *testing.T, name string) {
+	t.Helper()
 	m.call(t, "POST", "sys/mounts/"+name, map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
 	harness.WaitFor(t, "the store is made", 20*time.Second, func() error {
-		request, err := http.NewRequest("GET", m.address+"/v1/"+name+"/config", nil)
+		request, err := http.NewRequest("GET", m.url(name+"/config"), nil)
 		if err != nil {
 			return err
 		}
@@ -133,7 +145,6 @@ func (m *manager) mount(t *testing.T) string {
 		}
 		return nil
 	})
-	return name
 }
 
 // user makes a user with a policy: paths and what is allowed on them.
@@ -429,6 +440,36 @@ func TestSecretsManager(t *testing.T) {
 		m.user(t, "fresh-reader", "15m", readOnly(fresh))
 		failing(t, m.instance(t, fresh, "fresh-reader", nil), 65, "there is no secret")
 	})
+	t.Run("allowed-empty", func(t *testing.T) {
+		allow := map[string]string{"HOLDFAST_ALLOW_EMPTY": "the instance is new"}
+		fresh := m.mount(t)
+		m.user(t, "fresh-reader", "15m", readOnly(fresh))
+		empty := m.instance(t, fresh, "fresh-reader", nil)
+		for _, shell := range []string{"ash", "dash"} {
+			r := empty.Dump(t, vaultUnit, k8upWith(t, shell, allow)).OK(t)
+			if len(secretsOf(t, r.Stdout)) != 0 || !strings.Contains(r.Stderr, "empty, which is allowed: the instance is new") {
+				t.Errorf("the dump is %s, and it said:\n%s", r.Stdout, r.Stderr)
+			}
+			o := k8upWith(t, shell, allow)
+			o.Input = r.Stdout
+			if r := empty.Restore(t, vaultUnit, o).OK(t); !strings.Contains(r.Stderr, "empty, which is allowed: the instance is new") {
+				t.Errorf("it said:\n%s", r.Stderr)
+			}
+			o.Env = map[string]string{"HOLDFAST_ALLOW_EMPTY": "the instance is new", "HOLDFAST_ONLY": "app/master-password"}
+			empty.Restore(t, vaultUnit, o).Fails(t, 65, "none of these secrets")
+			o.Env = nil
+			empty.Restore(t, vaultUnit, o).Fails(t, 65, "none of these secrets")
+		}
+		// What that does not excuse: an expected secret, no right, another place.
+		excused := func(t *testing.T, i *harness.Instance, code int, words ...string) {
+			t.Helper()
+			i.Dump(t, vaultUnit, k8upWith(t, "ash", allow)).Fails(t, code, words...)
+		}
+		excused(t, m.instance(t, fresh, "fresh-reader", section), 65, "app/master-password has no value")
+		excused(t, m.instance(t, mount, "fresh-reader", nil), 70, "listing", "HTTP 403")
+		m.call(t, "DELETE", "sys/mounts/"+fresh, nil)
+		excused(t, empty, 69, "listing", "HTTP 404", "no handler for route")
+	})
 	t.Run("failure/missing-path", func(t *testing.T) {
 		for _, path := range []string{"app/nothing", "app/deleted", "app/no-values", "beside/it"} {
 			i := m.instance(t, mount, "reader", map[string]any{"pathPrefix": "app/", "expectPaths": []any{"app/master-password", path}})
@@ -529,12 +570,104 @@ func TestSecretsManager(t *testing.T) {
 			on.ServeHTTP(w, r)
 		}, nil).Fails(t, 70, "HTTP 403")
 	})
+	t.Run("failure/locked", func(t *testing.T) {
+		// Whoever is locked out does not even ask.
+		var asked atomic.Int32
+		fresh := m.mount(t)
+		m.put(t, fresh, "app/one", map[string]any{"value": "secret"})
+		m.user(t, "writer", "15m", writer(fresh))
+		i := m.instance(t, fresh, "writer", map[string]any{"address": m.through(t, ca, func(w http.ResponseWriter, r *http.Request, on http.Handler) {
+			asked.Add(1)
+			on.ServeHTTP(w, r)
+		})})
+		cluster := harness.Cluster(t)
+		cluster.Install(t, i)
+		env := map[string]string{"SM_CA_PEM": string(ca.PEM)}
+		dump := i.Dump(t, vaultUnit, harness.Options{Env: env}).OK(t).Stdout
+		before := asked.Swap(0)
+		for what, lock := range map[string]string{"unit": i.Unit(t, vaultUnit).Lock, "instance": i.Plan.InstanceLock} {
+			patch := func(data string) {
+				cluster.Kubectl(t, "patch", "configmap", lock, "--namespace=app", "--type=merge", "--patch", `{"data":`+data+`}`)
+			}
+			for _, shell := range []string{"ash", "dash"} {
+				for until, said := range map[string]string{"99999999999": "99999999999", "": "further notice"} {
+					o := k8upWith(t, shell, env)
+					o.Locks = map[string]map[string]string{lock: {"holder": "an upgrade", "until": until}}
+					i.Dump(t, vaultUnit, o).Fails(t, 75, "the "+what+" lock is held by an upgrade until "+said)
+				}
+			}
+			patch(`{"holder":"an upgrade","until":"99999999999"}`)
+			i.Restore(t, vaultUnit, harness.Options{Cluster: cluster, Env: env, Input: dump}).Fails(t, 75, "skipped: "+lock+" is held by an upgrade")
+			if n := asked.Load(); n != 0 {
+				t.Errorf("the %s lock was held, and the store was asked %d times", what, n)
+			}
+			patch("null")
+		}
+		// The same once they are free, or have expired.
+		i.Dump(t, vaultUnit, harness.Options{Env: env, Locks: map[string]map[string]string{i.Unit(t, vaultUnit).Lock: {"holder": "an upgrade", "until": "1"}}}).OK(t)
+		m.call(t, "DELETE", fresh+"/metadata/app/one", nil)
+		i.Restore(t, vaultUnit, harness.Options{Cluster: cluster, Env: env, Input: dump}).OK(t)
+		m.compare(t, fresh, dump)
+		if before == 0 || asked.Load() == 0 {
+			t.Error("the requests were not counted")
+		}
+	})
+	t.Run("hostile-names", func(t *testing.T) {
+		// They exist, and come back under the same names. Vault has no such users,
+		// and no control characters.
+		const folder = `-rf "q" 'q' $(id)` + "`id`" + ` %2F;*[a]?#&+/ü`
+		from, to := `kv's "x" $(id) %41?#;&ü`, `-to "y" \ `+"`id`"
+		env := map[string]string{"SM_PREFIX": folder + "/"}
+		want := []string{}
+		m.mountAt(t, from)
+		m.put(t, from, "beside/it", map[string]any{"value": "not below the prefix"})
+		for name, value := range hostileValues {
+			if name != "newline" {
+				want = append(want, folder+"/"+value)
+			}
+			m.put(t, from, folder+"/"+strings.ReplaceAll(value, "\n", " "), map[string]any{value: value})
+		}
+		want = append(want, folder+"/two lines")
+		slices.Sort(want)
+		env["SM_EXPECT_PATHS"] = strings.Join(want, "\n")
+		m.user(t, "hostile-reader", "15m", readOnly(from))
+		m.mountAt(t, to)
+		m.user(t, "hostile-writer", "15m", writer(to))
+		for _, shell := range []string{"ash", "dash"} {
+			env["SM_MOUNT"] = from
+			dump := m.instance(t, "hostile", "hostile-reader", nil).Dump(t, vaultUnit, k8upWith(t, shell, env)).OK(t).Stdout
+			if have := slices.Sorted(maps.Keys(secretsOf(t, dump))); !slices.Equal(have, want) {
+				t.Errorf("the dump has\n%q\nnot\n%q", have, want)
+			}
+			m.compare(t, from, dump)
+			env["SM_MOUNT"] = to
+			o := k8upWith(t, shell, env)
+			o.Input = dump
+			m.instance(t, "hostile", "hostile-writer", nil).Restore(t, vaultUnit, o).OK(t)
+			m.compare(t, to, dump)
+		}
+	})
 	for name, value := range hostileValues {
-		t.Run("failure/hostile-name/"+name, func(t *testing.T) {
-			for _, variable := range []string{"SM_MOUNT", "SM_USERNAME", "SM_PASSWORD", "SM_ADDRESS", "SM_PREFIX", "SM_EXPECT_PATHS"} {
+		t.Run("failure/hostile-names/"+name, func(t *testing.T) {
+			for variable, want := range map[string]struct {
+				code int
+				word string
+			}{
+				"SM_MOUNT": {70, "listing"}, "SM_USERNAME": {69, ""}, "SM_PASSWORD": {70, "logging in"}, "SM_ADDRESS": {64, "SM_ADDRESS"},
+				"SM_PREFIX": {65, "app/master-password has no value"}, "SM_EXPECT_PATHS": {65, "has no value"},
+			} {
+				if name == "newline" && variable == "SM_PREFIX" {
+					want.code, want.word = 70, "listing"
+				}
 				r := i.Dump(t, vaultUnit, k8upWith(t, "ash", map[string]string{variable: value}))
-				if r.Code == 0 || len(r.Stdout) > 0 || !strings.Contains(r.Stderr, "holdfast: "+vaultUnit+": ") {
-					t.Errorf("%s: ended with %d and %d bytes:\n%s", variable, r.Code, len(r.Stdout), r.Stderr)
+				if name == "newline" && variable == "SM_USERNAME" && r.Code == 70 {
+					// Vault refuses before it has read the request: curl sees the
+					// answer, or the end of the stream.
+					want.code, want.word = 70, "logging in (HTTP 400)"
+				}
+				r.Fails(t, want.code, want.word)
+				if variable == "SM_PASSWORD" && strings.Contains(r.Stderr, value) {
+					t.Errorf("the password is told:\n%s", r.Stderr)
 				}
 			}
 		})

@@ -2,17 +2,24 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -205,11 +212,16 @@ func (v *volumes) target(t *testing.T) string {
 
 func (v *volumes) restore(t *testing.T, target string, env map[string]string) harness.Result {
 	t.Helper()
+	return v.Restore(t, volumeUnit, v.into(target, env))
+}
+
+// into are the options of a restore into a target.
+func (v *volumes) into(target string, env map[string]string) harness.Options {
 	o := v.options
 	o.Claims = map[string]string{"uploads": target}
 	o.Env = maps.Clone(o.Env)
 	maps.Copy(o.Env, env)
-	return v.Restore(t, volumeUnit, o)
+	return o
 }
 
 // snapshots are the ids, oldest first.
@@ -228,6 +240,89 @@ func (v *volumes) snapshots(t *testing.T) []string {
 	return ids
 }
 
+// folder makes folders of the claim's owner, below the root.
+func (v *volumes) folder(t *testing.T, name string) {
+	t.Helper()
+	path := filepath.Join(v.root, name)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for ; filepath.Dir(path) != filepath.Join(v.root, "data"); path = filepath.Dir(path) {
+		if err := os.Lchown(path, v.uid, v.uid); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// through is what leads a restore to the repository by another endpoint, with
+// little patience: restic by itself tries for a quarter of an hour.
+func (v *volumes) through(t *testing.T, endpoint string, seconds int) map[string]string {
+	own := v.Plan.Repositories[v.Unit(t, volumeUnit).Repository].URL
+	return map[string]string{"RESTIC_REPOSITORY": strings.Replace(own, v.server.Endpoint, endpoint, 1), "HOLDFAST_DEADLINE": strconv.Itoa(seconds)}
+}
+
+// relay passes connections on to the S3 server until the server has said so many
+// bytes. Then it is gone, or silent.
+func (v *volumes) relay(t *testing.T, bytes int64, silent bool) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left atomic.Int64
+	left.Store(bytes)
+	ended := make(chan struct{})
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		close(ended)
+		_ = listener.Close() // it may be closed already
+		running.Wait()
+	})
+	pass := func(client, server net.Conn) {
+		defer client.Close()
+		defer server.Close()
+		go func() {
+			_, _ = io.Copy(server, client)
+			_ = server.Close()
+		}()
+		buffer := make([]byte, 4096)
+		for {
+			n, err := server.Read(buffer)
+			if err != nil {
+				return
+			}
+			if left.Add(-int64(n)) < 0 {
+				if silent {
+					<-ended
+				}
+				_ = listener.Close()
+				return
+			}
+			if _, err := client.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	}
+	running.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", strings.TrimPrefix(v.server.Endpoint, "https://"))
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			running.Go(func() { pass(client, server) })
+		}
+	})
+	return "https://" + listener.Addr().String()
+}
+
+// TestVolume is about what is ours: the job that marks claims ("dump"), and the
+// restore. K8up itself reads the files, and is not here: restic makes the copies
+// as K8up's pod would. What goes wrong in that pod is not shown.
 func TestVolume(t *testing.T) {
 	t.Run("dump", volumeMarker)
 	t.Run("restore", volumeRestore)
@@ -243,9 +338,19 @@ func volumeRestore(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(source, "lost+found"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	// restic leaves a socket out: its server makes it anew.
+	socket, err := net.Listen("unix", filepath.Join(source, "deep", "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	if err := os.Lchown(filepath.Join(source, "deep", "socket"), v.uid, v.uid); err != nil {
+		t.Fatal(err)
+	}
 	v.backup(t, "uploads")
 	want := inventory(t, source)
 	delete(want, "lost+found")
+	delete(want, "deep/socket")
 	for _, shell := range []string{"ash", "dash"} {
 		t.Run(shell, func(t *testing.T) {
 			v.options.Image.Shell = shell
@@ -370,12 +475,239 @@ func volumeFailures(t *testing.T) {
 		empty := newVolumes(t, 4001)
 		empty.backup(t, "uploads")
 		target := empty.target(t)
-		empty.restore(t, target, nil).Fails(t, 65, "holds no file")
-		empty.restore(t, target, map[string]string{"HOLDFAST_ALLOW_EMPTY": "new"}).OK(t)
+		empty.restore(t, target, nil).Fails(t, 65, "the snapshot holds no file")
+		// Folders alone are no file.
+		empty.folder(t, "data/uploads/a/b")
+		empty.backup(t, "uploads")
+		empty.restore(t, target, nil).Fails(t, 65, "the snapshot holds no file")
+		if got := inventory(t, target); len(got) != 0 {
+			t.Errorf("a refused restore wrote %q", got)
+		}
 	})
-	t.Run("server-gone", func(t *testing.T) {
-		env := map[string]string{"RESTIC_REPOSITORY": fmt.Sprintf("s3:http://127.0.0.1:%d/copies/vol/app", harness.Port(t)), "HOLDFAST_DEADLINE": "10"}
-		refused(t, 69, env, "listing the snapshots")
+	t.Run("allowed-empty", func(t *testing.T) {
+		empty := newVolumes(t, 4001)
+		allowed := map[string]string{"HOLDFAST_ALLOW_EMPTY": "nothing was uploaded yet"}
+		restored := func(t *testing.T) {
+			t.Helper()
+			target := empty.target(t)
+			if r := empty.restore(t, target, allowed).OK(t); !strings.Contains(r.Stderr, "empty, which is allowed: nothing was uploaded yet") {
+				t.Errorf("it said:\n%s", r.Stderr)
+			}
+			sameObjects(t, "restored", inventory(t, target), inventory(t, filepath.Join(empty.root, "data/uploads")))
+		}
+		empty.backup(t, "uploads")
+		restored(t)
+		empty.folder(t, "data/uploads/a/b")
+		empty.backup(t, "uploads")
+		restored(t)
+		// One file of three is not an empty copy, but a part of one.
+		if err := os.WriteFile(filepath.Join(empty.root, "data/uploads/one"), []byte("one"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		empty.backup(t, "uploads")
+		target := empty.target(t)
+		empty.restore(t, target, allowed).Fails(t, 65, "the snapshot holds 1 files, fewer than 3")
+		if got := inventory(t, target); len(got) != 0 {
+			t.Errorf("a refused restore wrote %q", got)
+		}
+	})
+	// A restore whose server goes or hangs while files come. When its time is over,
+	// restic tries for a minute to give back its lock of the repository, so these
+	// run beside the rest.
+	cutOff := func(silent bool) (target string, p *harness.Process) {
+		target = v.target(t)
+		o := v.into(target, v.through(t, v.relay(t, 2<<20, silent), 8))
+		o.Timeout = 110 * time.Second
+		return target, v.Start(t, volumeUnit, "apply", o)
+	}
+	gone, goneRestore := cutOff(false)
+	hung, hungRestore := cutOff(true)
+	// partly is what such a restore leaves: no copy. The next one does not take it
+	// for one, and a restore over it is whole.
+	partly := func(t *testing.T, target string) {
+		t.Helper()
+		whole := inventory(t, filepath.Join(v.root, "data/uploads"))
+		if maps.Equal(inventory(t, target), whole) {
+			t.Error("all had come already: it was too late")
+		}
+		v.restore(t, target, nil).Fails(t, 65, "the target holds", "HOLDFAST_OVERWRITE=yes")
+		v.restore(t, target, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).OK(t)
+		sameObjects(t, "restored", inventory(t, target), whole)
+	}
+	// Two pods of ours meet a server: the restore reads the repository in the S3
+	// server, the marker patches claims at the API server.
+	t.Run("server-gone-before", func(t *testing.T) {
+		t.Run("restore", func(t *testing.T) {
+			gone := fmt.Sprintf("https://127.0.0.1:%d", harness.Port(t))
+			refused(t, 69, v.through(t, gone, 5), "listing the snapshots did not end within 5 s", "connection refused")
+		})
+		t.Run("marker", func(t *testing.T) {
+			m := newMarker(t, "marker-gone")
+			m.claim(t, "one", "two.b")
+			api, through := newGate(t, m.account(t))
+			api.close()
+			m.fails(t, m.run(t, harness.Options{Kubeconfig: through}), 69, "marking one failed", "refused", "0 marked; these could not be: one two.b")
+			m.unmarked(t, "one", "two.b")
+		})
+	})
+	t.Run("hostile-names", func(t *testing.T) {
+		t.Run("restore", func(t *testing.T) {
+			hostile := newVolumes(t, 4001)
+			folder := filepath.Join(hostile.root, "data/uploads")
+			for n, name := range append(slices.Clone(hostileNames), "-rf", "--delete", "[a]", "?", "**", "{a,b}", "%s%n", "lost+found ", "deep/lost+found/kept", "\x01\x1b[2J", "\xff\xfe",
+				"3 3\n4001 3", `{"struct_type":"node"}`, "a\tb", " ", "'", strings.Repeat("é", 127)) {
+				// One may be the folder of another.
+				path := filepath.Join(folder, fmt.Sprint(n), strings.ReplaceAll(name, "..", "."))
+				hostile.folder(t, strings.TrimPrefix(filepath.Dir(path), hostile.root+"/"))
+				if err := os.WriteFile(path, []byte(name), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Lchown(path, hostile.uid, hostile.uid); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hostile.backup(t, "uploads")
+			want := inventory(t, folder)
+			for _, shell := range []string{"ash", "dash"} {
+				hostile.options.Image.Shell = shell
+				target := hostile.target(t)
+				hostile.restore(t, target, nil).OK(t)
+				sameObjects(t, "restored", inventory(t, target), want)
+			}
+		})
+		t.Run("request", func(t *testing.T) {
+			// What people edit on the day.
+			for _, value := range hostileValues {
+				for _, variable := range []string{"HOLDFAST_SNAPSHOT", "HOLDFAST_SNAPSHOT_PATH", "HOLDFAST_SNAPSHOT_HOST", "HOLDFAST_TAG", "HOLDFAST_TARGET", "HOLDFAST_UID"} {
+					target := v.target(t)
+					r := v.restore(t, target, map[string]string{variable: value})
+					if r.Code != 64 && r.Code != 65 {
+						t.Errorf("%s=%q ended with %d", variable, value, r.Code)
+					}
+					r.Fails(t, r.Code)
+					if got := inventory(t, target); len(got) != 0 {
+						t.Errorf("%s=%q: a refused restore wrote %q", variable, value, got)
+					}
+				}
+			}
+		})
+		t.Run("marker", func(t *testing.T) {
+			m := newMarker(t, "marker-names")
+			m.claim(t, "one", "two.b")
+			for _, name := range append(slices.Clone(hostileNames), `x","evil":"y`, `x"},"finalizers":["evil"],"a":{"b":"c`, "one/status", "--filename=/etc/passwd") {
+				if strings.Contains(name, "\n") {
+					// One a line: these are two claims without a label.
+					m.fails(t, m.run(t, harness.Options{Env: map[string]string{"HOLDFAST_CLAIMS": name}}), 64, "HOLDFAST_CLAIMS")
+					continue
+				}
+				m.fails(t, m.run(t, harness.Options{Env: map[string]string{"HOLDFAST_CLAIMS": name + " unit"}}), 64, "HOLDFAST_CLAIMS")
+				code, word := 64, "HOLDFAST_CLAIMS"
+				if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzA-") == "" {
+					// Of these the API server knows that they are no labels.
+					code, word = 69, "Invalid value"
+				}
+				m.fails(t, m.run(t, harness.Options{Env: map[string]string{"HOLDFAST_CLAIMS": "one " + name}}), code, word)
+			}
+			m.unmarked(t, "one", "two.b")
+		})
+	})
+	t.Run("locked", func(t *testing.T) {
+		// The lock keeps restores apart from each other and from whoever else takes
+		// it. K8up asks nobody for a lock before it reads a claim.
+		cluster := harness.Cluster(t)
+		cluster.Apply(t, map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "app"}})
+		cluster.Install(t, v.Instance)
+		guarded := *v
+		guarded.options.FreeLocks, guarded.options.Cluster = false, cluster
+		for _, lock := range []string{v.Unit(t, volumeUnit).Lock, v.Plan.InstanceLock} {
+			set := func(data string) {
+				t.Helper()
+				cluster.Kubectl(t, "patch", "configmap", lock, "--namespace=app", "--type=merge", "--patch", `{"data":`+data+`}`)
+			}
+			target := v.target(t)
+			set(fmt.Sprintf(`{"holder":"upgrade","until":"%d"}`, time.Now().Add(time.Hour).Unix()))
+			guarded.restore(t, target, nil).Fails(t, 75, "skipped: "+lock+" is held by upgrade")
+			if got := inventory(t, target); len(got) != 0 {
+				t.Errorf("a restore that was locked out wrote %q", got)
+			}
+			set("null")
+			guarded.restore(t, target, nil).OK(t)
+			sameObjects(t, "restored", inventory(t, target), inventory(t, filepath.Join(v.root, "data/uploads")))
+			if data := cluster.Kubectl(t, "get", "configmap", lock, "--namespace=app", "--output=jsonpath={.data}"); data != "" {
+				t.Errorf("the lock holds %s", data)
+			}
+		}
+	})
+	t.Run("server-gone-in-the-middle", func(t *testing.T) {
+		t.Run("restore", func(t *testing.T) {
+			goneRestore.Wait().Fails(t, 69, "restic restore did not end within 8 s", "connection re")
+			partly(t, gone)
+		})
+		t.Run("before the files", func(t *testing.T) {
+			// In the handshake, and in what restic asks for first.
+			for _, n := range []int64{500, 3000} {
+				refused(t, 69, v.through(t, v.relay(t, n, false), 5), "listing the snapshots did not end within 5 s")
+			}
+		})
+		t.Run("marker", func(t *testing.T) {
+			m := newMarker(t, "marker-middle")
+			m.claim(t, "one", "two.b")
+			for _, n := range []int64{500, 3000} {
+				api, through := newGate(t, m.account(t))
+				api.bytes.Store(n)
+				m.fails(t, m.run(t, harness.Options{Kubeconfig: through}), 69, "marking one failed", "0 marked; these could not be: one two.b")
+			}
+			m.unmarked(t, "one", "two.b")
+			// Between two claims: one is marked, the other is named.
+			api, through := newGate(t, m.account(t))
+			o := harness.Options{Kubeconfig: through, ScratchDir: harness.Folder(t, 65532)}
+			o.Image = beforeKubectl(t, `case " $* " in *' two.b '*) until [ -e /holdfast/scratch/gone ]; do sleep 0.1; done ;; esac
+kubectl "$@"`)
+			ended := make(chan harness.Result)
+			go func() { ended <- m.run(t, o) }()
+			harness.WaitFor(t, "the first claim is marked", 30*time.Second, func() error {
+				if got := m.read(t, "one"); got != "shop mark-vol-one true" {
+					return fmt.Errorf("the claim says %q", got)
+				}
+				return nil
+			})
+			api.close()
+			if err := os.WriteFile(filepath.Join(o.ScratchDir, "gone"), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			m.fails(t, <-ended, 69, "one: marked for mark-vol-one", "marking two.b failed", "refused", "1 marked; these could not be: two.b")
+			m.unmarked(t, "two.b")
+		})
+	})
+	t.Run("slow", func(t *testing.T) {
+		quick := func(t *testing.T, took time.Duration) {
+			t.Helper()
+			if took > 30*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		}
+		t.Run("restore", func(t *testing.T) {
+			target := v.target(t)
+			r := v.restore(t, target, v.through(t, v.relay(t, 0, true), 5)).Fails(t, 69, "listing the snapshots did not end within 5 s")
+			quick(t, r.Took)
+			if got := inventory(t, target); len(got) != 0 {
+				t.Errorf("a refused restore wrote %q", got)
+			}
+			hungRestore.Wait().Fails(t, 69, "restic restore did not end within 8 s")
+			partly(t, hung)
+		})
+		t.Run("marker", func(t *testing.T) {
+			m := newMarker(t, "marker-slow")
+			m.claim(t, "one", "two.b")
+			api, through := newGate(t, m.account(t))
+			api.shut.Store(true)
+			for _, shell := range []string{"ash", "dash"} {
+				r := m.run(t, harness.Options{Kubeconfig: through, Image: harness.Image{Shell: shell}, Env: map[string]string{"HOLDFAST_DEADLINE": "2"}})
+				m.fails(t, r, 69, "marking one did not end within 2 s", "marking two.b did not end within 2 s", "0 marked; these could not be: one two.b")
+				quick(t, r.Took)
+			}
+			m.unmarked(t, "one", "two.b")
+		})
 	})
 	t.Run("tls", func(t *testing.T) {
 		untrusted := *v
@@ -403,87 +735,212 @@ func volumeFailures(t *testing.T) {
 		}
 		result.Fails(t, result.Code, "no space left on device")
 	})
+	// restic writes a snapshot last, so a backup that did not end is none. What can
+	// be short is what it stored: each kind of file in the repository.
+	byID := map[string]string{"HOLDFAST_SNAPSHOT": first, "HOLDFAST_DEADLINE": "30"}
 	t.Run("truncated", func(t *testing.T) {
-		// The largest pack is cut.
-		largest, size := "", int64(0)
-		err := filepath.WalkDir(filepath.Join(v.server.Dir, "copies"), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || !entry.Type().IsRegular() {
-				return err
+		for _, c := range []struct {
+			name string
+			code int
+			word string
+		}{
+			{"config", 69, "listing the snapshots failed"}, {"keys", 69, "listing the snapshots failed"}, {"snapshots", 65, "0 snapshots match"},
+			{"index", 69, "listing the snapshot failed"}, {"data", 69, "listing the snapshot failed"},
+		} {
+			for _, part := range []int{0, 2} {
+				t.Run(fmt.Sprintf("%s to %d quarters", c.name, part), func(t *testing.T) {
+					defer change(t, v.stored(t, c.name), func(data []byte) []byte { return data[:len(data)*part/4] })()
+					refused(t, c.code, byID, c.word)
+				})
 			}
-			info, err := entry.Info()
-			if err == nil && info.Size() > size {
-				largest, size = path, info.Size()
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
 		}
-		whole, err := os.ReadFile(largest)
-		if err != nil {
-			t.Fatal(err)
+		// The files' own data comes to light only when they are written.
+		for _, part := range []int{0, 2, 3} {
+			t.Run(fmt.Sprintf("the largest pack to %d quarters", part), func(t *testing.T) {
+				defer change(t, v.stored(t, "data")[:1], func(data []byte) []byte { return data[:len(data)*part/4] })()
+				target := v.target(t)
+				v.restore(t, target, byID).Fails(t, 69, "restic restore failed")
+				v.restore(t, target, byID).Fails(t, 65, "the target holds", "HOLDFAST_OVERWRITE=yes")
+			})
 		}
-		damaged := bytes.Clone(whole)
-		for i := 100; i < 200; i++ {
-			damaged[i] ^= 0xff
+		v.restore(t, v.target(t), byID).OK(t)
+		// restic leaves out a snapshot that it cannot read: what is then the newest is
+		// not the latest.
+		two := newVolumes(t, 4001)
+		two.fill(t, two.uid)
+		two.backup(t, "uploads")
+		older := two.stored(t, "snapshots")
+		two.backup(t, "uploads")
+		newer := slices.DeleteFunc(two.stored(t, "snapshots"), func(file string) bool { return slices.Contains(older, file) })
+		mend := change(t, newer, func(data []byte) []byte { return data[:len(data)/2] })
+		target := two.target(t)
+		two.restore(t, target, nil).Fails(t, 65, "a snapshot cannot be read", "Ignoring", "name one by its id")
+		if got := inventory(t, target); len(got) != 0 {
+			t.Errorf("a refused restore wrote %q", got)
 		}
-		if err := os.WriteFile(largest, damaged, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		v.restore(t, v.target(t), map[string]string{"HOLDFAST_SNAPSHOT": first}).Fails(t, 69, "restic restore failed")
-		if err := os.WriteFile(largest, whole, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		v.restore(t, v.target(t), map[string]string{"HOLDFAST_SNAPSHOT": first}).OK(t)
+		two.restore(t, target, map[string]string{"HOLDFAST_SNAPSHOT": filepath.Base(older[0])}).OK(t)
+		mend()
+		two.restore(t, two.target(t), nil).OK(t)
 	})
+	t.Run("damaged", func(t *testing.T) {
+		flip := func(data []byte) []byte {
+			data = bytes.Clone(data)
+			for i := range data[:200] {
+				data[i] ^= 0xff
+			}
+			return data
+		}
+		defer change(t, v.stored(t, "data")[:1], flip)()
+		v.restore(t, v.target(t), byID).Fails(t, 69, "restic restore failed")
+	})
+}
+
+// stored are the repository's files of one kind, the largest first.
+func (v *volumes) stored(t *testing.T, kind string) []string {
+	t.Helper()
+	size := map[string]int64{}
+	err := filepath.WalkDir(filepath.Join(v.server.Dir, "copies", "vol", "app", kind), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			size[path] = info.Size()
+		}
+		return err
+	})
+	if err != nil || len(size) == 0 {
+		t.Fatalf("the repository has %d files of %s: %v", len(size), kind, err)
+	}
+	return slices.SortedFunc(maps.Keys(size), func(a, b string) int { return cmp.Compare(size[b], size[a]) })
+}
+
+// change changes files, and returns what brings them back.
+func change(t *testing.T, files []string, f func([]byte) []byte) (mend func()) {
+	t.Helper()
+	before := map[string][]byte{}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before[file] = data
+		if err := os.WriteFile(file, f(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		for file, data := range before {
+			if err := os.WriteFile(file, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// marker is the job that marks claims, in a namespace of the real API server.
+type marker struct {
+	instance  *harness.Instance
+	cluster   *harness.ClusterServer
+	namespace string
+	name      string
+}
+
+// newMarker renders and installs one for the claims "one" and "two.b", without
+// the claims.
+func newMarker(t *testing.T, namespace string) *marker {
+	t.Helper()
+	volume := func(claim, backup string) map[string]any {
+		return map[string]any{"claim": claim, "accessModes": []any{"ReadWriteMany"}, "owner": map[string]any{"uid": 4001, "gid": 4001}, "backup": backup}
+	}
+	one, none := volume("one", "required"), volume("none", "skip")
+	one["accessModes"], one["workload"] = []any{"ReadWriteOnce"}, map[string]any{"kind": "Deployment", "name": "shop"}
+	none["reason"] = "a test"
+	m := &marker{cluster: harness.Cluster(t), namespace: namespace}
+	m.instance = harness.Render(t, harness.Inputs{State: map[string]any{
+		"instanceId": "mark", "namespace": namespace, "volumes": []any{one, volume("two.b", "required"), none},
+	}})
+	m.name = m.instance.Plan.Markers[0].Name
+	m.cluster.Apply(t, map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}})
+	m.cluster.Install(t, m.instance)
+	return m
+}
+
+// claim makes live claims.
+func (m *marker) claim(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		m.cluster.Apply(t, map[string]any{
+			"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": map[string]any{"name": name, "namespace": m.namespace, "labels": map[string]any{"app": "shop"}},
+			"spec": map[string]any{"accessModes": []any{"ReadWriteOnce"}, "resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}}},
+		})
+	}
+}
+
+// account is a kubeconfig of the job's account.
+func (m *marker) account(t *testing.T) string {
+	t.Helper()
+	return m.cluster.ServiceAccountKubeconfig(t, m.namespace, m.name)
+}
+
+func (m *marker) run(t *testing.T, o harness.Options) harness.Result {
+	t.Helper()
+	if o.Kubeconfig == "" {
+		o.Cluster = m.cluster
+	}
+	return m.instance.Job(t, "CronJob", m.namespace, m.name, "", o)
+}
+
+// fails fails the test unless the job ended with that code and said each of the
+// words. Result.Fails would look for a unit's name, which this job has not.
+func (m *marker) fails(t *testing.T, r harness.Result, code int, words ...string) {
+	t.Helper()
+	var missing []string
+	for _, word := range append([]string{"holdfast: marker: "}, words...) {
+		if !strings.Contains(r.Stderr, word) {
+			missing = append(missing, word)
+		}
+	}
+	if r.Code != code || len(missing) > 0 {
+		t.Errorf("the marker ended with %d, not with %d, and does not say %q. It said:\n%s", r.Code, code, missing, r.Stderr)
+	}
+}
+
+// read is what a claim says: the application's label, ours, and K8up's annotation.
+func (m *marker) read(t *testing.T, claim string) string {
+	t.Helper()
+	return m.cluster.Kubectl(t, "get", "persistentvolumeclaim", claim, "--namespace="+m.namespace,
+		`--output=jsonpath={.metadata.labels.app} {.metadata.labels.holdfast\.dev/unit} {.metadata.annotations.k8up\.io/backup}`)
+}
+
+func (m *marker) unmarked(t *testing.T, claims ...string) {
+	t.Helper()
+	for _, claim := range claims {
+		if got := m.read(t, claim); got != "shop  " {
+			t.Errorf("the claim %s says %q", claim, got)
+		}
+	}
 }
 
 // volumeMarker runs dump.sh, which marks claims, against the real API server.
 func volumeMarker(t *testing.T) {
-	v := &volumes{server: &harness.S3Server{Endpoint: "https://s3.example.test"}, uid: 4001}
-	i := harness.Render(t, harness.Inputs{State: map[string]any{"instanceId": "mark", "namespace": "marker", "volumes": []any{
-		map[string]any{"claim": "one", "accessModes": []any{"ReadWriteOnce"}, "owner": map[string]any{"uid": v.uid, "gid": v.uid}, "workload": map[string]any{"kind": "Deployment", "name": "shop"}, "backup": "required"},
-		map[string]any{"claim": "two.b", "accessModes": []any{"ReadWriteMany"}, "owner": map[string]any{"uid": v.uid, "gid": v.uid}, "backup": "required"},
-		map[string]any{"claim": "none", "accessModes": []any{"ReadWriteMany"}, "owner": map[string]any{"uid": v.uid, "gid": v.uid}, "backup": "skip", "reason": "a test"},
-	}}})
-	cluster := harness.Cluster(t)
-	cluster.Apply(t, map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "marker"}})
-	cluster.Install(t, i)
-	claim := func(name string) map[string]any {
-		return map[string]any{
-			"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": map[string]any{"name": name, "namespace": "marker", "labels": map[string]any{"app": "shop"}},
-			"spec": map[string]any{"accessModes": []any{"ReadWriteOnce"}, "resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}}},
-		}
-	}
-	cluster.Apply(t, claim("one"), claim("none"))
-	marker := i.Plan.Markers[0]
-	run := func(env map[string]string) harness.Result {
-		return i.Job(t, "CronJob", "marker", marker.Name, "", harness.Options{Cluster: cluster, Env: env})
-	}
-	read := func(name string) string {
-		return cluster.Kubectl(t, "get", "persistentvolumeclaim", name, "--namespace=marker",
-			`--output=jsonpath={.metadata.labels.app} {.metadata.labels.holdfast\.dev/unit} {.metadata.annotations.k8up\.io/backup}`)
-	}
+	m := newMarker(t, "marker")
+	m.claim(t, "one", "none")
 	// One is absent: it is named, and the other marked all the same.
-	result := run(nil)
-	if result.Code != 69 || !strings.Contains(result.Stderr, "these could not be: two.b") {
-		t.Errorf("an absent claim: %d: %s", result.Code, result.Stderr)
-	}
-	if got := read("one"); got != "shop mark-vol-one true" {
+	m.fails(t, m.run(t, harness.Options{}), 69, "marking two.b failed", "NotFound", "1 marked; these could not be: two.b")
+	if got := m.read(t, "one"); got != "shop mark-vol-one true" {
 		t.Errorf("the claim says %q", got)
 	}
-	cluster.Apply(t, claim("two.b"))
-	for range 2 {
-		if result := run(nil); result.Code != 0 {
+	m.claim(t, "two.b")
+	for _, shell := range []string{"ash", "dash"} {
+		if result := m.run(t, harness.Options{Image: harness.Image{Shell: shell}}); result.Code != 0 {
 			t.Errorf("it ended with %d: %s", result.Code, result.Stderr)
 		}
 	}
-	if got := read("two.b"); !strings.HasPrefix(got, "shop mark-vol-") || !strings.HasSuffix(got, " true") {
+	if got := m.read(t, "two.b"); !strings.HasPrefix(got, "shop mark-vol-") || !strings.HasSuffix(got, " true") {
 		t.Errorf("the claim says %q", got)
 	}
-	if got := read("none"); got != "shop  " {
-		t.Errorf("a claim that is skipped says %q", got)
-	}
+	m.unmarked(t, "none")
 	for name, c := range map[string]struct {
 		claims string
 		code   int
@@ -497,13 +954,8 @@ func volumeMarker(t *testing.T) {
 		"nothing":     {"", 64, "HOLDFAST_CLAIMS is not set"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			result := run(map[string]string{"HOLDFAST_CLAIMS": c.claims})
-			if result.Code != c.code || !strings.Contains(result.Stderr, c.words) {
-				t.Errorf("%q: %d: %s", c.claims, result.Code, result.Stderr)
-			}
+			m.fails(t, m.run(t, harness.Options{Env: map[string]string{"HOLDFAST_CLAIMS": c.claims}}), c.code, c.words)
 		})
 	}
-	if got := read("none"); got != "shop  " {
-		t.Errorf("a claim without a grant says %q", got)
-	}
+	m.unmarked(t, "none")
 }

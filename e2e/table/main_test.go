@@ -22,6 +22,7 @@ const events = `{"Action":"start","Package":"e2e"}
 {"Action":"pass","Package":"e2e","Test":"TestMariaDB/failure/server_gone_after_9000_bytes","Elapsed":1}
 {"Action":"pass","Package":"e2e","Test":"TestMariaDB/failure/odd-thing/ash","Elapsed":1}
 {"Action":"skip","Package":"e2e","Test":"TestMariaDB/dump","Elapsed":1}
+{"Action":"pass","Package":"e2e","Test":"TestLock/empty","Elapsed":1}
 {"Action":"fail","Package":"e2e","Elapsed":9}
 `
 
@@ -32,8 +33,9 @@ const want = `| kind | dump | restore | allowed empty | wrong password | server 
 
 1. K8up reads it
 
-An empty cell has no test of that name. Checked beside these:
+Checked beside these, and of what the kinds share:
 
+- Lock: empty
 - MariaDB: odd thing
 `
 
@@ -48,6 +50,9 @@ func TestTable(t *testing.T) {
 	}
 	if !r.failed {
 		t.Error("the failure is lost")
+	}
+	if gaps := r.gaps(); len(gaps) != 22 || gaps[0] != "MariaDB: allowed empty" || gaps[21] != "Volume: locked" {
+		t.Errorf("gaps: %q", gaps)
 	}
 	for _, line := range []string{"n/a   Volume/dump ", "pass  MariaDB/failure/disk_full ", " 1.2 s", "it passed", "FAIL  MariaDB/dump "} {
 		if !strings.Contains(progress.String(), line) {
