@@ -42,6 +42,10 @@ test: setup lint ## run everything that must pass
 e2e: ## run every script against the real servers (as root; installs and builds them first)
 	@e2e/run.sh
 
+.PHONY: e2e-cluster
+e2e-cluster: ## back up, destroy and restore a real cluster (as root; installs and builds it first)
+	@e2e/cluster/run.sh
+
 .PHONY: setup
 setup: ## install the tools of the tests
 	@hack/setup.sh
@@ -54,7 +58,7 @@ lint: setup ## check the form of Go, shell and jsonnet
 golden: ## rewrite all expected outputs; read the diff
 	go test ./golden -update
 	go test ./renderer -run TestErrors -update
-	HOLDFAST_UPDATE=1 go test ./cmd/holdfast -run TestScripts
+	HOLDFAST_UPDATE=1 go test ./cmd/holdfast -run TestScript
 	go test ./cmd/holdfast -run TestReadme -update-readme
 
 .PHONY: check

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Installs the real servers and tools that the end-to-end tests run against:
 # from Debian what Debian has, from the Go module proxy the rest, each once for
-# its version, below .cache/e2e. About ten minutes on two cores from nothing.
+# its version, below .cache/e2e. "setup.sh cluster" adds what a whole cluster
+# needs: a node's programs, K8up, and the image that its pods run.
 set -euo pipefail
+with=${1:-}
 cd "$(dirname "$0")/.."
 bin=$PWD/.cache/e2e
 mkdir -p "$bin"
@@ -11,9 +13,16 @@ export CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOWORK=off
 versitygw=v1.8.0 restic=v0.18.1 rclone=v1.75.1 vault=v1.21.0
 # The version of Kubernetes' modules, and of the programs made from them.
 kubernetes=1.36.3
+# kube-router enforces NetworkPolicies; this is the one that k3s maintains.
+k8up=v2.15.0 coredns=v1.14.7 kube_router=v2.2.1
 
 packages=(postgresql-15 postgresql-client-15 mariadb-server mariadb-client slapd ldap-utils
   busybox-static dash jq curl shellcheck rclone openssl libfaketime unzip)
+programs=(kube-apiserver kube-controller-manager kubectl)
+if [ "$with" = cluster ]; then
+  packages+=(containerd runc containernetworking-plugins iproute2 nftables iptables ipset conntrack debootstrap)
+  programs+=(kube-scheduler kubelet kube-proxy)
+fi
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
@@ -62,15 +71,19 @@ program rclone github.com/rclone/rclone github.com/rclone/rclone "$rclone"
 
 # Kubernetes replaces its own staging modules by folders; here each is replaced
 # by the released module of the same version.
-if ! { built kube-apiserver "$kubernetes" && built etcd "$kubernetes"; }; then
-  echo "e2e: building Kubernetes $kubernetes" >&2
+lacking=()
+for name in "${programs[@]}" etcd; do
+  built "$name" "$kubernetes" || lacking+=("$name")
+done
+if [ ${#lacking[@]} -gt 0 ]; then
+  echo "e2e: building ${lacking[*]} of Kubernetes $kubernetes" >&2
   work=$(mktemp -d)
   (
     cd "$work"
     mkdir etcd
     printf 'package main\n\nimport (\n\t"os"\n\n\t"go.etcd.io/etcd/server/v3/etcdmain"\n)\n\nfunc main() { etcdmain.Main(os.Args) }\n' >etcd/main.go
     printf '//go:build tools\n\npackage tools\n\nimport (\n' >tools.go
-    for name in kube-apiserver kube-controller-manager kubectl; do
+    for name in "${programs[@]}"; do
       printf '\t_ "k8s.io/kubernetes/cmd/%s"\n' "$name" >>tools.go
     done
     printf ')\n' >>tools.go
@@ -86,15 +99,91 @@ if ! { built kube-apiserver "$kubernetes" && built etcd "$kubernetes"; }; then
     go mod tidy 2>/dev/null
     minor=${kubernetes#1.}
     flags="-s -w -X k8s.io/component-base/version.gitVersion=v$kubernetes -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
-    for name in kube-apiserver kube-controller-manager kubectl; do
-      go build -trimpath -ldflags "$flags" -o "$bin/$name" "k8s.io/kubernetes/cmd/$name"
+    for name in "${lacking[@]}"; do
+      case $name in
+        etcd) go build -trimpath -ldflags '-s -w' -o "$bin/etcd" ./etcd ;;
+        *) go build -trimpath -ldflags "$flags" -o "$bin/$name" "k8s.io/kubernetes/cmd/$name" ;;
+      esac
     done
-    go build -trimpath -ldflags '-s -w' -o "$bin/etcd" ./etcd
   )
   rm -rf "$work"
-  for name in kube-apiserver kube-controller-manager kubectl etcd; do done_with "$name" "$kubernetes"; done
+  for name in "${lacking[@]}"; do done_with "$name" "$kubernetes"; done
 fi
 
 # Without the plugins of other makers: a tenth of the time. Version 1.21.4 asks
 # for a version of its own SDK that it does not fit.
 program vault github.com/hashicorp/vault github.com/hashicorp/vault "$vault" minimal
+
+[ "$with" = cluster ] || exit 0
+
+program k8up github.com/k8up-io/k8up/v2/cmd/k8up github.com/k8up-io/k8up/v2 "$k8up"
+if ! [ -e "$bin/k8up-config/$k8up" ]; then
+  rm -rf "$bin/k8up-config"
+  module=$(go mod download -json "github.com/k8up-io/k8up/v2@$k8up" | jq -r .Dir)
+  mkdir -p "$bin/k8up-config"
+  cp -r "$module/config/crd/apiextensions.k8s.io/v1" "$bin/k8up-config/crd"
+  cp "$module/config/rbac/role.yaml" "$bin/k8up-config/role.yaml"
+  chmod -R u+w "$bin/k8up-config"
+  touch "$bin/k8up-config/$k8up"
+fi
+
+# The module calls itself by another name than the one it is fetched by.
+if ! built kube-router "$kube_router"; then
+  echo "e2e: building kube-router $kube_router" >&2
+  work=$(mktemp -d)
+  (
+    cd "$work"
+    go mod init example.test/kube-router 2>/dev/null
+    go mod edit -require "github.com/cloudnativelabs/kube-router/v2@$kube_router" \
+      -replace "github.com/cloudnativelabs/kube-router/v2=github.com/k3s-io/kube-router/v2@$kube_router"
+    printf 'package main\n\nimport _ "github.com/cloudnativelabs/kube-router/v2/pkg/cmd"\n\nfunc main() {}\n' >main.go
+    go mod tidy 2>/dev/null
+    go build -mod=mod -trimpath -ldflags '-s -w' -o "$bin/kube-router" github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
+  )
+  rm -rf "$work"
+  done_with kube-router "$kube_router"
+fi
+
+# CoreDNS with the five plugins that the cluster's DNS needs, not all fifty.
+if ! built coredns "$coredns"; then
+  echo "e2e: building CoreDNS $coredns" >&2
+  work=$(mktemp -d)
+  (
+    cd "$work"
+    go mod init example.test/coredns 2>/dev/null
+    {
+      printf 'package main\n\nimport (\n\t"github.com/coredns/coredns/core/dnsserver"\n\t"github.com/coredns/coredns/coremain"\n'
+      for plugin in errors health ready cache kubernetes; do printf '\t_ "github.com/coredns/coredns/plugin/%s"\n' "$plugin"; done
+      printf ')\n\nfunc main() {\n\tdnsserver.Directives = []string{"health", "ready", "errors", "cache", "kubernetes"}\n\tcoremain.Run()\n}\n'
+    } >main.go
+    go get "github.com/coredns/coredns@$coredns" 2>/dev/null
+    go mod tidy 2>/dev/null
+    go build -mod=mod -trimpath -ldflags '-s -w' -o "$bin/coredns" .
+  )
+  rm -rf "$work"
+  done_with coredns "$coredns"
+fi
+
+# One image for every pod: Debian with all servers and their clients, and the
+# programs from above. No registry can be reached, so the image also stands for
+# those that the rendered manifests name.
+image=$bin/image
+content="$versitygw $restic $rclone $kubernetes $vault $k8up $coredns 2"
+if [ ! -e "$image/image.tar" ] || [ "$(cat "$image/content" 2>/dev/null)" != "$content" ]; then
+  echo "e2e: making the image of the cluster's pods" >&2
+  mkdir -p "$image"
+  if [ ! -e "$image/root.done" ]; then
+    rm -rf "$image/root"
+    debootstrap --variant=minbase --include=postgresql-15,mariadb-server,slapd,ldap-utils,jq,curl,ca-certificates,tzdata \
+      bookworm "$image/root" >"$image/debootstrap.log" 2>&1 || { tail -n 20 "$image/debootstrap.log" >&2; exit 1; }
+    rm -rf "$image"/root/var/{cache/apt,lib/apt/lists,log,lib/mysql,lib/postgresql,lib/ldap}/* "$image"/root/usr/share/{doc,man,locale,info}/* "$image"/root/boot "$image"/root/dev/* "$image"/root/etc/ldap/slapd.d
+    # initdb asks for its user's name.
+    echo 'desk:x:1000:1000::/tmp:/bin/sh' >>"$image/root/etc/passwd"
+    touch "$image/root.done"
+  fi
+  for name in k8up restic rclone kubectl vault versitygw coredns; do install -m 0755 "$bin/$name" "$image/root/usr/local/bin/$name"; done
+  (cd e2e && go build -o "$bin/" ./cluster/pause ./cluster/pack)
+  install -m 0755 "$bin/pause" "$image/root/usr/local/bin/pause"
+  "$bin/pack" -root "$image/root" -name holdfast.test/e2e:1 -o "$image/image.tar"
+  echo "$content" >"$image/content"
+fi

@@ -24,6 +24,7 @@ type ClusterServer struct {
 
 	dir     string
 	address string
+	enter   []string
 	ca      *CA
 	argv    []string // of the API server
 	mu      sync.Mutex
@@ -47,7 +48,7 @@ func Main(m *testing.M) {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.cluster != nil {
-		shared.cluster.remove()
+		shared.cluster.Remove()
 	}
 	os.Exit(code)
 }
@@ -67,12 +68,46 @@ func Cluster(t testing.TB) *ClusterServer {
 	return shared.cluster
 }
 
-// newCluster starts etcd, the API server and a few controllers.
-func newCluster() (cluster *ClusterServer, err error) {
-	c := &ClusterServer{}
+// newCluster starts etcd, the API server and a few controllers on loopback.
+func newCluster() (*ClusterServer, error) {
+	var ports [3]int
+	for i := range ports {
+		var err error
+		if ports[i], err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	return StartControlPlane(ControlPlane{
+		Address: "127.0.0.1", Port: ports[0], EtcdPorts: [2]int{ports[1], ports[2]},
+		APIServer: []string{"--endpoint-reconciler-type=none", "--authorization-mode=RBAC"},
+		// No controller that would make pods: nothing could run them.
+		Controllers: []string{"--controllers=namespace-controller,serviceaccount-controller,garbage-collector-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller"},
+	})
+}
+
+// ControlPlane says how etcd, the API server and the controllers run.
+type ControlPlane struct {
+	// Enter is put before each command, to run it in a network namespace.
+	Enter []string
+	// Address and Port are the API server's.
+	Address   string
+	Port      int
+	EtcdPorts [2]int
+	// APIServer and Controllers are more arguments of those two. {{dir}} in them
+	// is the folder with the control plane's files.
+	APIServer, Controllers []string
+	// Files are put into that folder first, and client certificates NAME.crt and
+	// NAME.key of these subjects.
+	Files   map[string][]byte
+	Clients map[string]pkix.Name
+}
+
+// StartControlPlane starts one. The caller ends it with Remove.
+func StartControlPlane(o ControlPlane) (cluster *ClusterServer, err error) {
+	c := &ClusterServer{enter: o.Enter}
 	defer func() {
 		if err != nil {
-			c.remove()
+			c.Remove()
 		}
 	}()
 	if c.dir, err = os.MkdirTemp("", "holdfast-e2e-cluster-"); err != nil {
@@ -81,15 +116,20 @@ func newCluster() (cluster *ClusterServer, err error) {
 	if c.ca, err = newCA(c.dir); err != nil {
 		return nil, err
 	}
-	var ports [3]int
-	for i := range ports {
-		if ports[i], err = freePort(); err != nil {
+	for name, data := range o.Files {
+		if err := os.WriteFile(filepath.Join(c.dir, name), data, 0o600); err != nil {
 			return nil, err
 		}
 	}
-	c.address = fmt.Sprintf("127.0.0.1:%d", ports[0])
-	etcd, peer := fmt.Sprintf("http://127.0.0.1:%d", ports[1]), fmt.Sprintf("http://127.0.0.1:%d", ports[2])
-	certificate, key, err := c.ca.issue(c.dir, "api", pkix.Name{CommonName: "kube-apiserver"}, []string{"127.0.0.1", "localhost", "kubernetes.default.svc"})
+	for name, subject := range o.Clients {
+		if _, _, err := c.ca.issue(c.dir, name, subject, nil); err != nil {
+			return nil, err
+		}
+	}
+	c.address = fmt.Sprintf("%s:%d", o.Address, o.Port)
+	etcd, peer := fmt.Sprintf("http://127.0.0.1:%d", o.EtcdPorts[0]), fmt.Sprintf("http://127.0.0.1:%d", o.EtcdPorts[1])
+	// 10.96.0.1 is the first of the Services' addresses.
+	certificate, key, err := c.ca.issue(c.dir, "api", pkix.Name{CommonName: "kube-apiserver"}, []string{o.Address, "127.0.0.1", "10.96.0.1", "localhost", "kubernetes.default.svc"})
 	if err != nil {
 		return nil, err
 	}
@@ -97,10 +137,10 @@ func newCluster() (cluster *ClusterServer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Kubeconfig, err = c.user("admin", pkix.Name{CommonName: "admin", Organization: []string{"system:masters"}}); err != nil {
+	if c.Kubeconfig, err = c.User("admin", pkix.Name{CommonName: "admin", Organization: []string{"system:masters"}}); err != nil {
 		return nil, err
 	}
-	controllers, err := c.user("controllers", pkix.Name{CommonName: "system:kube-controller-manager"})
+	controllers, err := c.User("controllers", pkix.Name{CommonName: "system:kube-controller-manager"})
 	if err != nil {
 		return nil, err
 	}
@@ -109,19 +149,18 @@ func newCluster() (cluster *ClusterServer, err error) {
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "e2e="+peer); err != nil {
 		return nil, err
 	}
-	c.argv = []string{
-		"kube-apiserver", "--etcd-servers=" + etcd, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[0]),
-		"--endpoint-reconciler-type=none", "--tls-cert-file=" + certificate, "--tls-private-key-file=" + key, "--client-ca-file=" + c.ca.File,
+	c.argv = append([]string{
+		"kube-apiserver", "--etcd-servers=" + etcd, "--bind-address=" + o.Address, "--advertise-address=" + o.Address, fmt.Sprintf("--secure-port=%d", o.Port),
+		"--tls-cert-file=" + certificate, "--tls-private-key-file=" + key, "--client-ca-file=" + c.ca.File,
 		"--service-account-key-file=" + accounts, "--service-account-signing-key-file=" + accounts, "--service-account-issuer=https://kubernetes.default.svc",
-		"--service-cluster-ip-range=10.96.0.0/16", "--authorization-mode=RBAC", "--profiling=false", "--allow-privileged=true",
-	}
+		"--service-cluster-ip-range=10.96.0.0/16", "--profiling=false", "--allow-privileged=true",
+	}, c.expand(o.APIServer)...)
 	if err := c.startAPI(); err != nil {
 		return nil, err
 	}
-	// No controller that would make pods: nothing could run them.
-	_, err = c.serve(nil, "kube-controller-manager", "--kubeconfig="+controllers, "--service-account-private-key-file="+accounts, "--root-ca-file="+c.ca.File,
-		"--use-service-account-credentials=true", "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0", "--profiling=false",
-		"--controllers=namespace-controller,serviceaccount-controller,garbage-collector-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller")
+	_, err = c.serve(nil, append([]string{"kube-controller-manager", "--kubeconfig=" + controllers, "--service-account-private-key-file=" + accounts, "--root-ca-file=" + c.ca.File,
+		"--use-service-account-credentials=true", "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0", "--profiling=false"},
+		c.expand(o.Controllers)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +170,33 @@ func newCluster() (cluster *ClusterServer, err error) {
 	})
 }
 
-// user makes a kubeconfig with a client certificate.
-func (c *ClusterServer) user(name string, subject pkix.Name) (string, error) {
+// expand puts the folder's name into arguments.
+func (c *ClusterServer) expand(arguments []string) []string {
+	expanded := make([]string, len(arguments))
+	for i, argument := range arguments {
+		expanded[i] = strings.ReplaceAll(argument, "{{dir}}", c.dir)
+	}
+	return expanded
+}
+
+// Dir is the folder with the control plane's files and logs.
+func (c *ClusterServer) Dir() string { return c.dir }
+
+// CAFile is the certificate of the cluster's authority.
+func (c *ClusterServer) CAFile() string { return c.ca.File }
+
+// Certificate issues one by the cluster's authority, and returns its files.
+func (c *ClusterServer) Certificate(name string, subject pkix.Name, names ...string) (certificate, key string, err error) {
+	return c.ca.issue(c.dir, name, subject, names)
+}
+
+// Serve starts one more server beside the control plane's; they end together.
+func (c *ClusterServer) Serve(ready func() error, argv ...string) (*Server, error) {
+	return c.serve(ready, argv...)
+}
+
+// User makes a kubeconfig with a client certificate.
+func (c *ClusterServer) User(name string, subject pkix.Name) (string, error) {
 	certificate, key, err := c.ca.issue(c.dir, name, subject, nil)
 	if err != nil {
 		return "", err
@@ -166,7 +230,12 @@ func (c *ClusterServer) kubeconfig(file string, user map[string]any) (string, er
 // serve starts one of the cluster's servers.
 func (c *ClusterServer) serve(ready func() error, argv ...string) (*Server, error) {
 	o := ServeOptions{Dir: c.dir, Ready: ready, Limit: time.Hour, Grace: 3 * time.Second}
-	s, err := serve(argv[0], argv, o, filepath.Join(c.dir, argv[0]+".log"))
+	name := filepath.Base(argv[0])
+	path, err := findProgram(argv[0])
+	if err != nil {
+		return nil, err
+	}
+	s, err := serve(name, append(slices.Clone(c.enter), append([]string{path}, argv[1:]...)...), o, filepath.Join(c.dir, name+".log"))
 	if err != nil {
 		return nil, err
 	}
@@ -183,8 +252,8 @@ func (c *ClusterServer) startAPI() error {
 	return err
 }
 
-// remove stops everything, last first.
-func (c *ClusterServer) remove() {
+// Remove stops everything, last first.
+func (c *ClusterServer) Remove() {
 	for _, s := range slices.Backward(c.servers) {
 		s.Stop()
 	}
@@ -233,12 +302,18 @@ func (c *ClusterServer) TryKubectl(arguments ...string) (string, error) {
 	return c.kubectl(nil, arguments...)
 }
 
+// KubectlIn is TryKubectl with something on stdin.
+func (c *ClusterServer) KubectlIn(stdin []byte, arguments ...string) (string, error) {
+	return c.kubectl(stdin, arguments...)
+}
+
 func (c *ClusterServer) kubectl(stdin []byte, arguments ...string) (string, error) {
 	path, err := findProgram("kubectl")
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(path, arguments...)
+	argv := append(append(slices.Clone(c.enter), path), arguments...)
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = []string{"HOME=" + c.dir, "KUBECONFIG=" + c.Kubeconfig, "PATH=/usr/bin:/bin"}
 	cmd.Stdin = bytes.NewReader(stdin)
 	var stdout, stderr bytes.Buffer

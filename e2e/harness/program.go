@@ -26,7 +26,13 @@ func Program(t testing.TB, name string) string {
 	return path
 }
 
+// FindProgram is Program for what runs outside of a test.
+func FindProgram(name string) (string, error) { return findProgram(name) }
+
 func findProgram(name string) (string, error) {
+	if filepath.IsAbs(name) {
+		return name, nil
+	}
 	places, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
 	if err != nil {
 		return "", err
@@ -40,14 +46,17 @@ func findProgram(name string) (string, error) {
 		places = append(places[:1], append([]string{path}, places[1:]...)...)
 	}
 	for _, place := range places {
-		if info, err := os.Stat(place); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		// What is no program but a file or folder lies in .cache/e2e.
+		if info, err := os.Stat(place); err == nil && (info.Mode().IsRegular() && info.Mode()&0o111 != 0 || place == places[0]) {
 			return place, nil
 		}
 	}
 	return "", fmt.Errorf("%s is missing: run e2e/setup.sh", name)
 }
 
-// moduleRoot is the folder of this module. Tests run in a folder below it.
+// ModuleRoot is the folder of this module. Tests run in a folder below it.
+func ModuleRoot() (string, error) { return moduleRoot() }
+
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -80,13 +89,13 @@ var buildOwn = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(work)
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", work, "./harness/container", "./harness/kubectl")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", work, "./harness/container", "./harness/kubectl", "./cluster/node")
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the harness: %w\n%s", err, out)
 	}
-	for _, name := range []string{"container", "kubectl"} {
+	for _, name := range []string{"container", "kubectl", "node"} {
 		if err := os.Rename(filepath.Join(work, name), filepath.Join(cache, name)); err != nil {
 			return "", err
 		}
@@ -102,6 +111,15 @@ func ownProgram(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	return filepath.Join(cache, name)
+}
+
+// OwnProgram is a program of this module: "node" of the cluster.
+func OwnProgram(name string) (string, error) {
+	cache, err := buildOwn()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(cache, name), nil
 }
 
 // Folder makes a folder for the test that any user can reach, owned by uid. It

@@ -62,6 +62,11 @@ func Serve(t testing.TB, name string, argv []string, o ServeOptions) *Server {
 	return s
 }
 
+// Start is Serve for a server that outlives a test; the caller stops it.
+func Start(name string, argv []string, o ServeOptions, logFile string) (*Server, error) {
+	return serve(name, argv, o, logFile)
+}
+
 // serve starts a server that logs to a file.
 func serve(name string, argv []string, o ServeOptions, logFile string) (*Server, error) {
 	if o.Limit == 0 {

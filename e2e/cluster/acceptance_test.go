@@ -1,0 +1,423 @@
+package cluster_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-backup/holdfast/e2e/cluster"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+)
+
+const (
+	state       = "../../examples/e2e/runtime-state.json"
+	credentials = "../../examples/e2e/backup-credentials.json"
+)
+
+// schedules writes a policy by which each unit starts once, in the next minutes:
+// a minute for each source of a repository (HF203), and what must follow another
+// five minutes after it (HF206). It returns when the last one starts.
+func schedules(t *testing.T, p *plan.Plan, first time.Time) (file string, last time.Time) {
+	t.Helper()
+	followed := map[string]bool{}
+	for _, unit := range p.Units {
+		for _, before := range unit.Consistent {
+			followed[before] = true
+		}
+	}
+	units := slices.Clone(p.Units)
+	slices.SortStableFunc(units, func(a, b plan.Item) int {
+		order := func(i plan.Item) int {
+			switch {
+			case followed[i.ID]:
+				return 0
+			case len(i.Consistent) == 0:
+				return 1
+			}
+			return 2
+		}
+		return order(a) - order(b)
+	})
+	crons := map[string]string{}
+	next, starts := map[string]time.Time{}, map[string]time.Time{}
+	for _, unit := range units {
+		at, ok := next[unit.Repository]
+		if !ok {
+			at = first
+		}
+		for _, before := range unit.Consistent {
+			if earliest := starts[before].Add(5 * time.Minute); at.Before(earliest) {
+				at = earliest
+			}
+		}
+		crons[unit.ID], starts[unit.ID] = fmt.Sprintf("%d %d * * *", at.Minute(), at.Hour()), at
+		if at.After(last) {
+			last = at
+		}
+		next[unit.Repository] = at.Add(time.Minute)
+	}
+	far := first.Add(12 * time.Hour)
+	policy := map[string]any{
+		"schemaVersion": 1, "schedules": crons,
+		"deadlines": map[string]any{"postgresql": 300, "mariadb": 300, "volume": 300, "openldap": 300},
+		"maintenance": map[string]any{
+			"check": fmt.Sprintf("%d %d * * *", far.Minute(), far.Hour()),
+			"prune": fmt.Sprintf("%d %d * * *", far.Minute(), far.Add(time.Hour).Hour()),
+		},
+	}
+	data, err := json.Marshal(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(t.TempDir(), "policy.json")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file, last
+}
+
+// images are all references in a tree.
+func images(t *testing.T, tree *cluster.Tree) []string {
+	t.Helper()
+	var found []string
+	err := filepath.WalkDir(tree.Dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".yaml") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		for line := range strings.Lines(string(data)) {
+			if image, ok := strings.CutPrefix(strings.TrimLeft(line, " -"), "image: "); ok {
+				found = append(found, strings.Trim(strings.TrimSpace(image), `"`))
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+func TestAcceptance(t *testing.T) {
+	must := func(err error) {
+		t.Helper()
+		must(t, err)
+	}
+	tree, err := cluster.Render(state, credentials, "", t.TempDir())
+	must(err)
+	c := start(t, images(t, tree))
+	t.Parallel()
+	endRound := sync.OnceFunc(func() { close(roundDone) })
+	defer endRound()
+	desk, err := c.Deploy()
+	must(err)
+	opens, err := cluster.ReadCredentials(credentials)
+	must(err)
+	must(desk.Account(opens.Restic.Bucket, opens.Restic.AccessKeyID, opens.Restic.SecretAccessKey))
+	must(desk.Account(opens.Rclone.Bucket, opens.Rclone.AccessKeyID, opens.Rclone.SecretAccessKey))
+	must(desk.Ready())
+	must(desk.Accounts())
+	say("the desk runs")
+	must(desk.Seed())
+	say("the desk holds data")
+
+	// Time enough to make the repositories first.
+	first := time.Now().UTC().Add(45 * time.Second).Truncate(time.Minute).Add(time.Minute)
+	policy, last := schedules(t, tree.Plan, first)
+	tree, err = cluster.Render(state, credentials, policy, t.TempDir())
+	must(err)
+	flux := c.Flux()
+	must(flux.Apply(tree, "repository"))
+	say("repositories are made")
+	must(flux.Apply(tree, "backup"))
+	say("schedules are applied; the last starts at %s", last.Format(time.TimeOnly))
+	var round []cluster.Found
+	complete := func(since time.Time) error {
+		var err error
+		if round, err = desk.Round(tree.Plan, opens, since); err != nil {
+			return err
+		}
+		var missing []string
+		for _, f := range round {
+			if f.Missing != "" {
+				missing = append(missing, f.Unit+": "+f.Missing)
+			}
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("%d of %d: %s", len(missing), len(round), strings.Join(missing, "; "))
+		}
+		return nil
+	}
+	time.Sleep(time.Until(last.Add(20 * time.Second)))
+	eventually(t, "the first round", 4*time.Minute, func() error {
+		err := complete(begin)
+		if err != nil {
+			time.Sleep(3 * time.Second)
+		}
+		return err
+	})
+	endRound()
+	say("the first round is complete")
+	firstRound := round
+
+	before, err := desk.Content()
+	must(err)
+	must(desk.Change())
+	content, err := desk.Content()
+	must(err)
+	for unit, text := range before {
+		changes := !strings.HasPrefix(unit, "kubernetes-secrets/") && !strings.HasPrefix(unit, "namespace-manifests/") && unit != "postgresql/pg-globals"
+		if changes == (text == content[unit]) {
+			t.Errorf("the change of %s is not what the test meant", unit)
+		}
+	}
+	second := time.Now()
+	again(t, c, desk, tree.Plan)
+	must(complete(second))
+	say("the second round is complete, and checked and pruned")
+	for i, f := range round {
+		if f.ID == firstRound[i].ID && f.Expected.Engine == "restic" {
+			t.Errorf("%s: the second round found the first one's snapshot", f.Unit)
+		}
+	}
+	for id := range tree.Plan.Repositories {
+		list, err := desk.Snapshots(tree.Plan, id, opens)
+		must(err)
+		must(desk.Check(tree.Plan, id, opens))
+		// Of one day the newest is kept, and as long as there are fewer days than
+		// are wanted, the oldest of all beside it. One unit had three.
+		if want := 2 * expectedIn(tree.Plan, id); len(list) != want {
+			t.Errorf("%s holds %d snapshots after the prune, not %d", id, len(list), want)
+		}
+	}
+	say("the newest are left, and whole")
+
+	must(desk.Destroy())
+	say("destroyed: both namespaces, their volumes, the bucket")
+	must(desk.Up())
+	must(desk.Ready())
+	must(desk.Accounts())
+	flux = c.Flux()
+	must(flux.Apply(tree, "repository"))
+	must(flux.Apply(tree, "backup"))
+	say("empty servers run, the tree is applied again")
+	must(desk.HoldLDAP())
+	must(desk.Scale("desk", "web", 0))
+	must(desk.Scale("desk-db", "spool", 0))
+	// slapd has made an empty database when it first started.
+	requests := map[string]map[string]string{"openldap/directory": {"HOLDFAST_OVERWRITE": "yes"}}
+	for order, units := range byOrder(tree.Plan) {
+		must(parallel(units, func(unit plan.Item) error { return c.Restore(tree, unit, requests[unit.ID], 4*time.Minute) }))
+		say("restored (%d): %s", order, names(units))
+	}
+	must(desk.ReleaseLDAP())
+	must(desk.Scale("desk", "web", 1))
+	must(desk.Scale("desk-db", "spool", 1))
+	after, err := desk.Content()
+	must(err)
+	for unit, text := range content {
+		if after[unit] != text {
+			t.Errorf("%s did not come back as it was:\n%s", unit, difference(text, after[unit]))
+		}
+	}
+	say("everything is back")
+
+	denied, unused, err := c.Privileges(tree)
+	must(err)
+	judge(t, "done, but not allowed", denied, tolerated)
+	judge(t, "allowed, but never used", unused, reserved)
+	table(os.Stdout, tree.Plan, round)
+}
+
+// excuse is why something is right although the comparison names it.
+type excuse struct {
+	pattern *regexp.Regexp
+	reason  string
+}
+
+// tolerated was refused, and does not matter.
+var tolerated = []excuse{
+	{regexp.MustCompile(`:restore-e2e-(ns|sec)-application was refused: get namespaces `), "kubectl apply asks whether the namespace is there, and goes on without an answer"},
+}
+
+// reserved was not used in this run, and is needed in another.
+var reserved = []excuse{
+	{regexp.MustCompile(`\.(cert-manager\.io|external-secrets\.io|gateway\.networking\.k8s\.io) in `), "this cluster does not serve the type"},
+	{regexp.MustCompile(`:restore-e2e-ns-(application|mariadb): (create|get|patch) `), "a restore may have to write objects of any kind; of this one none was lost"},
+	{regexp.MustCompile(`:restore-e2e-sec-(application|mariadb): (create|patch) secrets `), "server-side apply creates by a request that is logged as patch; of desk-db none was lost"},
+	{regexp.MustCompile(`:restore-e2e-cp-export: get `), "the export holds no object of the kind"},
+	{regexp.MustCompile(`: create pods/exec ldap-0 `), "this kubectl asks by GET, older ones by POST"},
+}
+
+// judge fails for each finding without an excuse, and for each excuse that is
+// not needed any more.
+func judge(t *testing.T, what string, findings []string, excuses []excuse) {
+	t.Helper()
+	needed := map[int]bool{}
+	for _, finding := range findings {
+		at := slices.IndexFunc(excuses, func(e excuse) bool { return e.pattern.MatchString(finding) })
+		if at < 0 {
+			t.Errorf("%s: %s", what, finding)
+		}
+		needed[at] = true
+	}
+	for i, e := range excuses {
+		if !needed[i] {
+			t.Errorf("%s: nothing needs the excuse that %s", what, e.reason)
+		}
+	}
+}
+
+// again runs everything a second time, all at once, as the repositories are
+// there; one unit twice. Checks and prunes are started while a dump is held up:
+// those of its repository wait for it, and all end well.
+func again(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan) {
+	t.Helper()
+	held := heldUp{"users", func(sql string) (string, error) { return desk.PSQL("files", sql) }}
+	release := held.hold(t)
+	var maintenance sync.WaitGroup
+	var failures []error
+	var turn sync.Mutex
+	started, ended := map[string]time.Time{}, map[string]time.Time{}
+	var slow string
+	finished := func(namespace, kind, name, job string, timed bool) error {
+		reason, err := c.WaitRun(namespace, kind, name, 6*time.Minute)
+		if err == nil && reason == "Failed" {
+			err = fmt.Errorf("%s of %s: %s", job, namespace, reason)
+		}
+		if err != nil || !timed {
+			return err
+		}
+		start, end, err := c.JobTimes(namespace, job)
+		turn.Lock()
+		defer turn.Unlock()
+		started[namespace+" "+job], ended[namespace+" "+job] = start, end
+		return err
+	}
+	maintenance.Go(func() {
+		held.dumping(t)
+		time.AfterFunc(15*time.Second, release) // time enough for them to start, if they would
+		err := parallel(p.Maintenance, func(m plan.Maintenance) error {
+			kind, name, err := c.Maintain(m)
+			if err != nil {
+				return err
+			}
+			return finished(m.Namespace, kind, name, m.Job+"-"+name, true)
+		})
+		turn.Lock()
+		failures = append(failures, err)
+		turn.Unlock()
+	})
+	units := slices.Clone(p.Units)
+	for _, unit := range p.Units {
+		if unit.ID == "kubernetes-secrets/application" {
+			units = append(units, unit)
+		}
+	}
+	err := parallel(units, func(unit plan.Item) error {
+		kind, name, err := c.Now(unit)
+		switch {
+		case err != nil:
+			return err
+		case kind == "job":
+			return c.WaitJob(unit.Namespace, name, 4*time.Minute)
+		case unit.Capture.How == "volume":
+			return finished(unit.Namespace, kind, name, "backup-"+name+"-0", false)
+		case unit.ID == "postgresql/files":
+			slow = unit.Namespace + " backup-" + name + "-prebackup"
+		}
+		return finished(unit.Namespace, kind, name, "backup-"+name+"-prebackup", unit.ID == "postgresql/files")
+	})
+	maintenance.Wait()
+	must(t, errors.Join(append(failures, err)...))
+	for job, start := range started {
+		exclusive := strings.Contains(job, " check-") || strings.Contains(job, " prune-")
+		if namespace, _, _ := strings.Cut(job, " "); exclusive && strings.HasPrefix(slow, namespace+" ") && start.Before(ended[slow]) {
+			t.Errorf("%s started at %s, while a backup ran until %s", job, start.Format(time.TimeOnly), ended[slow].Format(time.TimeOnly))
+		}
+	}
+}
+
+// parallel does something with all of a list at once.
+func parallel[T any](list []T, do func(T) error) error {
+	failures := make([]error, len(list))
+	var running sync.WaitGroup
+	for i, item := range list {
+		running.Go(func() { failures[i] = do(item) })
+	}
+	running.Wait()
+	return errors.Join(failures...)
+}
+
+// expectedIn counts a repository's expected snapshots.
+func expectedIn(p *plan.Plan, repository string) int {
+	count := 0
+	for _, unit := range p.Units {
+		if unit.Repository == repository {
+			count += len(unit.Expected)
+		}
+	}
+	return count
+}
+
+// byOrder yields the units in the order in which they are restored.
+func byOrder(p *plan.Plan) iter.Seq2[int, []plan.Item] {
+	groups := map[int][]plan.Item{}
+	for _, unit := range p.Units {
+		groups[unit.RestoreOrder] = append(groups[unit.RestoreOrder], unit)
+	}
+	return func(yield func(int, []plan.Item) bool) {
+		for _, order := range slices.Sorted(maps.Keys(groups)) {
+			if !yield(order, groups[order]) {
+				return
+			}
+		}
+	}
+}
+
+func names(units []plan.Item) string {
+	var list []string
+	for _, unit := range units {
+		list = append(list, unit.ID)
+	}
+	return strings.Join(list, ", ")
+}
+
+// difference shows the first line in which two texts differ.
+func difference(want, got string) string {
+	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf("line %d\n- %.200s\n+ %.200s", i+1, a[i], b[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, not %d", len(b), len(a))
+}
+
+// table prints what was expected and what was found.
+func table(to io.Writer, p *plan.Plan, round []cluster.Found) {
+	fmt.Fprintf(to, "| unit | expected | bytes | at least | found |\n|---|---|---|---|---|\n")
+	for _, f := range round {
+		expected := f.Expected.Path
+		if expected == "" {
+			expected = f.Expected.Where
+		}
+		found := "yes"
+		if f.Missing != "" {
+			found = "NO: " + f.Missing
+		}
+		fmt.Fprintf(to, "| %s | %s | %d | %d | %s |\n", f.Unit, expected, f.Bytes, f.Expected.MinBytes, found)
+	}
+}

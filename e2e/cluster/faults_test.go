@@ -1,0 +1,362 @@
+package cluster_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-backup/holdfast/e2e/cluster"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+)
+
+// roundDone is closed when the acceptance run no longer relies on the operator's
+// clock: then the operator may be restarted.
+var roundDone = make(chan struct{})
+
+// fault is the small instance that the faults happen to.
+type fault struct {
+	*cluster.Side
+}
+
+func (f fault) unit(t *testing.T, id string) plan.Item {
+	t.Helper()
+	for _, unit := range f.Tree.Plan.Units {
+		if unit.ID == id {
+			return unit
+		}
+	}
+	t.Fatalf("there is no unit %s", id)
+	return plan.Item{}
+}
+
+// run starts a unit, and tells how it ended and what its pods wrote.
+func (f fault) run(t *testing.T, id string, limit time.Duration) (reason, log string) {
+	t.Helper()
+	unit := f.unit(t, id)
+	kind, name, err := f.Now(unit)
+	must(t, err)
+	return f.ended(t, unit, kind, name, limit)
+}
+
+func (f fault) ended(t *testing.T, unit plan.Item, kind, name string, limit time.Duration) (reason, log string) {
+	t.Helper()
+	// A Job's pods go when it fails at its deadline, so their words are kept.
+	done := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for {
+			for _, suffix := range []string{"-prebackup", "-0"} {
+				out, err := f.Control.TryKubectl("logs", "--namespace="+unit.Namespace, "--selector=batch.kubernetes.io/job-name=backup-"+name+suffix, "--tail=200")
+				if err == nil && len(out) > 0 && !strings.Contains(log, out) {
+					log += out
+				}
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	})
+	reason, err := f.WaitRun(unit.Namespace, kind, name, limit)
+	close(done)
+	reading.Wait()
+	must(t, err)
+	return reason, log
+}
+
+// snapshots are those of a unit that are newer than since.
+func (f fault) snapshots(t *testing.T, id string, since time.Time) []cluster.Found {
+	t.Helper()
+	unit := f.unit(t, id)
+	list, err := f.Snapshots(f.Tree.Plan, unit.Repository, f.Credentials)
+	must(t, err)
+	var found []cluster.Found
+	for _, s := range list {
+		if s.Path == unit.Expected[0].Path && s.Time.After(since) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// succeeded checks that a run ended well and left exactly one whole snapshot.
+func (f fault) succeeded(t *testing.T, id, reason, log string, since time.Time) {
+	t.Helper()
+	if reason != "Succeeded" {
+		t.Errorf("%s: %s\n%s", id, reason, tail(log))
+		return
+	}
+	list := f.snapshots(t, id, since)
+	if len(list) != 1 {
+		t.Fatalf("%s left %d snapshots, not one", id, len(list))
+	}
+	unit := f.unit(t, id)
+	if marker := unit.Expected[0].Marker; marker != "" {
+		text, err := f.ResticAs(f.Credentials, f.Tree, unit.Repository, "dump", "--no-lock", list[0].ID, list[0].Path)
+		must(t, err)
+		if !strings.Contains(text, marker) || int64(len(text)) != list[0].Bytes {
+			t.Errorf("the snapshot of %s is not whole: %d bytes of %d", id, len(text), list[0].Bytes)
+		}
+	}
+}
+
+// failed checks that a run is called failed, says why, and left nothing.
+func (f fault) failed(t *testing.T, id, reason, log string, since time.Time, words ...string) {
+	t.Helper()
+	if reason != "Failed" {
+		t.Errorf("%s: %s, though it could not succeed", id, reason)
+	}
+	for _, word := range words {
+		if !strings.Contains(log, word) {
+			t.Errorf("the log of %s does not say %q:\n%s", id, word, tail(log))
+		}
+	}
+	if list := f.snapshots(t, id, since); len(list) > 0 {
+		t.Errorf("%s left %d snapshots", id, len(list))
+	}
+}
+
+func tail(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-25):], "\n")
+}
+
+// psql runs SQL in the small instance's server.
+func (f fault) psql(database, sql string) (string, error) {
+	return f.Control.KubectlIn([]byte(sql), "exec", "--stdin", "--namespace=side", "postgresql-0", "--", "sh", "-c",
+		`PGPASSWORD=right exec psql -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres -d "$0"`, database)
+}
+
+// slow is the database of which a dump can be held up.
+func (f fault) slow() heldUp {
+	return heldUp{"stock", func(sql string) (string, error) { return f.psql("slow", sql) }}
+}
+
+func (f fault) kubectl(t *testing.T, arguments ...string) string {
+	t.Helper()
+	out, err := f.Control.TryKubectl(arguments...)
+	must(t, err)
+	return out
+}
+
+func TestFaults(t *testing.T) {
+	tree, err := cluster.Render(state, credentials, "", t.TempDir())
+	must(t, err)
+	c := start(t, images(t, tree))
+	t.Parallel()
+	side, tiny, err := c.Sides(t.TempDir())
+	must(t, err)
+	f := fault{side}
+	eventually(t, "the server runs", time.Minute, func() error { _, err := f.psql("postgres", "SELECT 1"); return err })
+	for _, name := range []string{"good", "slow", "broken"} {
+		_, err := f.psql("postgres", "CREATE DATABASE "+name)
+		must(t, err)
+		_, err = f.psql(name, "CREATE TABLE stock (id int, name text); INSERT INTO stock SELECT n, md5(n::text) FROM generate_series(1, 5000) n")
+		must(t, err)
+	}
+	say("two small instances stand beside the first")
+
+	t.Run("at once", func(t *testing.T) {
+		t.Run("one dump broken", func(t *testing.T) {
+			t.Parallel()
+			since := time.Now()
+			type outcome struct{ reason, log string }
+			ids := []string{"postgresql/good", "postgresql/slow", "postgresql/broken"}
+			outcomes := make([]outcome, len(ids))
+			must(t, parallel([]int{0, 1, 2}, func(i int) error {
+				outcomes[i].reason, outcomes[i].log = f.run(t, ids[i], 5*time.Minute)
+				return nil
+			}))
+			f.succeeded(t, ids[0], outcomes[0].reason, outcomes[0].log, since)
+			f.succeeded(t, ids[1], outcomes[1].reason, outcomes[1].log, since)
+			f.failed(t, ids[2], outcomes[2].reason, outcomes[2].log, since, "postgresql/broken", "password authentication failed")
+			say("one dump broken: the others are there, it is red and named")
+		})
+		t.Run("another instance's credentials", func(t *testing.T) {
+			t.Parallel()
+			if _, err := c.ResticAs(tinyAs(side, tiny), side.Tree, f.unit(t, "postgresql/good").Repository, "snapshots", "--no-lock"); err == nil {
+				t.Error("the credentials of one instance open the repository of another")
+			}
+			if _, err := c.ResticAs(side.Credentials, side.Tree, f.unit(t, "postgresql/good").Repository, "snapshots", "--no-lock"); err != nil {
+				t.Errorf("its own credentials do not: %v", err)
+			}
+		})
+		t.Run("a job by hand against the lock", func(t *testing.T) { t.Parallel(); f.byHand(t) })
+		t.Run("full disk", func(t *testing.T) {
+			t.Parallel()
+			small := fault{tiny}
+			since := time.Now()
+			reason, log := small.run(t, "volume/tiny-files", 4*time.Minute)
+			if reason != "Failed" {
+				t.Errorf("%s, though the storage is too small\n%s", reason, tail(log))
+			}
+			if list := small.snapshots(t, "volume/tiny-files", since); len(list) > 0 {
+				t.Errorf("%d snapshots in a full storage", len(list))
+			}
+			say("full disk: red, and no snapshot")
+		})
+		t.Run("the claim's node is gone", func(t *testing.T) { t.Parallel(); f.movedNode(t) })
+	})
+	t.Run("database killed in the middle of a dump", func(t *testing.T) {
+		since := time.Now()
+		f.slow().hold(t)
+		unit := f.unit(t, "postgresql/slow")
+		kind, name, err := f.Now(unit)
+		must(t, err)
+		f.slow().dumping(t)
+		f.kubectl(t, "delete", "pod", "postgresql-0", "--namespace=side", "--grace-period=0", "--force")
+		reason, log := f.ended(t, unit, kind, name, 6*time.Minute)
+		// K8up tries again; what it stores in the end is whole.
+		f.succeeded(t, unit.ID, reason, log, since)
+		if !strings.Contains(log, "postgresql/slow") {
+			t.Errorf("nothing tells that the first attempt failed:\n%s", tail(log))
+		}
+		say("database killed: the half dump was not stored, the next attempt was")
+	})
+	t.Run("storage refuses for a while", func(t *testing.T) {
+		since := time.Now()
+		f.kubectl(t, "scale", "deployment", "s3-side", "--namespace=storage", "--replicas=0")
+		unit := f.unit(t, "postgresql/good")
+		kind, name, err := f.Now(unit)
+		must(t, err)
+		time.Sleep(50 * time.Second)
+		f.kubectl(t, "scale", "deployment", "s3-side", "--namespace=storage", "--replicas=1")
+		f.kubectl(t, "rollout", "status", "deployment/s3-side", "--namespace=storage", "--timeout=60s")
+		reason, log := f.ended(t, unit, kind, name, 4*time.Minute)
+		f.succeeded(t, unit.ID, reason, log, since)
+		say("storage refused: the copy came as soon as it was back")
+	})
+	t.Run("wrong repository password", f.wrongPassword)
+	t.Run("operator restarted", func(t *testing.T) {
+		select {
+		case <-roundDone:
+		case <-time.After(15 * time.Minute):
+			t.Fatal("the acceptance run has not come far enough")
+		}
+		since := time.Now()
+		release := f.slow().hold(t)
+		unit := f.unit(t, "postgresql/slow")
+		kind, name, err := f.Now(unit)
+		must(t, err)
+		f.slow().dumping(t)
+		f.kubectl(t, "delete", "pod", "--namespace=k8up-system", "--selector=app=k8up")
+		f.kubectl(t, "rollout", "status", "deployment/k8up", "--namespace=k8up-system", "--timeout=60s")
+		release()
+		reason, log := f.ended(t, unit, kind, name, 6*time.Minute)
+		f.succeeded(t, unit.ID, reason, log, since)
+		say("operator restarted: the backup ended all the same")
+	})
+}
+
+// tinyAs are tiny's credentials with side's password: only the storage's own
+// rights are left between the two.
+func tinyAs(side, tiny *cluster.Side) cluster.Credentials {
+	who := tiny.Credentials
+	who.Restic.Password = side.Credentials.Restic.Password
+	return who
+}
+
+// byHand starts a bucket's Job while somebody else holds its lock.
+func (f fault) byHand(t *testing.T) {
+	unit := f.unit(t, "bucket/objects")
+	file := filepath.Join(t.TempDir(), "object")
+	must(t, os.WriteFile(file, []byte("content"), 0o600))
+	address := f.kubectl(t, "get", "service", "s3-side", "--namespace=storage", "--output=jsonpath=http://{.spec.clusterIP}:7072")
+	_, err := f.Run([]string{
+		"RCLONE_CONFIG_S_TYPE=s3", "RCLONE_CONFIG_S_PROVIDER=Other", "RCLONE_CONFIG_S_ENDPOINT=" + address, "RCLONE_CONFIG_S_FORCE_PATH_STYLE=true",
+		"RCLONE_CONFIG_S_ACCESS_KEY_ID=root", "RCLONE_CONFIG_S_SECRET_ACCESS_KEY=" + cluster.Root,
+	}, "rclone", "--config", "/dev/null", "copyto", file, "s:side-objects/one")
+	must(t, err)
+	lock := unit.Name + ".lock"
+	data := func() string {
+		return f.kubectl(t, "get", "configmap", lock, "--namespace=side", "--output=jsonpath={.data}")
+	}
+	held := fmt.Sprintf(`{"data":{"holder":"somebody.else","until":"%d"}}`, time.Now().Add(10*time.Minute).Unix())
+	f.kubectl(t, "patch", "configmap", lock, "--namespace=side", "--type=merge", "--field-manager=holdfast", "--patch", held)
+	_, name, err := f.Now(unit)
+	must(t, err)
+	if err := f.WaitJob("side", name, 2*time.Minute); err == nil || !strings.Contains(err.Error(), "skipped") {
+		t.Errorf("the Job against a lock that is held: %v", err)
+	}
+	if got := data(); !strings.Contains(got, "somebody.else") {
+		t.Errorf("the lock of another was changed: %s", got)
+	}
+	f.kubectl(t, "patch", "configmap", lock, "--namespace=side", "--type=json", "--field-manager=holdfast", `--patch=[{"op":"remove","path":"/data"}]`)
+	time.Sleep(time.Second)
+	_, name, err = f.Now(unit)
+	must(t, err)
+	must(t, f.WaitJob("side", name, 2*time.Minute))
+	if got := data(); got != "" {
+		t.Errorf("the lock is still held after the run: %s", got)
+	}
+	say("a job by hand: skipped while the lock is held, done when it is free")
+}
+
+// movedNode makes the claim's pod run on a node that cannot run anything: K8up
+// follows the pod, so its job waits until its deadline and is red. Once the pod
+// is back, so is the backup.
+func (f fault) movedNode(t *testing.T) {
+	f.kubectl(t, "scale", "statefulset", "web", "--namespace=side", "--replicas=0")
+	f.kubectl(t, "wait", "--for=delete", "pod/web-0", "--namespace=side", "--timeout=60s")
+	must(t, f.Manifest(`apiVersion: v1
+kind: Node
+metadata: {name: node9, labels: {kubernetes.io/hostname: node9}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: side}
+spec:
+  nodeName: node9
+  automountServiceAccountToken: false
+  securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
+  containers:
+  - name: main
+    image: holdfast.test/e2e:1
+    command: [sleep, infinity]
+    securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+    volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: side-files}}]
+`))
+	f.kubectl(t, "patch", "pod", "web-0", "--namespace=side", "--subresource=status", "--type=merge", `--patch={"status":{"phase":"Running"}}`)
+	since := time.Now()
+	unit := f.unit(t, "volume/side-files")
+	kind, name, err := f.Now(unit)
+	must(t, err)
+	var node string
+	eventually(t, "K8up makes a job", 30*time.Second, func() error {
+		out, err := f.Control.TryKubectl("get", "job", "backup-"+name+"-0", "--namespace=side", `--output=jsonpath={.spec.template.spec.nodeSelector.kubernetes\.io/hostname}`)
+		node = out
+		return err
+	})
+	if node != "node9" {
+		t.Errorf("the job goes to %q, not to the claim's node", node)
+	}
+	reason, log := f.ended(t, unit, kind, name, 4*time.Minute)
+	f.failed(t, unit.ID, reason, log, since)
+	f.kubectl(t, "delete", "pod", "web-0", "--namespace=side", "--grace-period=0", "--force")
+	f.kubectl(t, "delete", "node", "node9")
+	f.kubectl(t, "scale", "statefulset", "web", "--namespace=side", "--replicas=1")
+	f.kubectl(t, "rollout", "status", "statefulset/web", "--namespace=side", "--timeout=60s")
+	since = time.Now()
+	reason, log = f.run(t, unit.ID, 3*time.Minute)
+	f.succeeded(t, unit.ID, reason, log, since)
+	say("the claim's node is gone: red; it is back: a copy")
+}
+
+// wrongPassword changes the repository's password in the cluster.
+func (f fault) wrongPassword(t *testing.T) {
+	set := func(password string) {
+		f.kubectl(t, "patch", "secret", "side-restic", "--namespace=side", "--type=merge", "--patch", fmt.Sprintf(`{"stringData":{"password":%q}}`, password))
+	}
+	set("another password")
+	since := time.Now()
+	reason, log := f.run(t, "volume/side-files", 4*time.Minute)
+	set(f.Credentials.Restic.Password)
+	f.failed(t, "volume/side-files", reason, log, since, "wrong password")
+	say("wrong repository password: red, and the log says so")
+}

@@ -1,0 +1,147 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+)
+
+// Now starts a unit at once, as an operator would who cannot wait: the very
+// Backup that K8up would make from the Schedule, or a Job from the CronJob. It
+// returns the object's kind and name.
+func (c *Cluster) Now(unit plan.Item) (kind, name string, err error) {
+	if unit.Capture.How == "sync" {
+		name = unit.Name + "-" + fmt.Sprint(time.Now().Unix()%100000)
+		_, err = c.Control.TryKubectl("create", "job", name, "--namespace="+unit.Namespace, "--from=cronjob/"+unit.Name)
+		return "job", name, err
+	}
+	return c.fromSchedule(unit.Namespace, unit.Name, "backup", "Backup")
+}
+
+// Maintain starts a check or a prune from its Schedule at once.
+func (c *Cluster) Maintain(m plan.Maintenance) (kind, name string, err error) {
+	if m.Job == "check" {
+		return c.fromSchedule(m.Namespace, m.Name, "check", "Check")
+	}
+	return c.fromSchedule(m.Namespace, m.Name, "prune", "Prune")
+}
+
+// fromSchedule makes one run of a Schedule's section.
+func (c *Cluster) fromSchedule(namespace, schedule, section, kind string) (string, string, error) {
+	out, err := c.Control.TryKubectl("get", "schedules.k8up.io", schedule, "--namespace="+namespace, "--output=json")
+	if err != nil {
+		return "", "", err
+	}
+	var value struct {
+		Metadata struct{ Labels map[string]any }
+		Spec     map[string]any
+	}
+	if err := json.Unmarshal([]byte(out), &value); err != nil {
+		return "", "", err
+	}
+	spec, ok := value.Spec[section].(map[string]any)
+	if !ok {
+		return "", "", fmt.Errorf("schedule %s has no section %s", schedule, section)
+	}
+	run := maps.Clone(spec)
+	delete(run, "schedule")
+	run["backend"] = value.Spec["backend"]
+	data, err := json.Marshal(map[string]any{
+		"apiVersion": "k8up.io/v1", "kind": kind,
+		"metadata": map[string]any{"generateName": schedule + "-" + section + "-", "namespace": namespace, "labels": value.Metadata.Labels},
+		"spec":     run,
+	})
+	if err != nil {
+		return "", "", err
+	}
+	name, err := c.Control.KubectlIn(data, "create", "--filename=-", "--output=jsonpath={.metadata.name}")
+	return section + ".k8up.io", name, err
+}
+
+// WaitRun waits until a run of K8up's has ended and says how: "Succeeded",
+// "Failed", or "gone" when so many ended after it that K8up has removed it.
+func (c *Cluster) WaitRun(namespace, kind, name string, limit time.Duration) (string, error) {
+	end := time.Now().Add(limit)
+	for time.Now().Before(end) {
+		out, err := c.Control.TryKubectl("get", kind, name, "--namespace="+namespace, `--output=jsonpath={.status.conditions[?(@.type=="Completed")].reason}`)
+		switch {
+		case err != nil && strings.Contains(err.Error(), "(NotFound)"):
+			return "gone", nil
+		case err != nil:
+			return "", err
+		case out == "Succeeded" || out == "Failed":
+			return out, nil
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	return "", fmt.Errorf("%s %s/%s has not ended within %s", kind, namespace, name, limit)
+}
+
+// JobTimes are when a Job started and when it completed.
+func (c *Cluster) JobTimes(namespace, name string) (started, completed time.Time, err error) {
+	out, err := c.Control.TryKubectl("get", "job", name, "--namespace="+namespace, "--output=json")
+	if err != nil {
+		return started, completed, err
+	}
+	var value struct {
+		Status struct{ StartTime, CompletionTime time.Time }
+	}
+	err = json.Unmarshal([]byte(out), &value)
+	return value.Status.StartTime, value.Status.CompletionTime, err
+}
+
+// Restore runs a unit's rendered restore: the request's values are changed as an
+// operator edits them, and everything of its file is applied.
+func (c *Cluster) Restore(t *Tree, unit plan.Item, edit map[string]string, limit time.Duration) error {
+	objects, err := readObjects(filepath.Join(filepath.Dir(t.Dir), unit.RestoreFile))
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if o["kind"] != "ConfigMap" {
+			continue
+		}
+		data, _ := o["data"].(map[string]any)
+		for name, value := range edit {
+			if _, ok := data["HOLDFAST_UNIT"]; !ok {
+				continue
+			}
+			if _, ok := data[name]; !ok {
+				return fmt.Errorf("the restore request of %s has no %s", unit.ID, name)
+			}
+			data[name] = value
+		}
+	}
+	var items []any
+	for _, o := range objects {
+		items = append(items, o)
+	}
+	data, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
+	if err != nil {
+		return err
+	}
+	if _, err := c.Control.KubectlIn(data, "apply", "--server-side", "--force-conflicts", "--field-manager=operator", "--filename=-"); err != nil {
+		return err
+	}
+	return c.WaitJob(unit.Namespace, unit.Restore, limit)
+}
+
+func readObjects(file string) ([]map[string]any, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := manifest.Decode(data)
+	if err == nil && len(objects) == 0 {
+		err = errors.New(strings.TrimSpace(file) + " holds no object")
+	}
+	return objects, err
+}

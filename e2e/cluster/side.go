@@ -1,0 +1,137 @@
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+)
+
+// Side is a small instance with storage of its own.
+type Side struct {
+	*Cluster
+	Tree        *Tree
+	Credentials Credentials
+}
+
+// Sides deploys two small instances, "side" and "tiny", and applies their trees.
+// Their state is written here, for only the faults need it.
+func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
+	for _, name := range []string{"accounts", "buckets"} {
+		if err := os.MkdirAll(filepath.Join(c.Dir, "volumes", "s3-side", name), 0o755); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := c.deploy(sideManifest, []claim{{"side", "side-db", 1000}, {"side", "side-files", 1000}, {"tiny", "tiny-files", 1000}}); err != nil {
+		return nil, nil, err
+	}
+	database := func(key, password string) map[string]any {
+		return map[string]any{
+			"key": key, "name": key, "owner": "postgres", "username": "postgres", "backup": "required",
+			"passwordRef": map[string]any{"kind": "Secret", "name": "databases", "key": password},
+		}
+	}
+	volume := func(name, namespace string) map[string]any {
+		return map[string]any{
+			"claim": name, "namespace": namespace, "accessModes": []any{"ReadWriteOnce"}, "backup": "required",
+			"workload": map[string]any{"kind": "StatefulSet", "name": "web"}, "owner": map[string]any{"uid": 1000, "gid": 1000},
+		}
+	}
+	plain := map[string]any{"reason": "inside the test's own cluster"}
+	// A minute is what a failing run may take here until it is called failed.
+	deadlines := map[string]any{"postgresql/broken": 60, "postgresql/good": 120, "postgresql/slow": 240, "volume": 60}
+	side, err = c.side(folder, "side", "s3-side", 7072, deadlines, map[string]any{
+		"databases": map[string]any{"postgresql": []any{map[string]any{
+			"id": "pg", "mode": "in-cluster", "host": "postgresql", "port": 5432, "serverVersion": "15", "sslMode": "disable", "superuser": false,
+			"databases": []any{database("good", "right"), database("slow", "right"), database("broken", "wrong")},
+		}}},
+		"volumes": []any{volume("side-files", "side")},
+		"objectStores": []any{map[string]any{
+			"key": "objects", "bucket": "side-objects", "endpoint": "http://s3-side.storage.svc.cluster.local:7072", "plainHttp": plain, "region": "us-east-1",
+			"accessKeyRef": map[string]any{"kind": "Secret", "name": "objects", "key": "accessKey"},
+			"secretKeyRef": map[string]any{"kind": "Secret", "name": "objects", "key": "secretKey"}, "backup": "required",
+		}},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	tiny, err = c.side(folder, "tiny", "s3-tiny", 7073, map[string]any{"volume": 60}, map[string]any{"volumes": []any{volume("tiny-files", "tiny")}})
+	return side, tiny, err
+}
+
+// side renders and applies an instance of that name in the namespace of that
+// name.
+func (c *Cluster) side(folder, name, storage string, port int, deadlines, state map[string]any) (*Side, error) {
+	plain := map[string]any{"reason": "inside the test's own cluster"}
+	full := map[string]any{
+		"schemaVersion": 1, "instanceId": name, "namespace": name, "cluster": map[string]any{"name": "e2e", "managedControlPlane": true},
+		"network": map[string]any{
+			"policyEngine": "kubernetes", "defaultDenyEgress": true, "clusterCidrs": []any{Pods, "10.96.0.0/16"},
+			"apiServer": map[string]any{"cidrs": []any{NodeAddress + "/32"}, "port": APIPort},
+		},
+		"backup": map[string]any{"enabled": true, "timezone": "UTC", "deadlines": deadlines},
+	}
+	maps.Copy(full, state)
+	section := func(bucket string, more map[string]any) map[string]any {
+		s := map[string]any{
+			"endpoint": fmt.Sprintf("http://%s.storage.svc.cluster.local:%d", storage, port), "plainHttp": plain, "region": "us-east-1", "bucket": name + "-" + bucket, "prefix": "",
+			"accessKeyId": "key-of-" + name + "-" + bucket, "secretAccessKey": "secret-of-" + name + "-" + bucket,
+		}
+		maps.Copy(s, more)
+		return s
+	}
+	credentials := map[string]any{
+		"schemaVersion": 1, "instanceId": name,
+		"restic": section("restic", map[string]any{"password": "password-of-the-repository-of-" + name}),
+		"rclone": section("rclone", map[string]any{"crypt": map[string]any{
+			"password": "crypt-password-of-" + name, "password2": "crypt-salt-of-" + name, "passwordsAre": "plain",
+			"filenameEncryption": "standard", "directoryNameEncryption": true,
+		}}),
+	}
+	files := map[string]string{}
+	for file, value := range map[string]any{"state": full, "credentials": credentials} {
+		data, err := json.Marshal(value)
+		if err != nil {
+			return nil, err
+		}
+		files[file] = filepath.Join(folder, name+"-"+file+".json")
+		if err := os.WriteFile(files[file], data, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	s := &Side{Cluster: c}
+	into := filepath.Join(folder, name)
+	err := os.Mkdir(into, 0o755)
+	if err == nil {
+		s.Tree, err = Render(files["state"], files["credentials"], "", into)
+	}
+	if err == nil {
+		s.Credentials, err = ReadCredentials(files["credentials"])
+	}
+	if err != nil {
+		return nil, err
+	}
+	address, err := c.storage(storage)
+	if err != nil {
+		return nil, err
+	}
+	for _, own := range []struct{ Bucket, AccessKeyID, SecretAccessKey string }{
+		{s.Credentials.Restic.Bucket, s.Credentials.Restic.AccessKeyID, s.Credentials.Restic.SecretAccessKey},
+		{s.Credentials.Rclone.Bucket, s.Credentials.Rclone.AccessKeyID, s.Credentials.Rclone.SecretAccessKey},
+	} {
+		if err := c.account(address, own.Bucket, own.AccessKeyID, own.SecretAccessKey); err != nil {
+			return nil, err
+		}
+	}
+	flux := c.Flux()
+	if err := flux.Apply(s.Tree, "repository"); err != nil {
+		return nil, err
+	}
+	return s, flux.Apply(s.Tree, "backup")
+}
+
+// ResticAs runs restic on a repository with the credentials of whoever.
+func (c *Cluster) ResticAs(who Credentials, tree *Tree, repository string, arguments ...string) (string, error) {
+	return c.restic(tree.Plan, repository, who, arguments...)
+}
