@@ -27,7 +27,7 @@ func (t *tree) Emit(b manifest.Bundle) error {
 }
 
 // TestTrees renders every example and compares the whole tree. Secrets are in
-// it: the examples' credentials are made up, and their shape is under test too.
+// it as they are in a repository: encrypted, always to the same bytes.
 func TestTrees(t *testing.T) {
 	cases, err := examples.All()
 	if err != nil {
@@ -45,7 +45,7 @@ func TestTrees(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got tree
-			if _, err := r.Render(c.Inputs, manifest.Plain, &got); err != nil {
+			if _, err := r.Render(c.Inputs, manifest.SOPS, &got); err != nil {
 				t.Fatal(err)
 			}
 			if *update {

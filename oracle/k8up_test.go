@@ -27,24 +27,24 @@ const (
 	k8upSum = "h1:SkuTHSuc7Lmx7TPEIOjEdaqgSXCKxVwG2GvdAj1X08c="
 )
 
-// k8upFolder returns K8up's source in the module cache.
-func k8upFolder(t *testing.T) string {
+// moduleFolder returns a module's source in the module cache.
+func moduleFolder(t *testing.T, path, sum string) string {
 	t.Helper()
-	download := exec.Command("go", "mod", "download", "-json", k8up)
+	download := exec.Command("go", "mod", "download", "-json", path)
 	download.Dir = t.TempDir() // no module: the command changes no go.mod of ours
 	download.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 	out, err := download.Output()
 	var module struct{ Dir, Sum, Error string }
 	if jsonErr := json.Unmarshal(out, &module); err != nil || jsonErr != nil || module.Dir == "" {
-		t.Fatalf("go mod download %s: %v %v %s", k8up, err, jsonErr, module.Error)
+		t.Fatalf("go mod download %s: %v %v %s", path, err, jsonErr, module.Error)
 	}
-	if module.Sum != k8upSum {
-		t.Fatalf("%s has the sum %s, expected %s", k8up, module.Sum, k8upSum)
+	if module.Sum != sum {
+		t.Fatalf("%s has the sum %s, expected %s", path, module.Sum, sum)
 	}
 	return module.Dir
 }
 
-// definition is one CustomResourceDefinition's schema of version v1, ready to
+// definition is one CustomResourceDefinition's schema of one version, ready to
 // judge objects as the API server does.
 type definition struct {
 	structural *schema.Structural
@@ -54,7 +54,13 @@ type definition struct {
 // definitions reads K8up's CustomResourceDefinitions by kind.
 func definitions(t *testing.T) map[string]definition {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(k8upFolder(t), "config", "crd", "apiextensions.k8s.io", "v1", "*.yaml"))
+	return definitionsIn(t, filepath.Join(moduleFolder(t, k8up, k8upSum), "config", "crd", "apiextensions.k8s.io", "v1", "*.yaml"), "v1")
+}
+
+// definitionsIn reads the CustomResourceDefinitions of some files, by kind.
+func definitionsIn(t *testing.T, pattern, apiVersion string) map[string]definition {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no definitions: %v", err)
 	}
@@ -69,7 +75,7 @@ func definitions(t *testing.T) map[string]definition {
 			t.Fatalf("%s: %v", file, err)
 		}
 		for _, version := range crd.Spec.Versions {
-			if version.Name != "v1" || !version.Served {
+			if version.Name != apiVersion || !version.Served {
 				continue
 			}
 			var props apiextensions.JSONSchemaProps

@@ -38,6 +38,7 @@ type manifested struct {
 
 // tree is what one run renders.
 type tree struct {
+	files     []manifest.File
 	documents []manifested
 	plans     []*plan.Plan
 }
@@ -45,6 +46,7 @@ type tree struct {
 // Emit makes the tree a renderer.Target. Streams are cut by Kubernetes' own
 // reader, not by ours.
 func (x *tree) Emit(b manifest.Bundle) error {
+	x.files = b.Files
 	for _, f := range b.Files {
 		if path.Ext(f.Path) != ".yaml" {
 			continue
@@ -88,15 +90,21 @@ func (x *tree) of(apiVersion, kind string) []manifested {
 	return found
 }
 
-// render renders everything, Secrets included.
+// render renders everything, Secrets in plain text included.
 func render(t *testing.T, c examples.Case) *tree {
+	t.Helper()
+	return renderSecrets(t, c, manifest.Plain)
+}
+
+// renderSecrets renders everything, Secrets in one of their ways.
+func renderSecrets(t *testing.T, c examples.Case, secrets manifest.Secrets) *tree {
 	t.Helper()
 	r, err := renderer.New(c.Templates)
 	if err != nil {
 		t.Fatal(err)
 	}
 	x := &tree{}
-	planned, err := r.Render(c.Inputs, manifest.Plain, x)
+	planned, err := r.Render(c.Inputs, secrets, x)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func BenchmarkFleet(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			in := fleet(b, n)
 			measured(b, n, func() {
-				if _, err := r.Render(in, manifest.Plain, dropped{}); err != nil {
+				if _, err := r.Render(in, manifest.SOPS, dropped{}); err != nil {
 					b.Fatal(err)
 				}
 			})
@@ -136,7 +136,8 @@ func BenchmarkSteps(b *testing.B) {
 		_, _ = s.program.Render(value)
 	})
 	step("7-order", func() { manifest.Order(s.files) })
-	step("8-seal", func() { _, _ = manifest.Seal(s.objects, s.plan, s.instance.Credentials, manifest.Plain) })
+	sealing, _ := manifest.NewSealing(manifest.SOPS, nil, "", nil)
+	step("8-seal", func() { _, _ = manifest.Seal(s.objects, s.plan, s.instance, sealing) })
 }
 
 // stage holds what each step hands to the next.

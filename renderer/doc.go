@@ -8,13 +8,18 @@
 //	check     plan      a plan → problems, each with a numbered rule
 //	render    eval      a plan → objects, by the kinds and the platform
 //	order     manifest  objects → objects in one total order
-//	seal      manifest  objects → a bundle of files, every rule about them kept
+//	seal      manifest  objects → a bundle of files, every rule about them kept,
+//	                    Secrets encrypted by package seal
 //	emit      emit      a bundle → a stream, a tree
+//
+// Between render and order stands the user's own kustomization (overlay), if
+// there is one.
 //
 // It is a pure function up to the last step: the same documents give the same
 // bytes on any machine, in any zone, in any order of keys. Nothing is emitted
 // when any step before found a problem.
 //
-// Packages below it, from low to high: problem, input, eval, kind, plan,
-// manifest, emit. None imports upward; only emit and cmd touch files or clocks.
+// Packages below it, from low to high: problem, seal, input, eval, kind, plan,
+// manifest, overlay, emit, publish. None imports upward; only emit, publish and
+// cmd touch files or clocks.
 package renderer

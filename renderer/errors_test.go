@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/overlay"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 	"github.com/holdfast-backup/holdfast/templates"
 )
@@ -31,13 +32,17 @@ var update = flag.Bool("update", false, "rewrite the expected output of golden/e
 const errorsFolder = "../golden/errors"
 
 // A case of golden/errors is an archive. Its comment says what is wrong, then
-// names the example it starts from ("base: minimal"). Its files are
+// names the example it starts from ("base: minimal") and, if Secrets are not to
+// be in plain text, what becomes of them ("secrets: sops"). Its files are
 //
 //	state, credentials, policy      edits of the base's document, one each line;
 //	                                a policy starts with its schemaVersion alone
 //	state 2, credentials 2          the same for a second instance
 //	kinds/NAME/FILE                 a file of a kind folder; kinds/widget has
 //	                                the files of golden/errors/widget beside it
+//	.sops.yaml, certificate.pem     files for the Secrets, the first in the folder
+//	                                above the tree, which is called clusters
+//	overlay/FILE                    a file of an overlay
 //	want                            all problems, as the command line prints them
 //
 // and an edit is one of
@@ -53,6 +58,7 @@ type errorCase struct {
 	name    string
 	archive *txtar.Archive
 	base    string
+	secrets manifest.Secrets
 }
 
 func errorCases(t *testing.T) []errorCase {
@@ -67,10 +73,15 @@ func errorCases(t *testing.T) []errorCase {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := errorCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), archive: archive}
+		c := errorCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), archive: archive, secrets: manifest.Plain}
 		for line := range strings.Lines(string(archive.Comment)) {
 			if base, ok := strings.CutPrefix(strings.TrimSpace(line), "base: "); ok {
 				c.base = base
+			}
+			if mode, ok := strings.CutPrefix(strings.TrimSpace(line), "secrets: "); ok {
+				if c.secrets, ok = manifest.ParseSecrets(mode); !ok {
+					t.Fatalf("%s: there is no mode %q", file, mode)
+				}
 			}
 		}
 		cases = append(cases, c)
@@ -120,6 +131,19 @@ func (c errorCase) inputs(t *testing.T) renderer.Inputs {
 	}
 	if policy, ok := c.document(t, "policy", ""); ok {
 		in.Policy = &input.Document{Name: "policy.json", Data: []byte(policy)}
+	}
+	over := fstest.MapFS{}
+	for _, f := range c.archive.Files {
+		if strings.HasPrefix(f.Name, "overlay/") {
+			over[f.Name] = &fstest.MapFile{Data: f.Data}
+			in.Overlay = &overlay.Source{Files: over, Dir: "overlay", Name: "overlay"}
+		}
+		switch f.Name {
+		case ".sops.yaml":
+			in.SOPSConfig, in.TreePath = &input.Document{Name: f.Name, Data: f.Data}, "clusters"
+		case "certificate.pem":
+			in.Certificate = &input.Document{Name: f.Name, Data: f.Data}
+		}
 	}
 	return in
 }
@@ -181,7 +205,7 @@ func (c errorCase) run(t *testing.T, builtin *renderer.Renderer) problem.List {
 		}
 	}
 	var target nowhere
-	_, err := r.Render(c.inputs(t), manifest.Plain, &target)
+	_, err := r.Render(c.inputs(t), c.secrets, &target)
 	if target.emitted {
 		t.Error("the tree was emitted")
 	}
@@ -211,10 +235,13 @@ func builtinRenderer(t *testing.T) *renderer.Renderer {
 func elsewhere() map[string]string {
 	return map[string]string{
 		"HF426": "renderer/manifest TestInspectFiles: paths come from the plan",
-		"HF501": "cmd/holdfast: it is about the folder that is written to",
+		"HF501": "renderer/emit TestWriteTreeRefusals",
 		"HF502": "renderer/emit TestWriteTreeRefusals",
 		"HF503": "renderer/emit TestWriteTreeRefusals",
 		"HF504": "renderer/emit TestWriteTreeRefusals",
+		"HF505": "renderer/publish TestVanished",
+		"HF506": "renderer/publish TestDirty",
+		"HF507": "renderer/publish TestDetached",
 	}
 }
 

@@ -1,6 +1,7 @@
 package renderer
 
 import (
+	"errors"
 	"io/fs"
 	"strings"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/overlay"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
@@ -18,6 +20,18 @@ type Inputs struct {
 	States      []input.Document
 	Credentials []input.Document
 	Policy      *input.Document
+	// SOPSConfig is a .sops.yaml, whose rules then say for whom Secrets are
+	// encrypted; nil leaves that to the credentials. TreePath is where the tree
+	// is, relative to that file's folder, with forward slashes; empty for that
+	// folder itself. Both are for manifest.SOPS only.
+	SOPSConfig *input.Document
+	TreePath   string
+	// Certificate is that of the Sealed Secrets controller, an X.509 certificate
+	// in PEM; only manifest.Sealed needs it.
+	Certificate *input.Document
+	// Overlay is a kustomization of the user's own, which changes what is
+	// rendered; nil for none.
+	Overlay *overlay.Source
 	// Progress is told after each instance how many of them are rendered. It
 	// may be nil, and nothing that is rendered depends on it.
 	Progress func(done, total int)
@@ -107,14 +121,23 @@ func (r *Renderer) Plan(in Inputs) ([]Planned, error) {
 }
 
 // Render runs all nine steps: those of Plan, then render, order, seal and emit.
-// The whole bundle goes to the target, or nothing.
+// An overlay comes after render; the plans that are returned have its names.
+// secrets says what becomes of Secrets, for which in has the documents. The
+// whole bundle goes to the target, or nothing.
 func (r *Renderer) Render(in Inputs, secrets manifest.Secrets, to Target) ([]Planned, error) {
+	sealing, problems := manifest.NewSealing(secrets, in.SOPSConfig, in.TreePath, in.Certificate)
 	planned, err := r.Plan(in)
 	if err != nil {
+		var found problem.List
+		if errors.As(err, &found) {
+			return nil, append(problems, found...).Sorted()
+		}
 		return nil, err
 	}
+	if len(problems) > 0 {
+		return nil, problems.Sorted()
+	}
 	var bundle manifest.Bundle
-	var problems problem.List
 	owners := manifest.NewOwners()
 	for i, p := range planned {
 		value, err := p.Plan.Value()
@@ -125,8 +148,20 @@ func (r *Renderer) Render(in Inputs, secrets manifest.Secrets, to Target) ([]Pla
 		if err != nil {
 			return nil, kind.TemplateFailed(err)
 		}
+		if in.Overlay != nil {
+			changed, names, found := overlay.Apply(*in.Overlay, files, p.Plan)
+			if len(found) > 0 {
+				problems = append(problems, found...)
+				continue
+			}
+			files, p.Plan = changed, names
+			planned[i].Plan = names
+		}
 		objects := manifest.Order(files)
-		sealed, found := manifest.Seal(objects, p.Plan, p.Instance.Credentials, secrets)
+		sealed, found := manifest.Seal(objects, p.Plan, p.Instance, sealing)
+		if in.Overlay != nil {
+			found = in.Overlay.Blame(found)
+		}
 		bundle.Files = append(bundle.Files, sealed.Files...)
 		problems = append(append(problems, found...), owners.Claim(objects)...)
 		if in.Progress != nil {

@@ -28,6 +28,7 @@ const inventoryComment = "# Written by Holdfast: the files of this folder that i
 
 // Rules of this package; see package problem.
 const (
+	ruleInGit    = "HF501"
 	ruleHandMade = "HF502"
 	ruleShrink   = "HF503"
 	ruleUnsafe   = "HF504"

@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
@@ -35,6 +37,23 @@ func InGitWorkTree(dir string) (bool, error) {
 		}
 		place = up
 	}
+}
+
+// refuseSecretsInGit is HF501: what is committed once is never secret again.
+func refuseSecretsInGit(dir string, b manifest.Bundle) error {
+	if !slices.ContainsFunc(b.Files, func(f manifest.File) bool { return f.Secret }) {
+		return nil
+	}
+	inside, err := InGitWorkTree(dir)
+	if err != nil || !inside {
+		return err
+	}
+	return problem.List{{
+		Pointer: dir,
+		Message: "secrets in plain text would be written into a Git work tree",
+		Hint:    "encrypt them with --secrets sops or sealed, leave them outside with --secrets external, or write to another folder",
+		Rule:    ruleInGit,
+	}}
 }
 
 // resolve returns dir as an absolute path without symlinks, and whether it

@@ -14,8 +14,8 @@ import (
 
 // Stream writes the Kubernetes objects of b that are to be applied as one YAML
 // stream, files in the bundle's order, and nothing else: no kustomization, no
-// plan, no text, and nothing from a restore folder, which is applied only when
-// something is restored.
+// plan, no text, nothing from a restore folder, which is applied only when
+// something is restored, and no flux.yaml, which is for a tree and for Flux.
 func Stream(w io.Writer, b manifest.Bundle) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	for _, file := range b.Files {
@@ -40,7 +40,7 @@ func Stream(w io.Writer, b manifest.Bundle) error {
 // applied reports whether the file at name holds objects to apply.
 func applied(name string) bool {
 	folder, base := path.Split(name)
-	return strings.HasSuffix(base, ".yaml") && base != "kustomization.yaml" &&
+	return strings.HasSuffix(base, ".yaml") && base != "kustomization.yaml" && base != "flux.yaml" &&
 		!slices.Contains(strings.Split(folder, "/"), "restore")
 }
 

@@ -30,7 +30,7 @@ func TestStream(t *testing.T) {
 	if err := Stream(&out, b); err != nil {
 		t.Fatal(err)
 	}
-	want := "---\nkind: A\n---\nkind: B\n---\nkind: Kustomization\n---\nkind: C\n---\nkind: D\n--- # one\nkind: E\n"
+	want := "---\nkind: A\n---\nkind: B\n---\nkind: C\n---\nkind: D\n--- # one\nkind: E\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}

@@ -44,12 +44,16 @@ type TreeOptions struct {
 //
 // It removes only files that an inventory lists, and it returns a problem.List
 // and changes nothing when a file that nobody lists is in the way, when the
-// tree would shrink sharply, or when a symlink leads elsewhere.
+// tree would shrink sharply, when a symlink leads elsewhere, or when secrets in
+// plain text would go into a Git work tree.
 //
 // Files have mode 0644, those with plain-text secrets 0600.
 func WriteTree(dir string, b manifest.Bundle, o TreeOptions) (Changes, error) {
 	if len(b.Files) == 0 && !o.AllowShrink {
 		return nil, problem.List{{Pointer: dir, Message: "there is nothing to write: the new tree is empty", Rule: ruleShrink}}
+	}
+	if err := refuseSecretsInGit(dir, b); err != nil {
+		return nil, err
 	}
 	place, exists, err := resolve(dir)
 	if err != nil {

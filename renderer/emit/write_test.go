@@ -683,6 +683,11 @@ func TestWriteTreeRefusals(t *testing.T) {
 			bundle: bundle("a/x.yaml", "x"),
 			want:   []string{"HF504 a/.holdfast-inventory"},
 		},
+		"secrets in plain text in a Git work tree": {
+			prepare: func(t *testing.T, dir string) { put(t, dir, ".git/HEAD", "ref: refs/heads/main") },
+			bundle:  bundle("a/secret.yaml", "x"),
+			want:    []string{"HF501 DIR"},
+		},
 		"path that leaves the folder": {
 			prepare: func(*testing.T, string) {},
 			bundle:  bundle("a/../../x.yaml", "x", "a/y\nz.yaml", "x", "/etc/x", "x", `a\x.yaml`, "x"),

@@ -38,7 +38,7 @@ func decodeState(r *report, d *checked) *State {
 }
 
 func decodeCredentials(r *report, d *checked) *Credentials {
-	c := &Credentials{Tree: d.Tree, InstanceID: d.id, CreatedAt: d.text("createdAt"), secrets: d.secrets}
+	c := &Credentials{Tree: d.Tree, InstanceID: d.id, CreatedAt: d.text("createdAt"), secrets: d.secrets, outside: d.outside}
 	decode(r, d, "rotation", &c.Rotation)
 	decode(r, d, "restic", &c.Restic)
 	decode(r, d, "rclone", &c.Rclone)
@@ -54,6 +54,7 @@ func decodePolicy(r *report, d *checked) *Policy {
 	}
 	p := &Policy{Tree: d.Tree}
 	decodeValue(r, d, "", d.Root, &p.Settings)
+	decode(r, d, "retired", &p.Retired)
 	return p
 }
 

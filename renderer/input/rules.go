@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/seal"
 )
 
 // checkRules applies the rules that a schema cannot say. They read the trees
@@ -27,6 +29,7 @@ func checkRules(r *report, states, credentials []*checked, pairs []pair) {
 	for _, c := range credentials {
 		checkPasswords(r, c)
 		checkPrefixes(r, c)
+		checkRecipients(r, c)
 		for _, engine := range []string{"restic", "rclone"} {
 			checkHTTPS(r, c, engine, "endpoint")
 			key := bucketKey(c.text(engine, "endpoint"), c.text(engine, "bucket"))
@@ -83,6 +86,22 @@ func checkPasswords(r *report, c *checked) {
 					"restic's password, crypt's password and crypt's salt must differ"), c)
 				break
 			}
+		}
+	}
+}
+
+// checkRecipients is HF023 for what has the form of an age public key and is
+// none.
+func checkRecipients(r *report, c *checked) {
+	recipients, _ := c.lookup("git", "recipients").([]any)
+	for i := range recipients {
+		index := strconv.Itoa(i)
+		text := c.text("git", "recipients", index)
+		if len(text) != len("age1")+58 {
+			continue // the schema's matter
+		}
+		if _, err := seal.ParseRecipient(text); err != nil {
+			r.add(c.problem("HF023", "/git/recipients/"+index, err.Error(), "copy the public key that age-keygen printed"), c)
 		}
 	}
 }

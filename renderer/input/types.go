@@ -46,6 +46,15 @@ type State struct {
 	Coverable []string
 }
 
+// Made returns when the document was made, in seconds since 1970, and whether
+// it says so. It stands for now where a clock would make the same inputs give
+// other outputs.
+func (s *State) Made() (seconds int64, known bool) {
+	epoch, _ := instant("1970-01-01T00:00:00Z")
+	made, known := instant(s.GeneratedAt)
+	return made - epoch, known
+}
+
 // Cluster is what the instance runs on.
 type Cluster struct {
 	// Name is unique for the organisation.
@@ -148,6 +157,21 @@ type Policy struct {
 	// Tree is the whole document.
 	Tree *Tree
 	Settings
+	// Retired are sources that are gone for good, in the order of the document.
+	Retired []Retired
+}
+
+// Retired is a tombstone: it says that a source is gone on purpose.
+type Retired struct {
+	// Instance is the id of the instance that had the source; empty means every
+	// instance.
+	Instance string `json:"instance"`
+	// Unit is the source's id: kind/key.
+	Unit string `json:"unit"`
+	// Reason is a sentence.
+	Reason string `json:"reason"`
+	// Until is the last day on which it counts, as YYYY-MM-DD; empty for ever.
+	Until string `json:"until"`
 }
 
 // Settings are what the policy and a state's backup block may set. What a
@@ -179,6 +203,8 @@ type Settings struct {
 	Scratch map[string]string `json:"scratch"`
 	// Transfer is how buckets are copied.
 	Transfer Transfer `json:"transfer"`
+	// External is where values are kept outside of Git; nil if not said.
+	External *External `json:"externalSecrets"`
 	// Flux is nil if not said.
 	Flux *Flux `json:"flux"`
 }
@@ -241,6 +267,31 @@ type Transfer struct {
 	HistoryDays int `json:"historyDays"`
 }
 
+// External is where the External Secrets Operator finds values.
+type External struct {
+	// Store is nil if not said.
+	Store *SecretStore `json:"store"`
+	// RefreshInterval is a Go duration; empty is not said.
+	RefreshInterval string `json:"refreshInterval"`
+	// Fields are by the field of the credentials: "restic.password".
+	Fields map[string]Remote `json:"fields"`
+}
+
+// SecretStore names a store of the External Secrets Operator.
+type SecretStore struct {
+	// Kind is "SecretStore" or "ClusterSecretStore".
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// Remote is where a store has a value.
+type Remote struct {
+	// Key may hold {instance}, which stands for the instance's id.
+	Key string `json:"key"`
+	// Property is empty if the entry itself is the value.
+	Property string `json:"property"`
+}
+
 // Flux is the Kustomization that applies the tree; empty is not said.
 type Flux struct {
 	Namespace string `json:"namespace"`
@@ -296,6 +347,8 @@ type Credentials struct {
 	Git *Git
 
 	secrets []string
+	// outside are the secret fields whose value is null: "restic.password".
+	outside []string
 }
 
 // Secrets returns every secret value of the document, in its order, for checks
@@ -403,7 +456,7 @@ type SecretsManager struct {
 
 // Git is the encryption of what is committed to Git.
 type Git struct {
-	// Recipients are age public keys, one at least.
+	// Recipients are age public keys; may be empty.
 	Recipients []string `json:"recipients"`
 	// RenderKey is 32 bytes in base64; it makes encryption repeatable.
 	RenderKey string `json:"renderKey"`

@@ -77,8 +77,8 @@ type checked struct {
 	id string
 	// bad says that something is wrong with the document.
 	bad bool
-	// ignored, coverable and secrets are for State and Credentials.
-	ignored, coverable, secrets []string
+	// ignored, coverable, secrets and outside are for State and Credentials.
+	ignored, coverable, secrets, outside []string
 }
 
 // report collects problems and remembers which documents have some.
@@ -183,6 +183,9 @@ func (d *checked) walk(r *report) {
 		}
 		if s.coverable {
 			d.coverable = append(d.coverable, d.pointer(int32(i)))
+		}
+		if n.value == nil && s.secret {
+			d.outside = append(d.outside, strings.Join(tokens(d.pointer(int32(i))), "."))
 		}
 		if text, ok := n.value.(string); ok && s.secret {
 			d.secrets = append(d.secrets, text)

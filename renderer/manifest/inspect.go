@@ -227,7 +227,10 @@ func (in *inspector) complete() {
 	}
 	if in.plan.Enabled && in.plan.Network.Engine != "none" {
 		for _, namespace := range in.plan.Namespaces {
-			must("network", "NetworkPolicy/"+namespace+"/"+in.plan.Instance+"-default-deny")
+			// By what it does: an overlay may change its name.
+			if !slices.ContainsFunc(in.byKind["NetworkPolicy"], func(o Object) bool { return o.Namespace() == namespace && in.isDefaultDeny(o) }) {
+				must("network", "NetworkPolicy/"+namespace+"/"+in.plan.Instance+"-default-deny")
+			}
 		}
 	}
 }

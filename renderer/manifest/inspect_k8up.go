@@ -137,7 +137,12 @@ func (in *inspector) selection(o Object, block map[string]any) {
 			found++
 		}
 	}
-	if unit != o.Name() || found != 1 {
+	// A unit's label stays what it was when an overlay has changed the name.
+	own := o.Name()
+	if i, planned := in.units[place(o)]; planned {
+		own = i.Labels["holdfast.dev/unit"]
+	}
+	if unit != own || found != 1 {
 		in.add(o, "HF413", "", "the backup selects %d sources, expected its own and no other", found)
 	}
 	if i, planned := in.units[place(o)]; planned && !slices.Contains(list(block, "tags"), any(i.ID)) {

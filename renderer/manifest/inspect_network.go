@@ -52,6 +52,15 @@ func (in *inspector) addresses(o Object, peers []any) {
 	}
 }
 
+// isDefaultDeny reports whether a policy is the one that denies all of the
+// instance's pods everything, which others then allow.
+func (in *inspector) isDefaultDeny(o Object) bool {
+	selector := labels(o.Value, "spec", "podSelector", "matchLabels")
+	return len(selector) == 1 && selector["holdfast.dev/instance"] == in.plan.Instance &&
+		len(list(o.Value, "spec", "policyTypes")) == 2 &&
+		len(list(o.Value, "spec", "ingress")) == 0 && len(list(o.Value, "spec", "egress")) == 0
+}
+
 // matches says whether a selector of labels selects a pod; the empty one
 // selects all.
 func matches(selector, pod map[string]string) bool {
@@ -76,7 +85,7 @@ func (in *inspector) confinement() {
 	var confining []policy
 	for _, o := range in.byKind["NetworkPolicy"] {
 		types := list(o.Value, "spec", "policyTypes")
-		if slices.Contains(types, any("Egress")) && slices.Contains(types, any("Ingress")) && o.Name() != in.plan.Instance+"-default-deny" {
+		if slices.Contains(types, any("Egress")) && slices.Contains(types, any("Ingress")) && !in.isDefaultDeny(o) {
 			confining = append(confining, policy{namespace: o.Namespace(), selector: labels(o.Value, "spec", "podSelector", "matchLabels")})
 		}
 	}

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -13,27 +14,29 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// Secrets says what becomes of Secret objects.
-type Secrets int
-
-const (
-	// Omit leaves them out; whoever applies the tree brings them.
-	Omit Secrets = iota
-	// Plain writes them in plain text, for a pipe to a cluster and for tests.
-	Plain
-)
-
 // Annotations of Flux that sealed objects may carry.
 const (
 	noSubstitution = "kustomize.toolkit.fluxcd.io/substitute"
 	noPrune        = "kustomize.toolkit.fluxcd.io/prune"
 )
 
+// Annotations of Argo CD; templates/lib/k8s.libsonnet has the same for what
+// templates make.
+const (
+	argoOptions = "argocd.argoproj.io/sync-options"
+	argoNoPrune = "Prune=false,Delete=false"
+	argoWave    = "argocd.argoproj.io/sync-wave"
+	argoFirst   = "-1"
+)
+
 // Seal turns an instance's objects into its tree: it makes the Secrets from the
 // credentials, lists each stage's files for kustomize, adds plan.json, and
 // encodes everything. Nothing is sealed that breaks a rule about objects.
-func Seal(objects []Object, p *plan.Plan, credentials *input.Credentials, mode Secrets) (Bundle, problem.List) {
+func Seal(objects []Object, p *plan.Plan, instance input.Instance, secrets Sealing) (Bundle, problem.List) {
 	problems := Inspect(objects, p)
+	if secrets.mode == External || secrets.mode == Sealed {
+		withoutDecryption(objects)
+	}
 	for _, o := range objects {
 		if holdsDollar(o.Value) {
 			annotate(o.Value, noSubstitution, "disabled")
@@ -54,15 +57,8 @@ func Seal(objects []Object, p *plan.Plan, credentials *input.Credentials, mode S
 		bundle.Files = append(bundle.Files, File{Path: objects[start].Path, Data: data})
 		start = end
 	}
-	if mode == Plain {
-		for _, s := range p.Secrets {
-			data, err := AppendDocuments(nil, []map[string]any{secret(s, credentials)})
-			if err != nil {
-				problems = append(problems, broken(s.File, err))
-			}
-			bundle.Files = append(bundle.Files, File{Path: s.File, Data: data, Secret: true})
-		}
-	}
+	files, found := secrets.files(p, instance)
+	bundle.Files, problems = append(bundle.Files, files...), append(problems, found...)
 	for _, stage := range []string{"backup", "repository"} {
 		if file, ok := kustomization(p.Instance+"/"+stage+"/", bundle.Files); ok {
 			bundle.Files = append(bundle.Files, file)
@@ -73,7 +69,7 @@ func Seal(objects []Object, p *plan.Plan, credentials *input.Credentials, mode S
 		problems = append(problems, broken("plan.json", err))
 	}
 	bundle.Files = append(bundle.Files, File{Path: p.Instance + "/plan.json", Data: planFile})
-	problems = append(problems, leaks(bundle.Files, credentials)...)
+	problems = append(problems, leaks(bundle.Files, instance.Credentials)...)
 	slices.SortFunc(bundle.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	return bundle, problems
 }
@@ -81,30 +77,6 @@ func Seal(objects []Object, p *plan.Plan, credentials *input.Credentials, mode S
 // broken reports a value that no manifest can hold: a template's bug.
 func broken(path string, err error) problem.Problem {
 	return problem.Problem{Pointer: path, Message: err.Error(), Rule: "HF401"}
-}
-
-// secret makes a Secret object from the credentials. Losing the repository's
-// password is losing the copies, so Flux never prunes it.
-func secret(s plan.Secret, credentials *input.Credentials) map[string]any {
-	data := map[string]any{}
-	for _, k := range s.Keys {
-		value, _ := credentials.Field(k.Field)
-		data[k.Key] = value
-	}
-	labels := map[string]any{}
-	for name, value := range s.Labels {
-		labels[name] = value
-	}
-	return map[string]any{
-		"apiVersion": "v1",
-		"kind":       "Secret",
-		"metadata": map[string]any{
-			"name": s.Name, "namespace": s.Namespace, "labels": labels,
-			"annotations": map[string]any{noPrune: "disabled", noSubstitution: "disabled"},
-		},
-		"type":       "Opaque",
-		"stringData": data,
-	}
 }
 
 // kustomization lists the files of one stage's folder.
@@ -180,8 +152,8 @@ func (w *Owners) Claim(objects []Object) problem.List {
 // looked for in other texts.
 const shortest = 8
 
-// leaks finds secret values in files that are not Secrets. It never says which
-// text it found.
+// leaks finds secret values, as they are or in base64, in files that are no
+// Secrets in plain text. It never says which text it found.
 func leaks(files []File, credentials *input.Credentials) problem.List {
 	var problems problem.List
 	for _, f := range files {
@@ -189,7 +161,7 @@ func leaks(files []File, credentials *input.Credentials) problem.List {
 			continue
 		}
 		for _, value := range credentials.Secrets() {
-			if len(value) >= shortest && bytes.Contains(f.Data, []byte(value)) {
+			if len(value) >= shortest && (bytes.Contains(f.Data, []byte(value)) || bytes.Contains(f.Data, inBase64(value))) {
 				problems = append(problems, problem.Problem{
 					File:    credentials.Tree.Name,
 					Pointer: f.Path,
@@ -202,6 +174,13 @@ func leaks(files []File, credentials *input.Credentials) problem.List {
 		}
 	}
 	return problems
+}
+
+// inBase64 is how a value stands in a Secret's data. What follows it in a longer
+// text would change its last letters.
+func inBase64(value string) []byte {
+	whole := len(value) / 3 * 3
+	return []byte(base64.StdEncoding.EncodeToString([]byte(value[:whole])))
 }
 
 // annotate adds an annotation to an object.

@@ -67,6 +67,29 @@ const (
 	levelMetadata
 )
 
+// below is the level of what stands at a key.
+func (at level) below(key string) level {
+	if at == levelObject && key == "metadata" {
+		return levelMetadata
+	}
+	return levelNested
+}
+
+// order sorts the keys of a mapping as they are written.
+func order(keys []string, at level) {
+	slices.Sort(keys)
+	switch at {
+	case levelObject:
+		toFront(keys, "metadata")
+		toFront(keys, "kind")
+		toFront(keys, "apiVersion")
+	case levelMetadata:
+		toFront(keys, "namespace")
+		toFront(keys, "name")
+	case levelNested:
+	}
+}
+
 func (w *yamlWriter) document(value any) error {
 	if m, ok := value.(map[string]any); ok && len(m) > 0 {
 		return w.mapping(m, 0, false, levelObject)
@@ -82,28 +105,13 @@ func (w *yamlWriter) mapping(m map[string]any, indent int, inline bool, at level
 		w.keys = append(w.keys, k)
 	}
 	end := len(w.keys)
-	own := w.keys[start:end]
-	slices.Sort(own)
-	switch at {
-	case levelObject:
-		toFront(own, "metadata")
-		toFront(own, "kind")
-		toFront(own, "apiVersion")
-	case levelMetadata:
-		toFront(own, "namespace")
-		toFront(own, "name")
-	case levelNested:
-	}
+	order(w.keys[start:end], at)
 	for i := start; i < end; i++ {
 		k := w.keys[i]
 		if err := w.key(k, indent, inline && i == start); err != nil {
 			return err
 		}
-		next := levelNested
-		if at == levelObject && k == "metadata" {
-			next = levelMetadata
-		}
-		if err := w.entry(m[k], indent, next); err != nil {
+		if err := w.entry(m[k], indent, at.below(k)); err != nil {
 			return inside(err, k)
 		}
 	}

@@ -71,6 +71,7 @@ func Build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	p.InstanceLock = p.Instance + ".lock"
 	b.decideFrame()
 	b.decideUnits()
+	b.decideRetired()
 	b.decideRepositories()
 	b.decideMaintenance()
 	b.decidePods()

@@ -23,6 +23,7 @@ func Check(p *Plan) problem.List {
 	c.coverage()
 	c.units()
 	c.references()
+	c.retired()
 	c.images()
 	c.names()
 	c.times()
@@ -213,7 +214,7 @@ func (c *checker) references() {
 			}
 		}
 		for _, credential := range i.Capture.Credentials {
-			if _, found := in.instance.Credentials.Field(credential.Field); !found {
+			if !in.instance.Credentials.Has(credential.Field) {
 				c.at(of(i.Unit), "HF020", "add "+credential.Field+" to backup-credentials.json, or skip the unit with a reason",
 					"unit %s needs the credentials %s, which are not there", i.ID, credential.Field)
 			}

@@ -46,12 +46,28 @@ func CheckFleet(plans []*Plan) problem.List {
 			claim(p, "HF305", "crypt password", "", r.Crypt.Password, "who knows one instance's password could read the other's copies")
 			claim(p, "HF305", "rclone access key", "", r.AccessKeyID, "give each instance keys that reach its own bucket only")
 		}
+		for _, s := range p.Secrets {
+			for _, k := range s.Keys {
+				if what, own := ownValues()[k.Field]; own && k.Remote != nil && p.External != nil {
+					entry := []string{p.External.StoreKind, p.External.StoreName, k.Remote.Key, k.Remote.Property, k.Field}
+					claim(p, "HF305", what, " in the external store", strings.Join(entry, "\x00"), "write {instance} into the key of externalSecrets, so that each instance has an entry of its own")
+				}
+			}
+		}
 		for _, i := range p.Units {
 			claim(p, "HF306", "lock", " "+i.Lock, p.Cluster+"/"+i.Namespace+"/"+i.Lock, "instance ids must differ so that names do")
 			claim(p, "HF306", "source", " "+i.ID, p.source(i.Unit), "one source belongs to one instance")
 		}
 	}
 	return append(problems, overlaps(plans)...)
+}
+
+// ownValues names the fields of credentials that must be an instance's own.
+func ownValues() map[string]string {
+	return map[string]string{
+		"restic.password": "restic password", "restic.accessKeyId": "restic access key",
+		"rclone.crypt.password": "crypt password", "rclone.accessKeyId": "rclone access key",
+	}
 }
 
 // source is what a unit reads, in terms that are the same for all instances: a

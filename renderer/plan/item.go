@@ -93,7 +93,7 @@ func (b *builder) given(capture *kind.Capture) *kind.Capture {
 	c := *capture
 	c.Credentials = nil
 	for _, credential := range capture.Credentials {
-		if _, found := b.inst.Credentials.Field(credential.Field); found || !credential.Optional {
+		if b.inst.Credentials.Has(credential.Field) || !credential.Optional {
 			c.Credentials = append(c.Credentials, credential)
 		}
 	}
@@ -194,7 +194,7 @@ func (b *builder) copyTarget(i *Item) *Copy {
 		Path:                    b.bucketPath(r.Bucket, r.Prefix, dnsLabel(key)),
 		Secret:                  b.plan.Instance + "-rclone",
 		CA:                      b.caName(kind.Rclone),
-		Salted:                  r.Crypt.Password2 != "",
+		Salted:                  b.inst.Credentials.Has("rclone.crypt.password2"),
 		PasswordsAre:            r.Crypt.PasswordsAre,
 		FilenameEncryption:      r.Crypt.FilenameEncryption,
 		DirectoryNameEncryption: r.Crypt.DirectoryNameEncryption,

@@ -25,6 +25,8 @@ type Plan struct {
 	Units []Item `json:"units"`
 	// Exemptions is every coverable place that is not backed up, and why.
 	Exemptions []Exemption `json:"exemptions"`
+	// Retired are the sources that the policy says are gone for good.
+	Retired []Retired `json:"retired,omitempty"`
 	// Ignored lists the state's sections that belong to other components.
 	Ignored []string `json:"ignored,omitempty"`
 	// Repositories by their id, which is the namespace that uses them.
@@ -34,6 +36,9 @@ type Plan struct {
 	PodConfigs  []PodConfig   `json:"podConfigs"`
 	Markers     []Marker      `json:"markers"`
 	Secrets     []Secret      `json:"secrets"`
+	// External is where an external store is asked for their values; nil if the
+	// settings name none.
+	External *External `json:"external,omitempty"`
 	// Declared lists the Secrets and ConfigMaps that the state says exist.
 	Declared []Declared `json:"declared"`
 	// InstanceLock is the ConfigMap that stops every unit while somebody holds
@@ -129,6 +134,16 @@ type Exemption struct {
 	Kind   string   `json:"kind"`
 	Covers []string `json:"covers"`
 	Reason string   `json:"reason"`
+}
+
+// Retired is a source that is gone for good, with the reason that somebody gave
+// for it.
+type Retired struct {
+	// Unit is its id, as it was.
+	Unit   string `json:"unit"`
+	Reason string `json:"reason"`
+	// Until is the last day on which this counts, as YYYY-MM-DD; empty for ever.
+	Until string `json:"until,omitempty"`
 }
 
 // Decision names a decided value and its source.
@@ -255,12 +270,32 @@ type Secret struct {
 	File      string      `json:"file"`
 	Labels    Labels      `json:"labels"`
 	Keys      []SecretKey `json:"keys"`
+	// Annotations are those that an overlay gives it.
+	Annotations Labels `json:"-"`
 }
 
 // SecretKey says which field of the credentials a key holds.
 type SecretKey struct {
 	Key   string `json:"key"`
 	Field string `json:"field"`
+	// Remote is where the external store has the field; nil if the settings do
+	// not say it.
+	Remote *Remote `json:"remote,omitempty"`
+}
+
+// External is the store of the External Secrets Operator that is asked for
+// values, and how often.
+type External struct {
+	// StoreKind is "SecretStore" or "ClusterSecretStore".
+	StoreKind       string `json:"storeKind"`
+	StoreName       string `json:"storeName"`
+	RefreshInterval string `json:"refreshInterval"`
+}
+
+// Remote is an entry of the external store, or a property of one.
+type Remote struct {
+	Key      string `json:"key"`
+	Property string `json:"property,omitempty"`
 }
 
 // Declared is a Secret or ConfigMap of somebody else that the state names.

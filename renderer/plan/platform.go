@@ -181,7 +181,11 @@ func (b *builder) decideMarkers() {
 // decideSecrets lists the Secrets to make from the credentials.
 func (b *builder) decideSecrets() {
 	p := b.plan
+	p.External = b.ask.external()
 	add := func(namespace, name, stage string, keys []SecretKey) {
+		for i := range keys {
+			keys[i].Remote = b.ask.remote(keys[i].Field, p.Instance)
+		}
 		p.Secrets = append(p.Secrets, Secret{
 			Namespace: namespace, Name: name, Labels: p.Labels, Keys: keys,
 			File: p.Instance + "/" + stage + "/" + namespace + "/secret-" + strings.TrimPrefix(name, p.Instance+"-") + ".yaml",

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -219,6 +220,54 @@ func (s settings) transfer(i *Item) {
 	i.Values["HISTORY_DAYS"] = strconv.Itoa(t.HistoryDays)
 	i.Values["MAX_DELETE_PERCENT"] = strconv.Itoa(t.MaxDeletePercent)
 	i.Values["TRANSFERS"] = strconv.Itoa(t.Transfers)
+}
+
+// external is the store of the External Secrets Operator, nil without one.
+func (s settings) external() *External {
+	e := &External{RefreshInterval: "1h"}
+	for n := len(s.levels) - 1; n >= 0; n-- {
+		set := s.levels[n].settings.External
+		if set == nil {
+			continue
+		}
+		e.RefreshInterval = cmp.Or(set.RefreshInterval, e.RefreshInterval)
+		if set.Store != nil {
+			e.StoreKind, e.StoreName = set.Store.Kind, set.Store.Name
+		}
+	}
+	if e.StoreName == "" {
+		return nil
+	}
+	return e
+}
+
+// remote is where that store has a field of the credentials, nil if nobody says
+// it.
+func (s settings) remote(field, instance string) *Remote {
+	fields := func(l *input.Settings) map[string]input.Remote {
+		if l.External == nil {
+			return nil
+		}
+		return l.External.Fields
+	}
+	r, _, ok := lookup(s, "externalSecrets/fields", fields, field)
+	if !ok {
+		return nil
+	}
+	return &Remote{Key: strings.ReplaceAll(r.Key, "{instance}", instance), Property: r.Property}
+}
+
+// TreePath is the folder of the repository that Flux expects the tree in, in
+// which the instance has a folder of its own: a relative path with forward
+// slashes, "." for the repository's root.
+func TreePath(inst input.Instance) string {
+	tree := "."
+	for _, l := range slices.Backward(newSettings(inst).levels) {
+		if l.settings.Flux != nil {
+			tree = cmp.Or(l.settings.Flux.Path, tree)
+		}
+	}
+	return path.Clean(tree)
 }
 
 // flux is how the instance's tree is reconciled.

@@ -19,6 +19,24 @@
     spec: spec,
   },
 
+  // Annotations say the same to Flux and to Argo CD, in every tree: the tree
+  // does not know who applies it.
+  //   neverPruned  stays when it vanishes from Git, and when the instance does
+  //   replaced     a changed Job cannot be applied over the old one
+  neverPruned:: {
+    'argocd.argoproj.io/sync-options': 'Prune=false,Delete=false',
+    'kustomize.toolkit.fluxcd.io/prune': 'disabled',
+  },
+  replaced:: {
+    'argocd.argoproj.io/sync-options': 'Force=true,Replace=true',
+    'kustomize.toolkit.fluxcd.io/force': 'Enabled',
+  },
+  // first puts an object into the wave before all others. Flux has the same from
+  // its Kustomizations, of which the second waits for the first.
+  first(object):: object {
+    metadata+: { annotations+: { 'argocd.argoproj.io/sync-wave': '-1' } },
+  },
+
   configMap(name, namespace, labels, data):: {
     apiVersion: 'v1',
     kind: 'ConfigMap',

@@ -31,7 +31,7 @@ local kustomization(plan, stage, dependsOn, timeout) = {
     path: plan.instance + '/flux.yaml',
     objects: [
       kustomization(plan, 'repository', plan.flux.dependsOn, '15m'),
-      kustomization(plan, 'backup', [{ name: plan.instance + '-repository' }], '5m'),
+      kustomization(plan, 'backup', [{ name: plan.instance + '-repository' }], '15m'),
     ],
   },
 }

@@ -23,14 +23,13 @@ local bootstrap(plan, repo, shared) =
       labels=plan.labels,
       data={ [name]: shared[name] for name in ['common.sh', 'bootstrap.sh'] },
     ),
-    // A changed Job cannot be applied over the old one; Flux replaces it.
     k8s.annotatedObject(
       'batch/v1',
       'Job',
       repo.bootstrap,
       repo.namespace,
       labels,
-      { 'kustomize.toolkit.fluxcd.io/force': 'Enabled' },
+      k8s.replaced,
       k8s.jobSpec(labels, plan.platform.deadlines.bootstrap, 6, {
         restartPolicy: 'Never',
         serviceAccountName: 'pod-executor',
@@ -70,10 +69,7 @@ local podExecutor(namespace) = {
     name: 'pod-executor',
     namespace: namespace,
     labels: { 'app.kubernetes.io/managed-by': 'holdfast' },
-    annotations: {
-      'kustomize.toolkit.fluxcd.io/prune': 'disabled',
-      'kustomize.toolkit.fluxcd.io/ssa': 'IfNotPresent',
-    },
+    annotations: k8s.neverPruned { 'kustomize.toolkit.fluxcd.io/ssa': 'IfNotPresent' },
   },
 };
 
@@ -90,10 +86,13 @@ local podConfig(config) = k8up.podConfig(
   files(plan, shared):: [
     {
       path: plan.instance + '/repository/' + repo.namespace + '/repository.yaml',
-      objects: [podExecutor(repo.namespace)] + environment(plan, repo) + bootstrap(plan, repo, shared) + [
-        podConfig(config)
-        for config in plan.podConfigs
-        if config.namespace == repo.namespace
+      objects: [
+        k8s.first(object)
+        for object in [podExecutor(repo.namespace)] + environment(plan, repo) + bootstrap(plan, repo, shared) + [
+          podConfig(config)
+          for config in plan.podConfigs
+          if config.namespace == repo.namespace
+        ]
       ],
     }
     for repo in std.objectValues(plan.repositories)

@@ -3,7 +3,7 @@ local k8s = import '../lib/k8s.libsonnet';
 local network = import 'network.libsonnet';
 
 // A lock has no data in Git: its data is the lock. IfNotPresent keeps Flux from
-// taking it back, and prune from deleting it under a holder.
+// taking it back. The lock of a source that is gone is pruned with it.
 local lock(name, namespace, labels) = {
   apiVersion: 'v1',
   kind: 'ConfigMap',

@@ -43,7 +43,7 @@ local objects(plan, marker) =
       marker.first,
       marker.namespace,
       marker.labels,
-      { 'kustomize.toolkit.fluxcd.io/force': 'Enabled' },
+      k8s.replaced,
       jobSpec(plan, marker),
     ),
   ];

@@ -1,0 +1,377 @@
+package manifest
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/seal"
+)
+
+// Secrets says what becomes of Secret objects.
+type Secrets int
+
+const (
+	// Omit leaves them out; whoever applies the tree brings them.
+	Omit Secrets = iota
+	// Plain writes them in plain text, for a pipe to a cluster and for tests.
+	Plain
+	// SOPS encrypts them for age recipients; Flux decrypts them.
+	SOPS
+	// External writes an ExternalSecret for each, which says where an external
+	// store has the values (External Secrets Operator, external-secrets.io/v1).
+	External
+	// Sealed writes a SealedSecret for each, which the controller of Bitnami
+	// Sealed Secrets decrypts (bitnami.com/v1alpha1, scope strict).
+	Sealed
+)
+
+// SecretsNames are the names of all modes, as the command line has them, in the
+// order of their numbers.
+func SecretsNames() []string { return []string{"omit", "plain", "sops", "external", "sealed"} }
+
+// ParseSecrets returns the mode of that name.
+func ParseSecrets(name string) (mode Secrets, known bool) {
+	at := slices.Index(SecretsNames(), name)
+	return Secrets(max(at, 0)), at >= 0
+}
+
+// String returns the mode's name.
+func (s Secrets) String() string { return SecretsNames()[s] }
+
+// Sealing is what becomes of the Secrets of a run, and with what. The zero
+// value leaves them out.
+type Sealing struct {
+	mode Secrets
+	// rules are nil if the credentials say for whom SOPS encrypts.
+	rules           *sopsRules
+	certificate     *seal.Certificate
+	certificateName string
+}
+
+// NewSealing reads what a mode needs; either document may be nil, and one that
+// the mode does not need is not looked at. sops is a .sops.yaml, treePath where
+// the tree is, relative to that file's folder and with forward slashes.
+// certificate is the Sealed Secrets controller's.
+func NewSealing(mode Secrets, sops *input.Document, treePath string, certificate *input.Document) (Sealing, problem.List) {
+	s := Sealing{mode: mode}
+	var problems problem.List
+	if mode == SOPS && sops != nil {
+		s.rules, problems = readSOPSRules(*sops, treePath)
+	}
+	if mode == Sealed && certificate != nil {
+		s.certificateName = certificate.Name
+		var err error
+		if s.certificate, err = seal.ParseCertificate(certificate.Data); err != nil {
+			problems = append(problems, s.certificateProblem(err.Error()))
+		}
+	}
+	return s, problems
+}
+
+const fetchCertificate = "kubeseal --fetch-cert prints the controller's certificate, for --sealed-cert"
+
+func (s Sealing) certificateProblem(message string) problem.Problem {
+	return problem.Problem{File: s.certificateName, Message: message, Hint: fetchCertificate, Rule: "HF026"}
+}
+
+// files makes one file for each Secret of the plan.
+func (s Sealing) files(p *plan.Plan, instance input.Instance) ([]File, problem.List) {
+	if s.mode == Omit {
+		return nil, nil
+	}
+	problems := s.missing(p, instance)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	var files []File
+	for _, secret := range p.Secrets {
+		object, found := s.object(secret, p, instance.Credentials)
+		if problems = append(problems, found...); len(found) > 0 {
+			continue
+		}
+		data, err := AppendDocuments(nil, []map[string]any{object})
+		if err != nil {
+			problems = append(problems, broken(secret.File, err))
+		}
+		files = append(files, File{Path: secret.File, Data: data, Secret: s.mode == Plain})
+	}
+	return files, problems
+}
+
+// missing finds what the mode needs and nobody gave.
+func (s Sealing) missing(p *plan.Plan, instance input.Instance) problem.List {
+	var problems problem.List
+	c := instance.Credentials
+	at := func(pointer, rule, message, hint string) {
+		line, column := c.Tree.At(pointer)
+		problems = append(problems, problem.Problem{File: c.Tree.Name, Line: line, Column: column, Pointer: pointer, Message: message, Hint: hint, Rule: rule})
+	}
+	if len(p.Secrets) == 0 {
+		return nil
+	}
+	if (s.mode == SOPS || s.mode == Sealed) && (c.Git == nil || c.Git.RenderKey == "") {
+		at("/git/renderKey", "HF022", "the render key is missing, without which each run would encrypt to other bytes",
+			`add it: 32 random bytes in base64, as "head -c 32 /dev/urandom | base64" prints; or choose another --secrets`)
+	}
+	if s.mode == SOPS && s.rules == nil && (c.Git == nil || len(c.Git.Recipients) == 0) {
+		at("/git/recipients", "HF021", "there are no recipients to encrypt the Secrets for",
+			"add the public key that age-keygen printed, or give a .sops.yaml with --sops-config; or choose another --secrets")
+	}
+	if s.mode == Sealed {
+		made, known := instance.State.Made()
+		switch {
+		case s.certificate == nil:
+			problems = append(problems, s.certificateProblem("there is no certificate to seal the Secrets with"))
+		case known && s.certificate.Expires <= made:
+			problems = append(problems, s.certificateProblem("the certificate ended before "+instance.State.Tree.Name+" was made ("+instance.State.GeneratedAt+")"))
+		}
+	}
+	if s.mode == External && p.External == nil {
+		problems = append(problems, problem.Problem{
+			Pointer: "instance " + p.Instance, Message: "no store is named that holds the values of its Secrets", Rule: "HF025",
+			Hint: `add "externalSecrets": {"store": {"kind": …, "name": …}, "fields": …} to the policy or to the state's backup block`,
+		})
+	}
+	for _, secret := range p.Secrets {
+		for _, k := range secret.Keys {
+			_, given := c.Field(k.Field)
+			switch {
+			case s.mode == External && p.External != nil && k.Remote == nil:
+				problems = append(problems, problem.Problem{
+					Pointer: "Secret/" + secret.Namespace + "/" + secret.Name,
+					Message: "nothing says where the external store has " + k.Field,
+					Hint:    fmt.Sprintf("add it to externalSecrets: \"fields\": {%q: {\"key\": …, \"property\": …}}", k.Field), Rule: "HF025",
+				})
+			case s.mode != External && !given:
+				at("/"+strings.ReplaceAll(k.Field, ".", "/"), "HF025",
+					"the value is kept outside, but the Secret "+secret.Namespace+"/"+secret.Name+" is to be made here",
+					"write the value in the place of null, or leave it outside with --secrets external")
+			}
+		}
+	}
+	return problems
+}
+
+// object makes what stands for a Secret in the tree.
+func (s Sealing) object(secret plan.Secret, p *plan.Plan, c *input.Credentials) (map[string]any, problem.List) {
+	if s.mode == External {
+		return externalSecret(secret, p.External), nil
+	}
+	values := map[string]string{}
+	for _, k := range secret.Keys {
+		values[k.Key], _ = c.Field(k.Field)
+	}
+	if s.mode == Plain {
+		return plainSecret(secret, "stringData", values), nil
+	}
+	key, err := seal.ParseKey(c.Git.RenderKey)
+	if err != nil { // the schema knows better
+		return nil, problem.List{broken(secret.File, err)}
+	}
+	if s.mode == Sealed {
+		sealed, err := key.Sealed(secret.File, secret.Namespace, secret.Name, values, s.certificate)
+		if err != nil {
+			return nil, problem.List{broken(secret.File, err)}
+		}
+		return sealedSecret(secret, sealed), nil
+	}
+	// Flux substitutes variables after it has decrypted. Base64 has no $, so that
+	// no value can be taken for one, whatever becomes of the annotation.
+	for name, value := range values {
+		values[name] = base64.StdEncoding.EncodeToString([]byte(value))
+	}
+	return s.sops(plainSecret(secret, "data", values), secret.File, key, c)
+}
+
+// sops encrypts a Secret. Nothing of it may change afterwards: SOPS keeps a
+// checksum over all of it, labels and annotations included.
+func (s Sealing) sops(object map[string]any, file string, key seal.Key, c *input.Credentials) (map[string]any, problem.List) {
+	target, problems := s.sopsTarget(file, c)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	var leaves []seal.Leaf
+	err := eachText(object, levelObject, nil, func(keys []string, text string) string {
+		leaves = append(leaves, seal.Leaf{Path: slices.Clone(keys), Text: text})
+		return text
+	})
+	if err != nil {
+		return nil, problem.List{broken(file, err)}
+	}
+	if s.rules != nil {
+		if problems := s.rules.covers(target, leaves); len(problems) > 0 {
+			return nil, problems
+		}
+	}
+	texts, sops, err := key.SOPS(file, leaves, target.encrypted, target.recipients)
+	if err != nil {
+		return nil, problem.List{broken(file, err)}
+	}
+	next := 0
+	if err := eachText(object, levelObject, nil, func([]string, string) string {
+		next++
+		return texts[next-1]
+	}); err != nil {
+		return nil, problem.List{broken(file, err)}
+	}
+	object["sops"] = sops
+	return object, nil
+}
+
+// defaultEncrypted is what SOPS encrypts of a Secret if no .sops.yaml says it:
+// the values and nothing else, for Flux must find the object.
+const defaultEncrypted = "^(data|stringData)$"
+
+// sopsTarget says for whom SOPS encrypts a file, and what of it.
+func (s Sealing) sopsTarget(file string, c *input.Credentials) (sopsTarget, problem.List) {
+	own := sopsTarget{encrypted: regexp.MustCompile(defaultEncrypted)}
+	for _, text := range c.Git.Recipients {
+		r, err := seal.ParseRecipient(text)
+		if err != nil { // the inputs' check knows better
+			return own, problem.List{broken(file, err)}
+		}
+		own.recipients = append(own.recipients, r)
+	}
+	if s.rules == nil {
+		return own, nil
+	}
+	target, problems := s.rules.find(path.Join(s.rules.tree, file))
+	if len(problems) == 0 && len(own.recipients) > 0 && !sameRecipients(own.recipients, target.recipients) {
+		line, column := c.Tree.At("/git/recipients")
+		problems = append(problems, problem.Problem{
+			File: c.Tree.Name, Line: line, Column: column, Pointer: "/git/recipients",
+			Message: "the recipients differ from those of " + s.rules.name + " for " + file,
+			Hint:    "leave the recipients out here, so that one file says them", Rule: "HF021",
+		})
+	}
+	return target, problems
+}
+
+func sameRecipients(a, b []seal.Recipient) bool {
+	texts := func(recipients []seal.Recipient) []string {
+		var all []string
+		for _, r := range recipients {
+			all = append(all, r.String())
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	return slices.Equal(texts(a), texts(b))
+}
+
+// head is the metadata of what stands for a Secret. Losing the repository's
+// password is losing the copies, so neither Flux nor
+// Argo CD ever prunes it.
+func head(s plan.Secret) map[string]any {
+	annotations := map[string]any{noPrune: "disabled", argoOptions: argoNoPrune, noSubstitution: "disabled"}
+	if _, below, _ := strings.Cut(s.File, "/"); strings.HasPrefix(below, "repository/") {
+		annotations[argoWave] = argoFirst
+	}
+	for name, value := range s.Annotations {
+		annotations[name] = value
+	}
+	return map[string]any{"name": s.Name, "namespace": s.Namespace, "labels": secretLabels(s), "annotations": annotations}
+}
+
+func secretLabels(s plan.Secret) map[string]any {
+	labels := map[string]any{}
+	for name, value := range s.Labels {
+		labels[name] = value
+	}
+	return labels
+}
+
+// plainSecret makes a Secret that holds values in field: "data" or "stringData".
+func plainSecret(s plan.Secret, field string, values map[string]string) map[string]any {
+	data := map[string]any{}
+	for name, value := range values {
+		data[name] = value
+	}
+	return map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": head(s), "type": "Opaque", field: data}
+}
+
+// externalSecret makes the object from which the External Secrets Operator makes
+// the Secret. The template keeps Flux's own labels off the Secret, which is not
+// Flux's. The operator leaves a Secret alone when the store has lost its entry.
+func externalSecret(s plan.Secret, from *plan.External) map[string]any {
+	var data []any
+	for _, k := range s.Keys {
+		ref := map[string]any{"key": k.Remote.Key}
+		if k.Remote.Property != "" {
+			ref["property"] = k.Remote.Property
+		}
+		data = append(data, map[string]any{"secretKey": k.Key, "remoteRef": ref})
+	}
+	return map[string]any{
+		"apiVersion": "external-secrets.io/v1",
+		"kind":       "ExternalSecret",
+		"metadata":   head(s),
+		"spec": map[string]any{
+			"refreshInterval": from.RefreshInterval,
+			"secretStoreRef":  map[string]any{"kind": from.StoreKind, "name": from.StoreName},
+			"target": map[string]any{
+				"name": s.Name, "creationPolicy": "Owner", "deletionPolicy": "Retain",
+				"template": map[string]any{"type": "Opaque", "metadata": map[string]any{"labels": secretLabels(s)}},
+			},
+			"data": data,
+		},
+	}
+}
+
+// sealedSecret makes the object from which the Sealed Secrets controller makes
+// the Secret.
+func sealedSecret(s plan.Secret, sealed map[string]string) map[string]any {
+	return map[string]any{
+		"apiVersion": "bitnami.com/v1alpha1",
+		"kind":       "SealedSecret",
+		"metadata":   head(s),
+		"spec": map[string]any{
+			"encryptedData": sealed,
+			"template": map[string]any{
+				"type":     "Opaque",
+				"metadata": map[string]any{"name": s.Name, "namespace": s.Namespace, "labels": secretLabels(s)},
+			},
+		},
+	}
+}
+
+// eachText visits the texts of an object in the order in which AppendYAML
+// writes them, and puts in their place what visit returns. Any other value is
+// an error: Secrets have none.
+func eachText(m map[string]any, at level, keys []string, visit func(keys []string, text string) string) error {
+	names := slices.Collect(maps.Keys(m))
+	order(names, at)
+	for _, name := range names {
+		below := append(keys, name)
+		switch v := m[name].(type) {
+		case string:
+			m[name] = visit(below, v)
+		case map[string]any:
+			if err := eachText(v, at.below(name), below, visit); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("%s of a Secret is a %T", strings.Join(below, "/"), v)
+		}
+	}
+	return nil
+}
+
+// withoutDecryption takes the decryption out of Flux's own objects: it names a
+// Secret with an age identity, which need not exist where nothing is encrypted
+// for it, and without which Flux would apply nothing.
+func withoutDecryption(objects []Object) {
+	for _, o := range objects {
+		if strings.HasPrefix(text(o.Value, "apiVersion"), "kustomize.toolkit.fluxcd.io/") {
+			delete(object(o.Value, "spec"), "decryption")
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package publish
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+	"unicode"
+
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// unsealed is HF501: it finds Secrets that anybody could read. It looks at what
+// would be committed and trusts no mode.
+func unsealed(b manifest.Bundle) problem.List {
+	var problems problem.List
+	for _, file := range b.Files {
+		if file.Secret || readable(file) {
+			problems = append(problems, problem.Problem{
+				Pointer: file.Path, Message: "a Secret in plain text would be committed",
+				Hint: "encrypt it with --secrets sops or sealed, or leave it outside with --secrets external or omit", Rule: rulePlaintext,
+			})
+		}
+	}
+	return problems
+}
+
+// readable reports whether a file holds a Secret that is not encrypted, or may
+// hold one: what cannot be read cannot be judged.
+func readable(file manifest.File) bool {
+	if path.Ext(file.Path) == ".json" {
+		var value any
+		return json.Unmarshal(file.Data, &value) != nil || holdsReadable(value)
+	}
+	if !suspect(file.Data) {
+		return false
+	}
+	objects, err := manifest.Decode(file.Data)
+	if err != nil {
+		return true
+	}
+	for _, object := range objects {
+		if holdsReadable(object) {
+			return true
+		}
+	}
+	return false
+}
+
+// suspect reports whether the word Secret, or SecretList, may stand in a YAML
+// text, as it is or with escaped letters. To read all others would take as long
+// as to render them. (A word that goes on after an escaped line break is nothing
+// that package manifest writes.)
+func suspect(data []byte) bool {
+	for rest := data; ; {
+		_, after, found := bytes.Cut(rest, []byte("Secret"))
+		if !found {
+			break
+		}
+		if len(after) == 0 || after[0] == 'L' || !unicode.IsLetter(rune(after[0])) { // not a SecretRef
+			return true
+		}
+		rest = after
+	}
+	for _, escape := range []string{`\x`, `\u`, `\U`} {
+		if bytes.Contains(data, []byte(escape)) {
+			return true
+		}
+	}
+	return false
+}
+
+// holdsReadable looks for a readable Secret in a value, at any depth.
+func holdsReadable(value any) bool {
+	switch v := value.(type) {
+	case map[string]any:
+		kind, _ := v["kind"].(string)
+		if kind == "Secret" && !encrypted(v) {
+			return true
+		}
+		if items, _ := v["items"].([]any); kind == "SecretList" && len(items) > 0 {
+			return true
+		}
+		for _, entry := range v {
+			if holdsReadable(entry) {
+				return true
+			}
+		}
+	case []any:
+		for _, entry := range v {
+			if holdsReadable(entry) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// encrypted reports whether a Secret holds no value, or only such that SOPS
+// encrypted. What only names a Secret, as {kind: Secret, name: x} does, holds none.
+func encrypted(secret map[string]any) bool {
+	values := 0
+	for _, field := range []string{"data", "stringData"} {
+		switch entries := secret[field].(type) {
+		case nil:
+		case map[string]any:
+			for _, value := range entries {
+				values++
+				if text, ok := value.(string); !ok || text != "" && !isCiphertext(text) {
+					return false
+				}
+			}
+		default:
+			return false
+		}
+	}
+	sops, _ := secret["sops"].(map[string]any)
+	mac, _ := sops["mac"].(string)
+	return values == 0 || isCiphertext(mac)
+}
+
+// isCiphertext reports whether a text has the form of SOPS' values.
+func isCiphertext(text string) bool {
+	return strings.HasPrefix(text, "ENC[AES256_GCM,data:") && strings.HasSuffix(text, "]")
+}
+
+// vanished is HF505.
+func (d difference) vanished() problem.List {
+	var problems problem.List
+	for _, id := range d.Vanished {
+		retired, ended, found := d.plan.Retirement(id)
+		if found && !ended {
+			continue
+		}
+		p := problem.Problem{
+			Pointer: "instance " + d.plan.Instance, Message: name(id) + " was backed up and is gone from the inputs", Rule: ruleVanished,
+			Hint: fmt.Sprintf(`if it is gone for good, say so in the policy: "retired": [{"instance": %q, "unit": %q, "reason": "…"}]`, d.plan.Instance, id),
+		}
+		if ended {
+			p.Message += ", and its tombstone in the policy ended on " + retired.Until
+		}
+		problems = append(problems, p)
+	}
+	return problems
+}

@@ -1,0 +1,272 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/emit"
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// work is a temporary work tree of the user's repository, with a HEAD and an
+// index of its own.
+type work struct {
+	// temp holds the work tree and what else is temporary.
+	temp string
+	// dir is the work tree.
+	dir string
+	git git
+	// user is git in the user's work tree.
+	user git
+}
+
+// orphanRef is a branch of the work tree that is gone with it.
+const orphanRef = "refs/worktree/holdfast-orphan"
+
+// newWork makes a temporary work tree, without files yet.
+func (r *Repository) newWork(ctx context.Context) (*work, error) {
+	hooks, err := r.git.hooks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	start := r.head
+	if start == "" {
+		// A work tree starts at some commit. This one stays on no branch.
+		empty, err := r.git.output(ctx, "mktree")
+		if err != nil {
+			return nil, err
+		}
+		if start, err = r.git.output(ctx, "commit-tree", empty, "-m", "empty"); err != nil {
+			return nil, err
+		}
+	}
+	temp, err := os.MkdirTemp("", "holdfast-publish-")
+	if err != nil {
+		return nil, err
+	}
+	if temp, err = filepath.EvalSymlinks(temp); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(temp))
+	}
+	// Git calls the work tree by its last name: one that no other has.
+	w := &work{temp: temp, dir: filepath.Join(temp, filepath.Base(temp)), git: r.git, user: r.git}
+	w.git.dir = w.dir
+	// Every file is there, whatever the user's own work tree leaves out.
+	w.git.config = []string{"core.hooksPath=" + hooks, "core.sparseCheckout=false"}
+	if _, err := r.git.output(ctx, "worktree", "add", "--quiet", "--no-checkout", "--detach", w.dir, start); err != nil {
+		return nil, errors.Join(err, w.remove(ctx))
+	}
+	return w, nil
+}
+
+// remove removes the work tree and what git knows of it.
+func (w *work) remove(ctx context.Context) error {
+	g := w.user
+	g.apart, g.testOnlyStep = true, nil
+	_, known := os.Lstat(filepath.Join(w.dir, ".git"))
+	var err error
+	if known == nil {
+		_, err = g.output(context.WithoutCancel(ctx), "worktree", "remove", "--force", "--force", w.dir)
+	}
+	return errors.Join(err, os.RemoveAll(w.temp))
+}
+
+// checkOut brings the files of a commit into the work tree; "" is for none.
+func (w *work) checkOut(ctx context.Context, base string) error {
+	if base == "" {
+		empty, err := w.git.output(ctx, "mktree")
+		if err != nil {
+			return err
+		}
+		for _, args := range [][]string{
+			{"symbolic-ref", "HEAD", orphanRef},
+			{"update-ref", "-d", orphanRef}, // of an attempt before
+			{"read-tree", "-u", "--reset", empty},
+		} {
+			if _, err := w.git.output(ctx, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	// Not git checkout: it runs hooks.
+	if _, err := w.git.output(ctx, "update-ref", "--no-deref", "HEAD", base); err != nil {
+		return err
+	}
+	_, err := w.git.output(ctx, "reset", "--quiet", "--hard", base)
+	return err
+}
+
+// commit commits the bundle on top of base, and returns the last commit.
+func (p *publication) commit(ctx context.Context, base string) (tip string, commits []Commit, err error) {
+	w := p.work
+	if err := w.checkOut(ctx, base); err != nil {
+		return "", nil, err
+	}
+	for _, folder := range p.folders() {
+		if link := w.symlink(folder); link != "" {
+			return "", nil, problem.List{{Pointer: link, Message: "this is a symlink or a file, not a folder", Rule: ruleUnsafe, Hint: "choose another folder"}}
+		}
+	}
+	differences, problems, err := p.compare()
+	if err != nil {
+		return "", nil, err
+	}
+	changes, err := emit.WriteTree(filepath.Join(w.dir, filepath.FromSlash(p.options.Path)), p.bundle, emit.TreeOptions{AllowShrink: p.options.AllowShrink})
+	var found problem.List
+	if errors.As(err, &found) {
+		problems, err = append(problems, found...), nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	if len(problems) > 0 {
+		return "", nil, problems.Sorted()
+	}
+	last := tree{commit: base}
+	if base != "" {
+		if last.id, err = w.git.output(ctx, "rev-parse", base+"^{tree}"); err != nil {
+			return "", nil, err
+		}
+	}
+	for _, group := range p.instances() {
+		change := change{changes: map[string]emit.Changes{}}
+		for _, instance := range group {
+			change.differences = append(change.differences, differences[instance])
+			for _, c := range changes {
+				if strings.HasPrefix(c.Path, instance+"/") {
+					change.changes[instance] = append(change.changes[instance], c)
+				}
+			}
+		}
+		next, err := w.commit(ctx, p.options.Path, change, last)
+		if err != nil {
+			return "", nil, err
+		}
+		if next != last {
+			commits = append(commits, Commit{ID: next.commit, Subject: change.subject()})
+		}
+		last = next
+	}
+	return last.commit, commits, nil
+}
+
+// symlink returns the first part of a path in the work tree that is no folder;
+// what lies behind a symlink is outside of the repository.
+func (w *work) symlink(name string) string {
+	at := ""
+	for part := range strings.SplitSeq(name, "/") {
+		at = path.Join(at, part)
+		info, err := os.Lstat(filepath.Join(w.dir, filepath.FromSlash(at)))
+		if err != nil {
+			return ""
+		}
+		if !info.IsDir() {
+			return at
+		}
+	}
+	return ""
+}
+
+// compare tells each instance's plan from the published one, and finds what must
+// not be published.
+func (p *publication) compare() (map[string]difference, problem.List, error) {
+	root, err := os.OpenRoot(p.work.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = root.Close() }() // read only
+	differences := map[string]difference{}
+	var problems problem.List
+	for _, one := range p.plans {
+		d, found, err := p.compareOne(root, one)
+		if err != nil {
+			return nil, nil, err
+		}
+		differences[one.Instance] = d
+		problems = append(problems, found...)
+	}
+	return differences, problems, nil
+}
+
+const planName = "plan.json"
+
+// compareOne is compare for one instance.
+func (p *publication) compareOne(root *os.Root, one *plan.Plan) (difference, problem.List, error) {
+	file := path.Join(one.Instance, planName)
+	d := difference{plan: one}
+	at := slices.IndexFunc(p.bundle.Files, func(f manifest.File) bool { return f.Path == file })
+	if at < 0 {
+		return d, nil, fmt.Errorf("bug: the bundle has no %s", file)
+	}
+	unknown := func(message string) problem.List {
+		return problem.List{{Pointer: path.Join(p.options.Path, file), Message: message + ", so that nobody can tell whether a source vanished",
+			Hint: "bring it back from the history, or remove " + path.Join(p.options.Path, one.Instance) + " with git rm to begin anew", Rule: ruleVanished}}
+	}
+	folder := path.Join(p.options.Path, one.Instance)
+	before, err := root.ReadFile(filepath.FromSlash(path.Join(folder, planName)))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := root.Lstat(filepath.FromSlash(path.Join(folder, emit.InventoryName))); err == nil {
+			return d, unknown("the published plan is missing"), nil
+		}
+		before, d.first = nil, true
+	case err != nil:
+		return d, unknown("the published plan cannot be read"), nil
+	}
+	if d.Difference, err = plan.Compare(before, p.bundle.Files[at].Data); err != nil {
+		return d, unknown("the published plan is none"), nil
+	}
+	return d, d.vanished(), nil
+}
+
+// tree is a commit with the id of its files; both are "" for none.
+type tree struct{ commit, id string }
+
+// commit commits a change on top of last, unless Git finds that nothing differs.
+func (w *work) commit(ctx context.Context, folder string, c change, last tree) (tree, error) {
+	var names strings.Builder
+	for _, changes := range c.changes {
+		for _, one := range changes {
+			names.WriteString(path.Join(folder, one.Path) + "\x00")
+		}
+	}
+	if names.Len() == 0 {
+		return last, nil
+	}
+	// A .gitignore that matches a file of ours would leave it out.
+	if _, err := w.git.feed(ctx, []byte(names.String()), "--literal-pathspecs", "add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul"); err != nil {
+		return last, err
+	}
+	var next tree
+	var err error
+	if next.id, err = w.git.output(ctx, "write-tree"); err != nil || next.id == last.id {
+		return last, err
+	}
+	message := filepath.Join(w.temp, "message")
+	if err := os.WriteFile(message, []byte(c.message()), 0o600); err != nil {
+		return last, err
+	}
+	if err := w.git.aloud(ctx, "commit", "--quiet", "--file="+message); err != nil {
+		return last, fmt.Errorf("%w; %s", err, nothing)
+	}
+	if next.commit, err = w.git.output(ctx, "rev-parse", "HEAD"); err != nil {
+		return last, err
+	}
+	committed, err := w.git.output(ctx, "rev-parse", "HEAD^{tree}")
+	if err != nil {
+		return last, err
+	}
+	if committed != next.id {
+		return last, fmt.Errorf("a hook of the repository changes what is committed: keep it away from %s; %s", folder, nothing)
+	}
+	return next, nil
+}
