@@ -10,6 +10,7 @@ export STATICCHECK_VERSION := v0.8.1
 export GOLANGCI_LINT_VERSION := v2.12.2
 export GO_JSONNET_VERSION := v0.22.0
 export KUSTOMIZE_VERSION := v5.8.2
+export SOPS_VERSION := v3.13.3
 
 TOOLS := $(CURDIR)/.cache/tools
 export PATH := $(TOOLS):$(PATH)
@@ -64,6 +65,10 @@ golden: ## rewrite all expected outputs; read the diff
 .PHONY: check
 check: build ## validate all examples and compare them with their golden trees
 	@hack/check.sh
+
+.PHONY: dist
+dist: ## build the release to bin/dist: binaries, what is in them, checksums
+	@hack/dist.sh
 
 .PHONY: bench
 bench: build setup ## measure each step and fleets, and compare with kustomize

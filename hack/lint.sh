@@ -53,6 +53,7 @@ check staticcheck staticcheck ./...
 check golangci-lint golangci-lint run ./...
 check 'vet, staticcheck (oracle)' in_module oracle
 check 'vet, staticcheck (e2e)' in_module e2e
+check 'vet, staticcheck (sbom)' in_module hack/sbom
 check 'shellcheck (pods)' shellcheck --shell=sh --external-sources --source-path=SCRIPTDIR/../../lib "${pod_shell[@]}"
 check 'shellcheck (bash)' shellcheck "${own_shell[@]}"
 check jsonnetfmt jsonnetfmt --test "${jsonnet[@]}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests use and the machine lacks: shellcheck, jq and busybox
+# Installs what the tests use and the machine lacks: shellcheck, jq, pre-commit and busybox
 # from Debian, Go programs from the module proxy, each at its pinned version.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,7 +7,7 @@ tools=$PWD/.cache/tools
 mkdir -p "$tools"
 
 missing=()
-for package in shellcheck jq busybox-static; do
+for package in shellcheck jq pre-commit busybox-static; do
   command=${package%-static}
   command -v "$command" >/dev/null || missing+=("$package")
 done
@@ -37,3 +37,4 @@ go_tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint "$GOLANGCI_LINT_V
 go_tool github.com/google/go-jsonnet/cmd/jsonnetfmt "$GO_JSONNET_VERSION"
 go_tool github.com/google/go-jsonnet/cmd/jsonnet-lint "$GO_JSONNET_VERSION"
 go_tool sigs.k8s.io/kustomize/kustomize/v5 "$KUSTOMIZE_VERSION"
+go_tool github.com/getsops/sops/v3/cmd/sops "$SOPS_VERSION"

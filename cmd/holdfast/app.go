@@ -35,9 +35,11 @@ func newApp(c console) *cli.App {
 	}
 	app.Commands = []*cli.Command{
 		command(newRender(c)),
+		command(newPublish(c)),
 		command(newPlan(c)),
 		command(newCheck(c)),
 		command(newDiff(c)),
+		command(newKRM(c)),
 		command(newExplain(c)),
 		command(newKinds(c)),
 		command(newSchema(c)),

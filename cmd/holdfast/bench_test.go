@@ -28,15 +28,15 @@ func BenchmarkProcess(b *testing.B) {
 	single := fleetFolder(b, filepath.Join(work, "one"), 1)
 	hundred := fleetFolder(b, filepath.Join(work, "hundred"), 100)
 	tree := filepath.Join(work, "tree")
-	process(b, holdfast, "render", "-s", single, "-c", single, "--plaintext-secrets", "-o", tree)
+	process(b, holdfast, "render", "-s", single, "-c", single, "-o", tree)
 	wholeTree(b, tree)
 
 	b.Run("holdfast-1", func(b *testing.B) {
-		repeat(b, 1, holdfast, "render", "-s", single, "-c", single, "--plaintext-secrets")
+		repeat(b, 1, holdfast, "render", "-s", single, "-c", single, "--secrets", "plain")
 	})
 	b.Run("kustomize-1", func(b *testing.B) { repeat(b, 1, kustomize, "build", tree) })
 	b.Run("holdfast-100", func(b *testing.B) {
-		repeat(b, 100, holdfast, "render", "-s", hundred, "-c", hundred, "--plaintext-secrets")
+		repeat(b, 100, holdfast, "render", "-s", hundred, "-c", hundred, "--secrets", "plain")
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -21,7 +22,7 @@ type checkOptions struct {
 	sources
 	secretOptions
 	against onePath
-	output  format
+	output  reportFormat
 }
 
 // newCheck is the command for CI.
@@ -30,15 +31,14 @@ func newCheck(c console) *cli.Command {
 	return &cli.Command{
 		Name:      "check",
 		Usage:     "validate the inputs, and compare a tree with what render would write",
-		UsageText: "holdfast check -s STATE -c CREDENTIALS [-p POLICY] [--against DIR] [--output json]",
+		UsageText: "holdfast check -s STATE -c CREDENTIALS [-p POLICY] [--against DIR] [--secrets MODE] [--output FORMAT]",
 		Description: "All nine steps run; nothing is written. With --against the files that differ are\n" +
 			"listed, then shown as a diff in which the values of Secrets are masked, and the exit\n" +
-			"status is 4. Give --plaintext-secrets if the tree was written with it.",
-		Flags: append(o.sources.flags(),
+			"status is 4. Give the --secrets that the tree was written with.",
+		Flags: slices.Concat(o.sources.flags(), []cli.Flag{
 			&cli.GenericFlag{Name: "against", Value: &o.against, Usage: "`DIR` with the tree to compare"},
-			o.secretOptions.flag("the tree holds Secrets in plain text"),
-			o.output.flag(),
-		),
+			o.overlayFlag(),
+		}, o.secretOptions.flags(), []cli.Flag{o.output.flag()}),
 		Action: func(*cli.Context) error { return runCheck(c, o) },
 	}
 }
@@ -68,15 +68,19 @@ func runCheck(c console, o *checkOptions) error {
 	if err != nil {
 		return err
 	}
-	against, err := compareWith(r, in, o.against.value, o.mode())
+	secrets, err := o.secrets(&in, o.against.value, false)
+	if err != nil {
+		return err
+	}
+	against, err := compareWith(r, in, o.against.value, secrets)
 	result := checkResult{Instances: []checkedInstance{}, Problems: problem.List{}, Changes: emit.Changes{}}
-	if errors.As(err, &result.Problems) && o.output.json {
-		return errors.Join(c.printJSON(result), err)
+	if errors.As(err, &result.Problems) && o.output.machine() {
+		return errors.Join(o.output.print(c, result, o.against.value), err)
 	}
 	if err != nil {
 		return err
 	}
-	if !o.output.json {
+	if !o.output.machine() {
 		err = c.print(checkText(against, o.against.value))
 	} else {
 		result.Changes = append(result.Changes, against.changes...)
@@ -86,7 +90,9 @@ func runCheck(c console, o *checkOptions) error {
 				Totals: p.Plan.Totals, Ignored: append([]string{}, p.Plan.Ignored...),
 			})
 		}
-		err = c.printJSON(result)
+		if err = o.output.print(c, result, o.against.value); err == nil {
+			o.output.explain(c, checkText(against, o.against.value))
+		}
 	}
 	if err != nil {
 		return err
@@ -151,30 +157,30 @@ func (r comparison) verdict(c console, dir string) error {
 	if len(r.changes) == 0 {
 		return nil
 	}
-	if r.onlySecretsVanish() {
-		c.note("holdfast: hint: the tree seems to be written with --plaintext-secrets: give it here, too")
+	if r.otherSecrets() {
+		c.note("holdfast: hint: the tree seems to be written with another --secrets: give the same here")
 	}
 	return differs{dir: dir, files: len(r.changes)}
 }
 
-// onlySecretsVanish reports whether the files that would be removed are those
-// of Secrets.
-func (r comparison) onlySecretsVanish() bool {
+// otherSecrets reports whether the files of Secrets, and no others, would be
+// added or removed.
+func (r comparison) otherSecrets() bool {
 	secret := map[string]bool{}
 	for _, p := range r.planned {
 		for _, s := range p.Plan.Secrets {
 			secret[s.File] = true
 		}
 	}
-	removed := 0
+	others := 0
 	for _, change := range r.changes {
-		if change.Action != emit.Removed {
+		if change.Action == emit.Changed {
 			continue
 		}
 		if !secret[change.Path] {
 			return false
 		}
-		removed++
+		others++
 	}
-	return removed > 0
+	return others > 0
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -17,13 +19,14 @@ func newDiff(c console) *cli.Command {
 	return &cli.Command{
 		Name:      "diff",
 		Usage:     "show how a tree differs from what render would write",
-		UsageText: "holdfast diff -s STATE -c CREDENTIALS [-p POLICY] --against DIR",
+		UsageText: "holdfast diff -s STATE -c CREDENTIALS [-p POLICY] --against DIR [--secrets MODE]",
 		Description: "A unified diff goes to stdout, from the tree to what render would write. No value of\n" +
-			"a Secret is shown. The exit status is 4 if there is a difference.",
-		Flags: append(o.sources.flags(),
+			"a Secret is shown. The exit status is 4 if there is a difference. Give the --secrets\n" +
+			"that the tree was written with.",
+		Flags: slices.Concat(o.sources.flags(), []cli.Flag{
 			&cli.GenericFlag{Name: "against", Value: &o.against, Usage: "`DIR` with the tree to compare"},
-			o.secretOptions.flag("the tree holds Secrets in plain text"),
-		),
+			o.overlayFlag(),
+		}, o.secretOptions.flags()),
 		Action: func(*cli.Context) error { return runDiff(c, o) },
 	}
 }
@@ -40,7 +43,11 @@ func runDiff(c console, o *diffOptions) error {
 	if err != nil {
 		return err
 	}
-	against, err := compareWith(r, in, o.against.value, o.mode())
+	secrets, err := o.secrets(&in, o.against.value, false)
+	if err != nil {
+		return err
+	}
+	against, err := compareWith(r, in, o.against.value, secrets)
 	if err != nil {
 		return err
 	}

@@ -11,5 +11,5 @@
 //     lower case, without a period at the end.
 //   - The exit status is decided in one place, see status.go.
 //   - No value of the credentials is ever printed; the only place that writes
-//     them is render --plaintext-secrets.
+//     them is render --secrets plain.
 package main

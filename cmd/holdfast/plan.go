@@ -79,6 +79,9 @@ func planText(planned renderer.Planned) string {
 	table(&b, []string{"NOT BACKED UP", "REASON"}, len(p.Exemptions), func(n int) []string {
 		return []string{p.Exemptions[n].ID, p.Exemptions[n].Reason}
 	})
+	table(&b, []string{"RETIRED", "UNTIL", "REASON"}, len(p.Retired), func(n int) []string {
+		return []string{p.Retired[n].Unit, p.Retired[n].Until, p.Retired[n].Reason}
+	})
 	table(&b, []string{"MAINTENANCE", "SCHEDULE", "REPOSITORY", "KEEP", "DEADLINE"}, len(p.Maintenance), func(n int) []string {
 		m := p.Maintenance[n]
 		keep := ""

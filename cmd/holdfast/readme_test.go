@@ -6,57 +6,86 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-backup/holdfast/examples"
 )
 
-var updateReadme = flag.Bool("update-readme", false, "rewrite the outputs in README.md")
+var updateReadme = flag.Bool("update-readme", false, "rewrite the outputs in README.md and docs")
 
-// TestReadme runs every command of the README's console blocks, in order, in
-// one folder that holds a copy of the examples, and compares what it prints
-// (stdout and stderr) with what the README shows.
+// TestReadme runs every command of the console blocks of the README and of
+// docs/, in order, in a folder for each document that holds a copy of the
+// examples, and compares what they print (stdout and stderr) with what is shown.
+// A block whose info string names a file, as in "```json policy.json", is that
+// file.
 func TestReadme(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	documents, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(documents) == 0 {
+		t.Fatal("docs/ is empty")
+	}
+	bin := t.TempDir()
+	build := exec.Command("go", "build", "-o", filepath.Join(bin, "holdfast"), ".")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	identity, _ := examples.Identity(examples.Phrase)
+	path := strings.Join([]string{bin, filepath.Dir(builtTool(t, "sops")), os.Getenv("PATH")}, string(os.PathListSeparator))
+	env := append(os.Environ(), "PATH="+path, "SOPS_AGE_KEY="+identity)
+	for _, document := range append(documents, filepath.Join(root, "README.md")) {
+		t.Run(filepath.Base(document), func(t *testing.T) { checkDocument(t, root, document, env) })
+	}
+}
+
+// checkDocument runs what one document shows.
+func checkDocument(t *testing.T, root, document string, env []string) {
+	t.Helper()
+	text, err := os.ReadFile(document)
 	if err != nil {
 		t.Fatal(err)
 	}
 	work := t.TempDir()
-	prepare := exec.Command("sh", "-c", `cp -r "$1/examples" . && find examples -name '*.json' -exec chmod 600 {} +`, "sh", root)
+	prepare := exec.Command("sh", "-c", `cp -r "$1/examples" . && find examples -name '*.json' -exec chmod 600 {} + && cp "$1/cmd/holdfast/testdata/controller.pem" .`, "sh", root)
 	prepare.Dir = work
 	if output, err := prepare.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
-	bin := filepath.Join(work, "bin")
-	build := exec.Command("go", "build", "-o", filepath.Join(bin, "holdfast"), ".")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, output)
+	for _, block := range regexp.MustCompile("(?ms)^```[a-z]+ (\\S+)\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(work, block[1])), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(work, block[1]), block[2])
 	}
 	ran := 0
 	got := rewriteConsole(string(text), func(command string) string {
 		ran++
 		run := exec.Command("sh", "-c", command)
 		run.Dir = work
-		run.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+		run.Env = env
 		var output bytes.Buffer
 		run.Stdout, run.Stderr = &output, &output
-		_ = run.Run() // a README shows failures, too
+		_ = run.Run() // a document shows failures, too
 		return output.String()
 	})
-	if ran < 5 {
-		t.Errorf("only %d commands were found in README.md", ran)
+	if shown := strings.Count(string(text), "\n$ "); ran < shown || filepath.Base(document) == "README.md" && ran < 5 {
+		t.Errorf("%d commands ran of %d that are shown", ran, shown)
 	}
 	if *updateReadme {
-		if err := os.WriteFile(filepath.Join(root, "README.md"), []byte(got), 0o644); err != nil {
+		if err := os.WriteFile(document, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	if got != string(text) {
-		t.Errorf("README.md shows other outputs than its commands print; run: go test ./cmd/holdfast -run TestReadme -update-readme\n%s", got)
+		t.Errorf("it shows other outputs than its commands print; run: go test ./cmd/holdfast -run TestReadme -update-readme\n%s", got)
 	}
 }
 

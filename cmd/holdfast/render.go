@@ -10,29 +10,15 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/emit"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
-	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
 // renderOptions are the flags of render.
 type renderOptions struct {
 	sources
 	secretOptions
+	writtenOption
 	out         onePath
 	allowShrink bool
-}
-
-// secretOptions says what becomes of Secrets.
-type secretOptions struct{ plaintext bool }
-
-func (o *secretOptions) flag(usage string) cli.Flag {
-	return &cli.BoolFlag{Name: "plaintext-secrets", Destination: &o.plaintext, DisableDefaultText: true, Usage: usage}
-}
-
-func (o *secretOptions) mode() manifest.Secrets {
-	if o.plaintext {
-		return manifest.Plain
-	}
-	return manifest.Omit
 }
 
 // newRender is the command that does the work.
@@ -41,21 +27,25 @@ func newRender(c console) *cli.Command {
 	return &cli.Command{
 		Name:      "render",
 		Usage:     "write the manifests: a YAML stream to stdout, or a tree",
-		UsageText: "holdfast render -s STATE -c CREDENTIALS [-p POLICY] [-o DIR]",
+		UsageText: "holdfast render -s STATE -c CREDENTIALS [-p POLICY] [-o DIR] [--secrets MODE]",
 		Description: "Without --out the objects to apply go to stdout as one YAML stream. With --out the\n" +
 			"whole tree is written, all of it or nothing: files of ours that are no longer wanted\n" +
-			"are removed, files of others are never touched.",
-		Flags: append(o.sources.flags(),
+			"are removed, files of others are never touched. Secrets of a tree are encrypted for\n" +
+			"the recipients that the credentials name, unless --secrets says otherwise; in plain\n" +
+			"text they are never written into a Git work tree.",
+		Flags: slices.Concat(o.sources.flags(), []cli.Flag{
 			&cli.GenericFlag{Name: "out", Aliases: []string{"o"}, Value: &o.out, Usage: "`DIR` to write the tree to"},
-			o.secretOptions.flag("write Secrets, in plain text; refused inside a Git work tree"),
+		}, o.secretOptions.flags(), []cli.Flag{
 			&cli.BoolFlag{Name: "allow-shrink", Destination: &o.allowShrink, DisableDefaultText: true, Usage: "let more than a quarter of an instance's files vanish"},
-		),
+			o.writtenOption.flag(),
+			o.overlayFlag(),
+		}),
 		Action: func(*cli.Context) error { return runRender(c, o) },
 	}
 }
 
 func runRender(c console, o *renderOptions) error {
-	if err := refuseSecretsInGit(o.out.value, o.plaintext); err != nil {
+	if err := o.writtenOption.check(o.out.value); err != nil {
 		return err
 	}
 	r, err := o.renderer()
@@ -66,9 +56,13 @@ func runRender(c console, o *renderOptions) error {
 	if err != nil {
 		return err
 	}
+	secrets, err := o.secrets(&in, o.out.value, o.out.value == "")
+	if err != nil {
+		return err
+	}
 	in.Progress = progress(c, max(len(in.States), len(in.Credentials)))
 	var written tree
-	planned, err := r.Render(in, o.mode(), emitFunc(func(b manifest.Bundle) error {
+	planned, err := r.Render(in, secrets, emitFunc(func(b manifest.Bundle) error {
 		if o.out.value == "" {
 			return emit.Stream(c.out, b)
 		}
@@ -86,10 +80,10 @@ func runRender(c console, o *renderOptions) error {
 		c.note("%s: %s", p.Plan.Instance, summary(p, o.out.value != "", written))
 	}
 	noteIgnored(c, planned)
-	if !o.plaintext {
+	if secrets == manifest.Omit {
 		noteOmitted(c, planned)
 	}
-	return nil
+	return o.writtenOption.verdict(o.out.value, written.changes)
 }
 
 // emitFunc is a renderer.Target. What it fails with is a failure, not a bug.
@@ -97,27 +91,6 @@ type emitFunc func(manifest.Bundle) error
 
 // Emit implements renderer.Target.
 func (f emitFunc) Emit(b manifest.Bundle) error { return outside(f(b)) }
-
-// refuseSecretsInGit is rule HF501: what is committed once is never secret
-// again.
-func refuseSecretsInGit(dir string, plaintext bool) error {
-	if dir == "" || !plaintext {
-		return nil
-	}
-	inside, err := emit.InGitWorkTree(dir)
-	if err != nil {
-		return outside(err)
-	}
-	if !inside {
-		return nil
-	}
-	return problem.List{{
-		Pointer: dir,
-		Message: "secrets in plain text would be written into a Git work tree",
-		Hint:    "leave --plaintext-secrets away, or write to a folder outside of it",
-		Rule:    "HF501",
-	}}
-}
 
 // tree is what a run wrote.
 type tree struct {
@@ -183,7 +156,7 @@ func noteOmitted(c console, planned []renderer.Planned) {
 	}
 	slices.Sort(names)
 	if len(names) > 0 {
-		c.note("secrets left out: %s; --plaintext-secrets writes them in plain text", several(slices.Compact(names)))
+		c.note("secrets left out: %s; --secrets plain writes them in plain text", several(slices.Compact(names)))
 	}
 }
 

@@ -161,11 +161,11 @@ func TestNoSecretIsPrinted(t *testing.T) {
 	inputs := []string{"-s", layoutB, "-c", layoutB}
 	for _, args := range [][]string{
 		append([]string{"render"}, inputs...),
-		append([]string{"render", "--plaintext-secrets", "-o", tree}, inputs...),
+		append([]string{"render", "--secrets", "plain", "-o", tree}, inputs...),
 		append([]string{"plan"}, inputs...),
 		append([]string{"plan", "--output", "json"}, inputs...),
-		append([]string{"check", "--plaintext-secrets", "--against", t.TempDir()}, inputs...),
-		append([]string{"diff", "--plaintext-secrets", "--against", t.TempDir()}, inputs...),
+		append([]string{"check", "--secrets", "plain", "--against", t.TempDir()}, inputs...),
+		append([]string{"diff", "--secrets", "plain", "--against", t.TempDir()}, inputs...),
 		append([]string{"diff", "--against", tree}, inputs...),
 		append(append([]string{"explain"}, inputs...), "/databases"),
 		append(append([]string{"explain"}, inputs...), "secrets-manager/kv"),

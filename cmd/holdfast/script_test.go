@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs testdata/*.txtar, the contract of the command line. A folder
-// examples with the two layouts is beside each script's own files.
+// examples with the two layouts is beside each script's own files, and so is a
+// certificate of a Sealed Secrets controller whose key nobody has.
 // HOLDFAST_UPDATE=1 rewrites what cmp compares with.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -32,7 +33,11 @@ func TestScript(t *testing.T) {
 					return err
 				}
 			}
-			return nil
+			certificate, err := os.ReadFile(filepath.Join("testdata", "controller.pem"))
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(env.WorkDir, "controller.pem"), certificate, 0o644)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   exits,

@@ -32,6 +32,8 @@ const maxDocument = 11 << 20
 type sources struct {
 	states, credentials manyPaths
 	policy, kinds       onePath
+	// overlay is for those commands only that have overlayFlag.
+	overlay onePath
 }
 
 // flags are the options of every command that reads inputs.
@@ -97,7 +99,7 @@ func (s *sources) read(c console, command string) (renderer.Inputs, error) {
 		in.Policy = &policy
 	}
 	warnReadable(c, in.Credentials)
-	return in, nil
+	return in, s.readOverlay(&in)
 }
 
 // reader reads documents; stdin only once.

@@ -76,9 +76,13 @@ func report(stderr io.Writer, err error) int {
 	var different differs
 	var failed failure
 	var library cli.ExitCoder
+	var function functionError
 	switch {
 	case err == nil:
 		return statusDone
+	case errors.As(err, &function):
+		report(stderr, function.error)
+		return statusBug // of a function, "it did not work"
 	case errors.As(err, &problems):
 		for _, p := range problems {
 			say("%s\n", p)

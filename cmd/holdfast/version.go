@@ -16,12 +16,19 @@ func newVersion(c console) *cli.Command {
 	}
 }
 
-// version is what Go itself wrote into the binary: no flag of a build can
-// forget it.
+// release is set by the linker in hack/dist.sh: a release is named by its tag and
+// carries nothing that differs between two builds of it.
+var release string //nolint:gochecknoglobals // the linker knows no other place
+
+// version is the release, or else what Go itself wrote into the binary: no flag
+// of a build can forget that.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
+	}
+	if release != "" {
+		return release + " " + info.GoVersion
 	}
 	commit, modified := "", ""
 	for _, setting := range info.Settings {

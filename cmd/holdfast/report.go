@@ -1,0 +1,170 @@
+package main
+
+import (
+	"cmp"
+	"encoding/xml"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// reportFormat is the value of check's --output. github writes workflow commands,
+// which become annotations beside the changed lines; junit writes the XML that
+// GitLab and others show as a list of tests.
+type reportFormat struct{ name string }
+
+func reportFormats() []string { return []string{"text", "json", "github", "junit"} }
+
+// Set implements cli.Generic.
+func (f *reportFormat) Set(value string) error {
+	if !slices.Contains(reportFormats(), value) {
+		return fmt.Errorf("expected one of %s", strings.Join(reportFormats(), ", "))
+	}
+	f.name = value
+	return nil
+}
+
+// String implements cli.Generic.
+func (f *reportFormat) String() string { return cmp.Or(f.name, "text") }
+
+func (f *reportFormat) flag() cli.Flag {
+	return &cli.GenericFlag{Name: "output", Value: f,
+		Usage: "`FORMAT` of what goes to stdout: text, json, github (annotations of a workflow) or junit (XML)"}
+}
+
+// machine reports whether no person reads stdout.
+func (f *reportFormat) machine() bool { return f.String() != "text" }
+
+// print writes the result to stdout. dir is the tree that was compared.
+func (f *reportFormat) print(c console, result checkResult, dir string) error {
+	switch f.name {
+	case "github":
+		return c.print(githubReport(result, dir))
+	case "junit":
+		text, err := junitReport(result, dir)
+		if err != nil {
+			return err
+		}
+		return c.print(text)
+	}
+	return c.printJSON(result)
+}
+
+// explain writes the text for people to stderr, where a log shows it, unless
+// stdout's form has all of it.
+func (f *reportFormat) explain(c console, text string) {
+	if f.name != "json" {
+		c.note("%s", strings.TrimSuffix(text, "\n"))
+	}
+}
+
+// finding is one thing that is wrong, whatever the form.
+type finding struct {
+	file         string
+	line, column int
+	title, text  string
+}
+
+// findings are a result's problems and changes.
+func findings(result checkResult, dir string) []finding {
+	var all []finding
+	for _, p := range result.Problems {
+		all = append(all, finding{file: p.File, line: p.Line, column: p.Column, title: p.Rule, text: messageOf(p)})
+	}
+	for _, change := range result.Changes {
+		all = append(all, finding{
+			file:  path.Join(filepath.ToSlash(dir), change.Path),
+			title: "not as rendered",
+			text:  "render would have it " + change.Action,
+		})
+	}
+	return all
+}
+
+// messageOf is a problem without its place.
+func messageOf(p problem.Problem) string {
+	rule := p.Rule
+	p.File, p.Rule = "", ""
+	return fmt.Sprintf("%s\nholdfast explain %s", p, rule)
+}
+
+// githubReport writes one workflow command a line. A place that is no file of
+// the repository, such as a rendered object, stands in the message alone.
+func githubReport(result checkResult, dir string) string {
+	var b strings.Builder
+	message := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+	for _, f := range findings(result, dir) {
+		b.WriteString("::error ")
+		if f.file != "" {
+			fmt.Fprintf(&b, "file=%s,", property.Replace(f.file))
+		}
+		if f.line > 0 {
+			fmt.Fprintf(&b, "line=%d,col=%d,", f.line, f.column)
+		}
+		fmt.Fprintf(&b, "title=%s::%s\n", property.Replace("holdfast: "+f.title), message.Replace(f.text))
+	}
+	for _, i := range result.Instances {
+		text := fmt.Sprintf("%s: no problems; %s and %s expected", i.Instance,
+			count(i.Totals.Snapshots, "snapshot", "snapshots"), count(i.Totals.Copies, "copy", "copies"))
+		if !i.Enabled {
+			text = fmt.Sprintf("%s: backup is off (%s)", i.Instance, i.Reason)
+		}
+		fmt.Fprintf(&b, "::notice title=holdfast::%s\n", message.Replace(text))
+	}
+	return b.String()
+}
+
+// The elements of JUnit's XML that CI systems read.
+type (
+	junitSuite struct {
+		XMLName  xml.Name    `xml:"testsuite"`
+		Name     string      `xml:"name,attr"`
+		Tests    int         `xml:"tests,attr"`
+		Failures int         `xml:"failures,attr"`
+		Cases    []junitCase `xml:"testcase"`
+	}
+	junitCase struct {
+		Class   string        `xml:"classname,attr"`
+		Name    string        `xml:"name,attr"`
+		File    string        `xml:"file,attr,omitempty"`
+		Failure *junitFailure `xml:"failure"`
+	}
+	junitFailure struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+)
+
+// junitReport writes one test for each instance without problems, and one that
+// failed for each finding.
+func junitReport(result checkResult, dir string) (string, error) {
+	suite := junitSuite{Name: "holdfast check"}
+	for _, i := range result.Instances {
+		suite.Cases = append(suite.Cases, junitCase{Class: "instance", Name: i.Instance})
+	}
+	for _, f := range findings(result, dir) {
+		place := f.file
+		if f.line > 0 {
+			place = fmt.Sprintf("%s:%d:%d", f.file, f.line, f.column)
+		}
+		first, _, _ := strings.Cut(f.text, "\n")
+		suite.Failures++
+		suite.Cases = append(suite.Cases, junitCase{
+			Class: f.title, Name: cmp.Or(place, first), File: f.file,
+			Failure: &junitFailure{Message: first, Text: strings.TrimPrefix(place+"\n", "\n") + f.text},
+		})
+	}
+	suite.Tests = len(suite.Cases)
+	data, err := xml.MarshalIndent(suite, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	return xml.Header + string(data) + "\n", nil
+}

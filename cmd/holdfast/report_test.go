@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"encoding/xml"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-backup/holdfast/renderer/emit"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// hostile is a result whose texts try to break out of their form.
+func hostile() checkResult {
+	return checkResult{
+		Instances: []checkedInstance{{Instance: "one", Enabled: true, Totals: plan.Totals{Snapshots: 1, Copies: 2}}, {Instance: "two", Reason: "100% <off>"}},
+		Problems: problem.List{
+			{File: "a,b:c%.json", Line: 3, Column: 4, Pointer: "/x", Message: "<bad> & \"worse\"\n::error::forged", Hint: "do ]]> this", Rule: "HF012"},
+			{Pointer: "Schedule/ns/name", Message: "no place", Rule: "HF301"},
+		},
+		Changes: emit.Changes{{Path: "one/backup/a.yaml", Action: emit.Added}, {Path: "one/gone.yaml", Action: emit.Removed}},
+	}
+}
+
+// TestGitHubReport: one command a line, whatever the texts hold.
+func TestGitHubReport(t *testing.T) {
+	want := `::error file=a%2Cb%3Ac%25.json,line=3,col=4,title=holdfast%3A HF012::/x: <bad> & "worse"` + "\uFFFD" + `::error::forged%0A  hint: do ]]> this%0Aholdfast explain HF012
+::error title=holdfast%3A HF301::Schedule/ns/name: no place%0Aholdfast explain HF301
+::error file=tree/one/backup/a.yaml,title=holdfast%3A not as rendered::render would have it added
+::error file=tree/one/gone.yaml,title=holdfast%3A not as rendered::render would have it removed
+::notice title=holdfast::one: no problems; 1 snapshot and 2 copies expected
+::notice title=holdfast::two: backup is off (100%25 <off>)
+`
+	if got := githubReport(hostile(), "tree/"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestJUnitReport reads the report back: as many tests and failures as it says,
+// and all texts as they were.
+func TestJUnitReport(t *testing.T) {
+	text, err := junitReport(hostile(), "tree")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var suite junitSuite
+	decoder := xml.NewDecoder(strings.NewReader(text))
+	if err := decoder.Decode(&suite); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if _, err := decoder.Token(); err != nil && err != io.EOF {
+		t.Error(err)
+	}
+	failed := 0
+	for _, c := range suite.Cases {
+		if c.Failure != nil {
+			failed++
+		}
+		if c.Name == "" || c.Class == "" {
+			t.Errorf("a test without name or class: %+v", c)
+		}
+	}
+	if suite.Tests != 6 || suite.Failures != 4 || failed != 4 || len(suite.Cases) != 6 {
+		t.Errorf("%d tests, %d failures; %d and %d are there\n%s", suite.Tests, suite.Failures, len(suite.Cases), failed, text)
+	}
+	if got, want := suite.Cases[2].Failure.Text, "a,b:c%.json:3:4\n/x: <bad> & \"worse\"\uFFFD::error::forged\n  hint: do ]]> this\nholdfast explain HF012"; got != want {
+		t.Errorf("failure %q, want %q", got, want)
+	}
+}
+
+// TestReports runs check: no form of its report shows a value of a Secret, each
+// says by its status what it found, and the text for people is on stderr.
+func TestReports(t *testing.T) {
+	tree, inputs := t.TempDir(), filepath.Join(t.TempDir(), "in")
+	if err := copyFolder(inputs, layoutB); err != nil {
+		t.Fatal(err)
+	}
+	runs := func(want int, args ...string) (string, string) {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		if status := run(append([]string{"holdfast"}, args...), strings.NewReader(""), &stdout, &stderr); status != want {
+			t.Fatalf("%v: status %d, stderr:\n%s", args, status, stderr.String())
+		}
+		return stdout.String(), stderr.String()
+	}
+	runs(statusDone, "render", "-s", inputs, "-c", inputs, "--secrets", "plain", "-o", tree)
+	check := []string{"check", "-s", inputs, "-c", inputs, "--secrets", "plain", "--against", tree, "--output"}
+	for _, form := range []string{"github", "junit"} {
+		t.Run(form, func(t *testing.T) {
+			if stdout, stderr := runs(statusDone, append(check, form)...); strings.Contains(stdout, "error") || strings.Contains(stdout, "failure ") || !strings.Contains(stderr, "as render would write it") {
+				t.Errorf("stdout:\n%s\nstderr:\n%s", stdout, stderr)
+			}
+			credentials := filepath.Join(inputs, credentialsName)
+			text := readFile(t, credentials)
+			writeFile(t, credentials, strings.ReplaceAll(text, "example-restic-repository-password-0001", "another-restic-repository-password-0002"))
+			stdout, stderr := runs(statusDiffers, append(check, form)...)
+			writeFile(t, credentials, text)
+			if !strings.Contains(stdout, "secret-restic.yaml") || !strings.Contains(stderr, "(masked, changed)") {
+				t.Errorf("stdout:\n%s\nstderr:\n%s", stdout, stderr)
+			}
+			for _, secret := range []string{"password-0001", "password-0002", "EXAMPLEKEY"} {
+				if strings.Contains(stdout+stderr, secret) {
+					t.Errorf("%s is shown", secret)
+				}
+			}
+			state := strings.Replace(readFile(t, filepath.Join(inputs, stateName)), `"required"`, `"requird"`, 1)
+			writeFile(t, filepath.Join(inputs, "broken.json"), state)
+			stdout, _ = runs(statusInput, "check", "-s", filepath.Join(inputs, "broken.json"), "-c", inputs, "--output", form)
+			if !strings.Contains(stdout, "HF012") || !strings.Contains(stdout, "broken.json") {
+				t.Errorf("stdout:\n%s", stdout)
+			}
+		})
+	}
+	_, stderr := runs(statusUsage, "check", "-s", inputs, "-c", inputs, "--output", "html")
+	if !strings.Contains(stderr, "expected one of text, json, github, junit") {
+		t.Error(stderr)
+	}
+}

@@ -1,0 +1,3 @@
+module github.com/holdfast-backup/holdfast/hack/sbom
+
+go 1.26.0
