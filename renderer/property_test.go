@@ -106,7 +106,7 @@ func eachExample(t *testing.T, check func(t *testing.T, r *renderer.Renderer, c 
 // pointers that say where a decision comes from, follow the order on purpose.
 func TestShuffledInputs(t *testing.T) {
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		want := render(t, r, c.Inputs, manifest.Plain)
+		want := render(t, r, c.Inputs, manifest.SOPS)
 		for seed := range uint64(4) {
 			shuffled := c.Inputs
 			random := rand.New(rand.NewPCG(seed, 1))
@@ -115,7 +115,7 @@ func TestShuffledInputs(t *testing.T) {
 			if c.Inputs.Policy != nil {
 				shuffled.Policy = &shuffleAll(t, random, []input.Document{*c.Inputs.Policy})[0]
 			}
-			got := render(t, r, shuffled, manifest.Plain)
+			got := render(t, r, shuffled, manifest.SOPS)
 			if !slices.Equal(names(got.files), names(want.files)) {
 				t.Fatalf("other files: %v, expected %v", names(got.files), names(want.files))
 			}
@@ -239,7 +239,7 @@ func digests(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		for _, f := range render(t, r, c.Inputs, manifest.Plain).files {
+		for _, f := range render(t, r, c.Inputs, manifest.SOPS).files {
 			fmt.Fprintf(&all, "%s/%s %x\n", c.Name, f.Path, sha256.Sum256(f.Data))
 		}
 	})
@@ -295,7 +295,7 @@ func TestElsewhere(t *testing.T) {
 // TestDocumentNames: where the inputs lie changes nothing, plan.json included.
 func TestDocumentNames(t *testing.T) {
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		want := render(t, r, c.Inputs, manifest.Plain).files
+		want := render(t, r, c.Inputs, manifest.SOPS).files
 		moved := c.Inputs
 		move := func(documents []input.Document) []input.Document {
 			documents = slices.Clone(documents)
@@ -308,7 +308,7 @@ func TestDocumentNames(t *testing.T) {
 		if c.Inputs.Policy != nil {
 			moved.Policy = &move([]input.Document{*c.Inputs.Policy})[0]
 		}
-		got := render(t, r, moved, manifest.Plain).files
+		got := render(t, r, moved, manifest.SOPS).files
 		if len(got) != len(want) {
 			t.Fatalf("%d files, want %d", len(got), len(want))
 		}
@@ -442,34 +442,9 @@ func declare(value any, declared map[reference]bool) {
 // TestNoCredentialOutsideSecrets gives every secret field of the credentials a
 // random value and looks for it, also encoded, in all that is rendered.
 func TestNoCredentialOutsideSecrets(t *testing.T) {
-	fields := secretFields(t)
-	if len(fields) < 8 {
-		t.Fatalf("the schema marks only %v", fields)
-	}
 	random := rand.New(rand.NewPCG(7, 7))
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		in := c.Inputs
-		in.Credentials = nil
-		secrets := map[string]bool{}
-		for _, d := range c.Inputs.Credentials {
-			var value map[string]any
-			if err := json.Unmarshal(d.Data, &value); err != nil {
-				t.Fatal(err)
-			}
-			for _, field := range fields {
-				for _, secret := range replace(random, value, field) {
-					secrets[secret] = true
-				}
-			}
-			data, err := json.Marshal(value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			in.Credentials = append(in.Credentials, input.Document{Name: d.Name, Data: data})
-		}
-		if len(secrets) < 3 {
-			t.Fatalf("only %d secrets in the credentials", len(secrets))
-		}
+		in, secrets := randomCredentials(t, random, c.Inputs)
 		plain := render(t, r, in, manifest.Plain)
 		used := false
 		for _, f := range plain.files {
@@ -516,6 +491,37 @@ func TestNoCredentialOutsideSecrets(t *testing.T) {
 			}
 		}
 	})
+}
+
+// randomCredentials gives every secret field of the credentials a random value.
+func randomCredentials(t *testing.T, random *rand.Rand, in renderer.Inputs) (renderer.Inputs, map[string]bool) {
+	t.Helper()
+	fields := secretFields(t)
+	if len(fields) < 8 {
+		t.Fatalf("the schema marks only %v", fields)
+	}
+	documents, secrets := in.Credentials, map[string]bool{}
+	in.Credentials = nil
+	for _, d := range documents {
+		var value map[string]any
+		if err := json.Unmarshal(d.Data, &value); err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range fields {
+			for _, secret := range replace(random, value, field) {
+				secrets[secret] = true
+			}
+		}
+		data, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Credentials = append(in.Credentials, input.Document{Name: d.Name, Data: data})
+	}
+	if len(secrets) < 3 {
+		t.Fatalf("only %d secrets in the credentials", len(secrets))
+	}
+	return in, secrets
 }
 
 // holds says whether a text holds a secret, as it is or encoded.
@@ -893,6 +899,29 @@ func TestEveryLastResultIsKept(t *testing.T) {
 		for place, count := range sources {
 			if limits[place] < float64(max(3, count)) {
 				t.Errorf("%s: %d sources, %v results are kept", place, count, limits[place])
+			}
+		}
+	})
+}
+
+// TestFluxLimit: every Kustomization of Flux stays small. Flux keeps the list of
+// all its objects in one object's status, and one refused object blocks them all.
+func TestFluxLimit(t *testing.T) {
+	const limit = 1000
+	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
+		x := render(t, r, c.Inputs, manifest.Plain)
+		count := map[string]int{}
+		for _, o := range x.objects {
+			stage := strings.Join(strings.SplitN(o.Path, "/", 3)[:2], "/")
+			if path.Base(o.Path) != "kustomization.yaml" && path.Base(o.Path) != "flux.yaml" {
+				count[stage]++
+			}
+		}
+		for _, p := range x.enabled() {
+			for _, stage := range []string{"repository", "backup"} {
+				if n := count[p.Instance+"/"+stage]; n == 0 || n >= limit {
+					t.Errorf("%s of %s has %d objects", stage, p.Instance, n)
+				}
 			}
 		}
 	})

@@ -35,7 +35,7 @@ func Render(state, credentials, policy, to string) (*Tree, error) {
 		return nil, fmt.Errorf("building holdfast: %w\n%s", err, out)
 	}
 	tree := filepath.Join(to, "tree")
-	arguments := []string{"render", "--state", state, "--credentials", credentials, "--plaintext-secrets", "--out", tree}
+	arguments := []string{"render", "--state", state, "--credentials", credentials, "--secrets", "plain", "--out", tree}
 	if policy != "" {
 		arguments = append(arguments, "--policy", policy)
 	}
