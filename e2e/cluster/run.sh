@@ -12,5 +12,8 @@ skip() {
 unshare --mount --pid --fork true 2>/dev/null || skip 'this machine makes no namespaces'
 [ -e /sys/fs/cgroup/memory ] || skip 'this machine has no cgroups of version 1, which the node is made for'
 ./setup.sh cluster
-# Most of it waits, so more runs side by side than there are cores.
-go test -count=1 -timeout 40m -parallel 8 ./cluster
+# Most of it waits, so more runs side by side than there are cores. Run by itself,
+# the program shows its progress as it goes.
+go test -c -o ../.cache/e2e/cluster.test ./cluster
+cd cluster
+../../.cache/e2e/cluster.test -test.timeout 40m -test.parallel 8
