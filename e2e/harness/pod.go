@@ -60,7 +60,7 @@ type Options struct {
 	FreeLocks bool
 	// Exec runs what the container runs by "kubectl exec"; see Kubectl.
 	Exec func(Exec) int
-	// Timeout of one container; two minutes if 0. Passing it fails the test.
+	// Timeout of one container; five minutes if 0. Passing it fails the test.
 	Timeout time.Duration
 }
 
