@@ -85,17 +85,15 @@ func (c *Cluster) WaitRun(namespace, kind, name string, limit time.Duration) (st
 	return "", fmt.Errorf("%s %s/%s has not ended within %s", kind, namespace, name, limit)
 }
 
-// JobTimes are when a Job started and when it completed.
-func (c *Cluster) JobTimes(namespace, name string) (started, completed time.Time, err error) {
+// JobStart is when a Job started.
+func (c *Cluster) JobStart(namespace, name string) (time.Time, error) {
 	out, err := c.Control.TryKubectl("get", "job", name, "--namespace="+namespace, "--output=json")
 	if err != nil {
-		return started, completed, err
+		return time.Time{}, err
 	}
-	var value struct {
-		Status struct{ StartTime, CompletionTime time.Time }
-	}
+	var value struct{ Status struct{ StartTime time.Time } }
 	err = json.Unmarshal([]byte(out), &value)
-	return value.Status.StartTime, value.Status.CompletionTime, err
+	return value.Status.StartTime, err
 }
 
 // Restore runs a unit's rendered restore: the request's values are changed as an
