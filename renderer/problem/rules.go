@@ -11,7 +11,7 @@ type Rule struct {
 	// ID is the number that problems carry: HF0xx is about the inputs, HF1xx
 	// about sources and kinds, HF2xx about times and retention, HF3xx about
 	// names, networks and other instances, HF4xx about rendered objects, HF5xx
-	// about the folder that is written to.
+	// about the folder or the repository that is written to.
 	ID string `json:"id"`
 	// Title says in one line what is wrong.
 	Title string `json:"title"`

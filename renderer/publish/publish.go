@@ -67,6 +67,9 @@ func (r *Repository) Publish(ctx context.Context, b manifest.Bundle, plans []*pl
 	if o.Note == nil {
 		o.Note = func(string, ...any) {}
 	}
+	if err := r.locate(ctx); err != nil {
+		return Result{}, orInterrupted(ctx, nothing, err)
+	}
 	t, err := r.aim(ctx, o)
 	if err != nil {
 		return Result{}, orInterrupted(ctx, nothing, err)
@@ -126,13 +129,19 @@ func (p *publication) run(ctx context.Context) (Result, error) {
 		}
 		result.Commits = commits
 		if !p.options.Push || len(commits) == 0 && !here.unpushed {
-			return result, orInterrupted(ctx, nothing, p.settle(ctx, here, tip, commits))
+			if err := p.settle(ctx, here, tip, commits); err != nil {
+				return Result{}, orInterrupted(ctx, nothing, fmt.Errorf("%w; %s", err, nothing))
+			}
+			return result, nil
 		}
-		failed := p.git.aloud(ctx, "push", "--", p.target.remote, tip+":"+p.target.ref)
-		if failed == nil {
+		pushed := func() (Result, error) {
 			result.Pushed = p.target.name()
 			result.Behind = p.settle(context.WithoutCancel(ctx), here, tip, commits)
 			return result, nil
+		}
+		failed := p.git.aloud(ctx, "push", "--quiet", "--", p.target.remote, tip+":"+p.target.ref)
+		if failed == nil {
+			return pushed()
 		}
 		unknown := "nobody knows whether " + p.target.name() + " has the commits; nothing changed here"
 		if wasInterrupted(ctx, failed) {
@@ -144,6 +153,8 @@ func (p *publication) run(ctx context.Context) (Result, error) {
 		switch {
 		case errors.As(err, &problems) || err != nil && wasInterrupted(ctx, err):
 			return Result{}, orInterrupted(ctx, unknown, err)
+		case err == nil && here.remote == tip: // it arrived, but not the answer
+			return pushed()
 		case err != nil || here.remote == before.remote:
 			return Result{}, fmt.Errorf("%w; %s", failed, nothing)
 		}

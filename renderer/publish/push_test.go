@@ -106,6 +106,34 @@ func TestSamePushedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestLostAnswer: the push arrives, but the connection breaks before we hear of it.
+func TestLostAnswer(t *testing.T) {
+	isolate(t)
+	remote, dir := newRemote(t)
+	r := render(t, shop, "", nil)
+	repository, err := Open(context.Background(), dir, talk{t})
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository.git.testOnlyStep = func(command string) error {
+		if command != "push" {
+			return nil
+		}
+		trees, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "holdfast-publish-*", "holdfast-publish-*"))
+		run(t, trees[0], "push", "--quiet", "origin", "HEAD:main")
+		return errors.New("connection reset by peer")
+	}
+	result, err := repository.Publish(context.Background(), r.bundle, r.plans, Options{Path: ".", Push: true})
+	if err != nil || len(result.Commits) != 1 || result.Pushed != "origin/main" || result.Behind != nil {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	for what, at := range map[string]string{"the remote": run(t, remote, "rev-parse", "main"), "the branch": run(t, dir, "rev-parse", "HEAD")} {
+		if at != result.Commits[0].ID {
+			t.Errorf("%s is at %s", what, at)
+		}
+	}
+}
+
 // TestMoved: the user does something here while we commit.
 func TestMoved(t *testing.T) {
 	isolate(t)

@@ -36,8 +36,7 @@ func (m Misuse) Error() string { return m.Message }
 
 // Repository is a Git work tree of the user's.
 type Repository struct {
-	// dir is the top of the work tree, as the user names it.
-	dir string
+	// git runs at the top of the work tree.
 	git git
 	// branch is the one that is checked out; "" when HEAD is detached.
 	branch string
@@ -55,7 +54,7 @@ func Open(ctx context.Context, dir string, talk io.Writer) (*Repository, error) 
 	if info, err := os.Stat(top); err != nil || !info.IsDir() {
 		return nil, Misuse{Message: dir + ": this is no folder that can be read"}
 	}
-	r := &Repository{dir: dir, git: git{dir: top, talk: talk}}
+	r := &Repository{git: git{dir: top, talk: talk}}
 	up, err := r.git.output(ctx, "rev-parse", "--show-cdup")
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
@@ -70,12 +69,18 @@ func Open(ctx context.Context, dir string, talk io.Writer) (*Repository, error) 
 	if bare, err := r.git.output(ctx, "rev-parse", "--is-inside-work-tree"); err != nil || bare != "true" {
 		return nil, Misuse{Message: dir + " is a Git repository without a work tree", Hint: "git clone makes one with"}
 	}
-	if r.branch, _, err = r.git.optional(ctx, "symbolic-ref", "--quiet", "HEAD"); err != nil {
-		return nil, err
+	return r, nil
+}
+
+// locate finds out which branch is checked out, and where it is.
+func (r *Repository) locate(ctx context.Context) error {
+	name, _, err := r.git.optional(ctx, "symbolic-ref", "--quiet", "HEAD")
+	if err != nil {
+		return err
 	}
-	r.branch = strings.TrimPrefix(r.branch, branches)
+	r.branch = strings.TrimPrefix(name, branches)
 	r.head, err = r.git.commit(ctx, "HEAD")
-	return r, err
+	return err
 }
 
 const branches = "refs/heads/"
