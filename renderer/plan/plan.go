@@ -193,8 +193,6 @@ type Repository struct {
 	// History is how many ended Backups K8up keeps, of each outcome. It counts
 	// those of all Schedules in the namespace together.
 	History int `json:"history"`
-
-	units int
 }
 
 // Copy is the target of one rclone copy.

@@ -22,14 +22,13 @@ func (b *builder) decideRepositories() {
 	if restic == nil {
 		return
 	}
+	sources := map[string]int{}
 	for _, i := range b.plan.Units {
 		if i.Repository == "" {
 			continue
 		}
-		if made, ok := b.plan.Repositories[i.Repository]; ok {
-			made.units++
-			made.History = max(fewestKept, made.units)
-			b.plan.Repositories[i.Repository] = made
+		sources[i.Repository]++
+		if _, made := b.plan.Repositories[i.Repository]; made {
 			continue
 		}
 		bucket := b.bucketPath(restic.Bucket, restic.Prefix, i.Namespace)
@@ -43,12 +42,14 @@ func (b *builder) decideRepositories() {
 			Environment: b.plan.Instance + "-restic",
 			CA:          b.caName(kind.Restic),
 			Egress:      egresses([]Egress{b.storage(i.Namespace, restic.Endpoint)}),
-			History:     fewestKept,
-			units:       1,
 		}
 		// A Job cannot be changed, so its name follows from what it does.
 		r.Bootstrap = b.plan.Instance + "-init-" + digest(r.URL, b.plan.Platform.Images["k8up"])[:8]
 		b.plan.Repositories[i.Repository] = r
+	}
+	for id, r := range b.plan.Repositories {
+		r.History = max(fewestKept, sources[id])
+		b.plan.Repositories[id] = r
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdh"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -88,6 +89,32 @@ func bech32(text string) (prefix string, data []byte, err error) {
 		return "", nil, errors.New("not an age public key: its last bits are no padding")
 	}
 	return prefix, data, nil
+}
+
+// Bech32 encodes data with a prefix as BIP 173 says, in lower case: the form of
+// age's keys. The examples and tests make theirs with it.
+func Bech32(prefix string, data []byte) string {
+	var groups []byte // of five bits
+	held, bits := uint32(0), 0
+	for _, b := range data {
+		held, bits = held<<8|uint32(b), bits+8
+		for bits >= 5 {
+			bits -= 5
+			groups = append(groups, byte(held>>bits&31))
+		}
+	}
+	if bits > 0 {
+		groups = append(groups, byte(held<<(5-bits)&31))
+	}
+	sum := bech32Sum(prefix, append(slices.Clone(groups), 0, 0, 0, 0, 0, 0)) ^ 1
+	for i := range 6 {
+		groups = append(groups, byte(sum>>(25-5*i)&31))
+	}
+	text := []byte(prefix + "1")
+	for _, g := range groups {
+		text = append(text, bech32Alphabet[g])
+	}
+	return string(text)
 }
 
 // bech32Sum is 1 for a prefix and groups that end in their own checksum: the

@@ -33,36 +33,11 @@ func newIdentity(t testing.TB, name string) (identity, Recipient) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := ParseRecipient(writeBech32("age", scalar.PublicKey().Bytes()))
+	r, err := ParseRecipient(Bech32("age", scalar.PublicKey().Bytes()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return identity{scalar}, r
-}
-
-// writeBech32 encodes data as BIP 173 says.
-func writeBech32(prefix string, data []byte) string {
-	var groups []byte
-	held, bits := uint32(0), 0
-	for _, b := range data {
-		held, bits = held<<8|uint32(b), bits+8
-		for bits >= 5 {
-			bits -= 5
-			groups = append(groups, byte(held>>bits&31))
-		}
-	}
-	if bits > 0 {
-		groups = append(groups, byte(held<<(5-bits)&31))
-	}
-	sum := bech32Sum(prefix, append(slices.Clone(groups), 0, 0, 0, 0, 0, 0)) ^ 1
-	for i := range 6 {
-		groups = append(groups, byte(sum>>(25-5*i)&31))
-	}
-	text := prefix + "1"
-	for _, g := range groups {
-		text += string(bech32Alphabet[g])
-	}
-	return text
 }
 
 // open decrypts an armored age file, as its format says.
@@ -439,11 +414,11 @@ func TestMatches(t *testing.T) {
 
 func TestParseRecipient(t *testing.T) {
 	_, good := newIdentity(t, "one")
-	zero := writeBech32("age", make([]byte, 32))
+	zero := Bech32("age", make([]byte, 32))
 	for name, test := range map[string]struct{ text, want string }{
 		"good":            {good.String(), ""},
 		"of age's manual": {"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p", ""},
-		"identity":        {strings.ToUpper(writeBech32("age-secret-key-", make([]byte, 32))), "this is an identity, which is secret, not a public key"},
+		"identity":        {strings.ToUpper(Bech32("age-secret-key-", make([]byte, 32))), "this is an identity, which is secret, not a public key"},
 		"plugin identity": {"AGE-PLUGIN-YUBIKEY-1QQQ", "this is an identity, which is secret, not a public key"},
 		"SSH":             {"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", "this is an SSH key, not an age public key"},
 		"plugin":          {"age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t", "this is the recipient of an age plugin"},
@@ -454,9 +429,9 @@ func TestParseRecipient(t *testing.T) {
 		"upper case":      {strings.ToUpper(good.String()), "not an age public key: it has a character that none has"},
 		"empty":           {"", "not an age public key (age1 and 58 characters)"},
 		"prefix only":     {"age1", "not an age public key (age1 and 58 characters)"},
-		"too short":       {writeBech32("age", make([]byte, 31)), "not an age public key (age1 and 58 characters)"},
-		"too long":        {writeBech32("age", make([]byte, 33)), "not an age public key (age1 and 58 characters)"},
-		"other prefix":    {writeBech32("bge", bytes.Repeat([]byte{9}, 32)), "not an age public key (age1 and 58 characters)"},
+		"too short":       {Bech32("age", make([]byte, 31)), "not an age public key (age1 and 58 characters)"},
+		"too long":        {Bech32("age", make([]byte, 33)), "not an age public key (age1 and 58 characters)"},
+		"other prefix":    {Bech32("bge", bytes.Repeat([]byte{9}, 32)), "not an age public key (age1 and 58 characters)"},
 		"low order":       {zero, "this point of the curve hides nothing"},
 		"PGP":             {"FBC7B9E2A4F9289AC0C1D4843D16CEE4A27381B4", "not an age public key (age1 and 58 characters)"},
 	} {
