@@ -683,6 +683,23 @@ func reach(t testing.TB, file, line string) {
 	})
 }
 
+// firstHolder waits until somebody holds the lock, and returns him. A file that
+// is there may still be empty: the shell makes it before it writes.
+func firstHolder(t testing.TB, file string) string {
+	t.Helper()
+	var holder string
+	harness.WaitFor(t, "a holder", time.Minute, func() error {
+		data, err := os.ReadFile(file)
+		line, _, whole := strings.Cut(string(data), "\n")
+		if err == nil && !whole {
+			err = errors.New("not there yet")
+		}
+		holder = strings.TrimPrefix(line, "begin ")
+		return err
+	})
+	return holder
+}
+
 // patches compares what guard.sh sends with what the rounds in this process send.
 func (l *locks) patches(t *testing.T) {
 	g := l.crowd(t)
@@ -763,17 +780,7 @@ func (l *locks) realRounds(t *testing.T) {
 		var dead []string
 		if kill {
 			// Whoever has it dies; all others have been turned away by then.
-			harness.WaitFor(t, "a holder", time.Minute, func() error {
-				if _, err := os.Stat(file); err != nil {
-					return err
-				}
-				return nil
-			})
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			holder := strings.TrimSpace(strings.TrimPrefix(string(data), "begin "))
+			holder := firstHolder(t, file)
 			dead = append(dead, holder)
 			i, err := strconv.Atoi(holder[strings.LastIndex(holder, ".")+1:])
 			if err != nil {
