@@ -713,7 +713,7 @@ func (l *locks) patches(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(folder, "kubectl"), []byte(script), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			guard{l: l, lock: lock, holder: "me.1", shell: shell, kubectl: folder, command: work(filepath.Join(folder, "witness"), 7), env: map[string]string{"HOLDFAST_LOCK_TTL": "15"}}.start(t).expect(t, 0)
+			guard{l: l, lock: lock, holder: "me.1", shell: shell, kubectl: folder, command: work(filepath.Join(folder, "witness"), 14), env: map[string]string{"HOLDFAST_LOCK_TTL": "30"}}.start(t).expect(t, 0)
 			l.is(t, lock, nil)
 			data, err := os.ReadFile(log)
 			if err != nil {

@@ -127,20 +127,19 @@ func TestAcceptance(t *testing.T) {
 	must(err)
 	must(desk.Account(opens.Restic.Bucket, opens.Restic.AccessKeyID, opens.Restic.SecretAccessKey))
 	must(desk.Account(opens.Rclone.Bucket, opens.Rclone.AccessKeyID, opens.Rclone.SecretAccessKey))
-	must(desk.Ready())
-	must(desk.Accounts())
-	say("the desk runs")
-	must(desk.Seed())
-	say("the desk holds data")
+	// The repositories are made while the servers start.
+	flux := c.Flux()
+	must(both(
+		func() error { return flux.Apply(tree, "repository") },
+		func() error { return inOrder(desk.Ready, desk.Accounts, desk.Seed) },
+	))
+	say("the desk runs and holds data, the repositories are made")
 
-	// Time enough to make the repositories first.
-	first := time.Now().UTC().Add(45 * time.Second).Truncate(time.Minute).Add(time.Minute)
+	// The Schedules must be there before the first minute.
+	first := time.Now().UTC().Add(30 * time.Second).Truncate(time.Minute).Add(time.Minute)
 	policy, last := schedules(t, tree.Plan, first)
 	tree, err = cluster.Render(state, credentials, policy, t.TempDir())
 	must(err)
-	flux := c.Flux()
-	must(flux.Apply(tree, "repository"))
-	say("repositories are made")
 	must(flux.Apply(tree, "backup"))
 	say("schedules are applied; the last starts at %s", last.Format(time.TimeOnly))
 	var round []cluster.Found
@@ -207,10 +206,11 @@ func TestAcceptance(t *testing.T) {
 	must(desk.Destroy())
 	say("destroyed: both namespaces, their volumes, the bucket")
 	must(desk.Up())
-	must(desk.Ready())
-	must(desk.Accounts())
 	flux = c.Flux()
-	must(flux.Apply(tree, "repository"))
+	must(both(
+		func() error { return flux.Apply(tree, "repository") },
+		func() error { return inOrder(desk.Ready, desk.Accounts) },
+	))
 	must(flux.Apply(tree, "backup"))
 	say("empty servers run, the tree is applied again")
 	must(desk.HoldLDAP())
@@ -374,6 +374,21 @@ func parallel[T any](list []T, do func(T) error) error {
 	}
 	running.Wait()
 	return errors.Join(failures...)
+}
+
+// both does two things at once.
+func both(one, other func() error) error {
+	return parallel([]func() error{one, other}, func(do func() error) error { return do() })
+}
+
+// inOrder takes steps one after the other, up to the first that fails.
+func inOrder(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // expectedIn counts a repository's expected snapshots.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/e2e/harness"
@@ -24,15 +25,9 @@ type Tree struct {
 // Render runs "holdfast render" on an example of the project, with a policy
 // beside it, and secrets in plain text: the folder is nobody's repository.
 func Render(state, credentials, policy, to string) (*Tree, error) {
-	root, err := harness.ModuleRoot()
+	program, err := holdfast()
 	if err != nil {
 		return nil, err
-	}
-	program := filepath.Join(to, "holdfast")
-	build := exec.Command("go", "build", "-o", program, "./cmd/holdfast")
-	build.Dir = filepath.Dir(root)
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building holdfast: %w\n%s", err, out)
 	}
 	tree := filepath.Join(to, "tree")
 	arguments := []string{"render", "--state", state, "--credentials", credentials, "--secrets", "plain", "--out", tree}
@@ -53,6 +48,21 @@ func Render(state, credentials, policy, to string) (*Tree, error) {
 	t := &Tree{Dir: filepath.Dir(plans[0])}
 	return t, json.Unmarshal(data, &t.Plan)
 }
+
+// holdfast is the program as it is now, built once in each test binary.
+var holdfast = sync.OnceValues(func() (string, error) {
+	root, err := harness.ModuleRoot()
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(root, "..", ".cache", "e2e", "holdfast")
+	build := exec.Command("go", "build", "-o", program, "./cmd/holdfast")
+	build.Dir = filepath.Dir(root)
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building holdfast: %w\n%s", err, out)
+	}
+	return program, nil
+})
 
 // manager is the name under which Flux applies.
 const manager = "--field-manager=kustomize-controller"
