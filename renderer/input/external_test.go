@@ -32,7 +32,7 @@ func TestHas(t *testing.T) {
 		t.Errorf("null became %q", c.Restic.Password)
 	}
 	for _, secret := range c.Secrets() {
-		if secret == "" {
+		if secret.Value == "" {
 			t.Error("an empty text passes for a secret")
 		}
 	}

@@ -217,13 +217,15 @@ func TestAdditions(t *testing.T) {
 		t.Fatal(problems)
 	}
 	secrets := instances[0].Credentials.Secrets()
-	for _, secret := range []string{"OLD", "old-secret", "old-password"} {
+	for _, secret := range []Secret{
+		{"/rotation/previous/0/restic/accessKeyId", "OLD"}, {"/rotation/previous/0/restic/secretAccessKey", "old-secret"}, {"/rotation/previous/0/restic/password", "old-password"},
+	} {
 		if !slices.Contains(secrets, secret) {
-			t.Errorf("the secret %q of an earlier generation is not in %q", secret, secrets)
+			t.Errorf("%s, of an earlier generation, is not in %v", secret, secrets)
 		}
 	}
 	for _, secret := range secrets {
-		if strings.Contains(secret, "CERTIFICATE") {
+		if strings.Contains(secret.Value, "CERTIFICATE") {
 			t.Error("a CA certificate counts as a secret")
 		}
 	}

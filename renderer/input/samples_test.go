@@ -164,8 +164,12 @@ func TestDecoded(t *testing.T) {
 		"EXAMPLEKEYRCLONE0001", "example-not-a-real-secret-rclone", "example-crypt-password-plain-0001", "example-crypt-salt-plain-0001",
 		"smexample", "example-not-a-real-secret-sm", "73lsVCih2xsl93dEcvtZHM/0tnVnrIYkzgocb/HKCrg=",
 	}
-	if got := c.Secrets(); !slices.Equal(got, wantSecrets) {
-		t.Errorf("secrets:\n got %q\nwant %q", got, wantSecrets)
+	var values []string
+	for _, secret := range c.Secrets() {
+		values = append(values, secret.Value)
+	}
+	if !slices.Equal(values, wantSecrets) {
+		t.Errorf("secrets:\n got %q\nwant %q", values, wantSecrets)
 	}
 }
 

@@ -346,14 +346,25 @@ type Credentials struct {
 	// Git is for encryption in Git; nil if the document has none.
 	Git *Git
 
-	secrets []string
+	secrets []Secret
 	// outside are the secret fields whose value is null: "restic.password".
 	outside []string
 }
 
 // Secrets returns every secret value of the document, in its order, for checks
 // that none of them is where it should not be.
-func (c *Credentials) Secrets() []string { return c.secrets }
+func (c *Credentials) Secrets() []Secret { return c.secrets }
+
+// Secret is one secret value of a document.
+type Secret struct {
+	// Pointer is its place, a JSON pointer (RFC 6901).
+	Pointer string
+	// Value is what nobody may see.
+	Value string
+}
+
+// String keeps the value out of a careless print.
+func (s Secret) String() string { return "the secret at " + s.Pointer }
 
 // String keeps the secrets out of a careless print.
 func (c *Credentials) String() string { return "credentials of " + c.InstanceID }

@@ -78,7 +78,8 @@ type checked struct {
 	// bad says that something is wrong with the document.
 	bad bool
 	// ignored, coverable, secrets and outside are for State and Credentials.
-	ignored, coverable, secrets, outside []string
+	ignored, coverable, outside []string
+	secrets                     []Secret
 }
 
 // report collects problems and remembers which documents have some.
@@ -188,9 +189,10 @@ func (d *checked) walk(r *report) {
 			d.outside = append(d.outside, strings.Join(tokens(d.pointer(int32(i))), "."))
 		}
 		if text, ok := n.value.(string); ok && s.secret {
-			d.secrets = append(d.secrets, text)
+			pointer := d.pointer(int32(i))
+			d.secrets = append(d.secrets, Secret{pointer, text})
 			if strings.TrimSpace(text) != text {
-				r.add(d.whiteSpace(d.pointer(int32(i))), d)
+				r.add(d.whiteSpace(pointer), d)
 			}
 		}
 	}

@@ -153,25 +153,34 @@ func (w *Owners) Claim(objects []Object) problem.List {
 const shortest = 8
 
 // leaks finds secret values, as they are or in base64, in files that are no
-// Secrets in plain text. It never says which text it found.
+// Secrets in plain text. It says where the value is, never what it is.
 func leaks(files []File, credentials *input.Credentials) problem.List {
 	var problems problem.List
-	for _, f := range files {
-		if f.Secret {
+	for _, secret := range credentials.Secrets() {
+		if len(secret.Value) < shortest {
 			continue
 		}
-		for _, value := range credentials.Secrets() {
-			if len(value) >= shortest && (bytes.Contains(f.Data, []byte(value)) || bytes.Contains(f.Data, inBase64(value))) {
-				problems = append(problems, problem.Problem{
-					File:    credentials.Tree.Name,
-					Pointer: f.Path,
-					Message: "a value of the credentials stands in a file that is no Secret",
-					Hint:    "a secret that is an ordinary word of the manifests must be changed; anything else is a bug of a template",
-					Rule:    "HF415",
-				})
-				break
+		var found []string
+		for _, f := range files {
+			if !f.Secret && (bytes.Contains(f.Data, []byte(secret.Value)) || bytes.Contains(f.Data, inBase64(secret.Value))) {
+				found = append(found, f.Path)
 			}
 		}
+		if len(found) == 0 {
+			continue
+		}
+		slices.Sort(found)
+		where := found[0]
+		if more := len(found) - 1; more > 0 {
+			where = fmt.Sprintf("%s and %d more", where, more)
+		}
+		line, column := credentials.Tree.At(secret.Pointer)
+		problems = append(problems, problem.Problem{
+			File: credentials.Tree.Name, Line: line, Column: column, Pointer: secret.Pointer,
+			Message: "the value stands in a file that is no Secret: " + where,
+			Hint:    "change a secret that is an ordinary word of the manifests; anything else is a bug of a template",
+			Rule:    "HF415",
+		})
 	}
 	return problems
 }
