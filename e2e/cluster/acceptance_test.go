@@ -142,6 +142,8 @@ func TestAcceptance(t *testing.T) {
 	must(err)
 	must(flux.Apply(tree, "backup"))
 	say("schedules are applied; the last starts at %s", last.Format(time.TimeOnly))
+	twice(t, c, desk, tree.Plan, opens)
+	say("one unit is copied a second time by hand")
 	var round []cluster.Found
 	complete := func(since time.Time) error {
 		var err error
@@ -196,7 +198,7 @@ func TestAcceptance(t *testing.T) {
 		must(err)
 		must(desk.Check(tree.Plan, id, opens))
 		// Of one day the newest is kept, and as long as there are fewer days than
-		// are wanted, the oldest of all beside it. One unit had three.
+		// are wanted, the oldest of all beside it. The held unit had three.
 		if want := 2 * expectedIn(tree.Plan, id); len(list) != want {
 			t.Errorf("%s holds %d snapshots after the prune, not %d", id, len(list), want)
 		}
@@ -280,38 +282,78 @@ func judge(t *testing.T, what string, findings []string, excuses []excuse) {
 	}
 }
 
-// heldUnit is the one whose dump is held up.
+// heldUnit is the one whose dump is held up, and of which there are three copies.
 const heldUnit = "postgresql/files"
 
+// held is the unit of that name.
+func held(t *testing.T, p *plan.Plan) plan.Item {
+	t.Helper()
+	at := slices.IndexFunc(p.Units, func(unit plan.Item) bool { return unit.ID == heldUnit })
+	if at < 0 {
+		t.Fatalf("there is no unit %s", heldUnit)
+	}
+	return p.Units[at]
+}
+
+// twice waits for the held unit's first copy and makes another, so that the prune
+// has something to remove. Never two at the same time: K8up calls the second one
+// succeeded with "nothing to backup", and stops the first one's dump (T13).
+func twice(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan, opens cluster.Credentials) {
+	t.Helper()
+	unit := held(t, p)
+	copies := func() (n int) {
+		list, err := desk.Snapshots(p, unit.Repository, opens)
+		must(t, err)
+		for _, s := range list {
+			if s.Path == unit.Expected[0].Path {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, "the first copy of "+unit.ID, 4*time.Minute, func() error {
+		if copies() == 0 {
+			time.Sleep(2 * time.Second)
+			return errors.New("not there yet")
+		}
+		// Only when its pods are gone may the next one begin.
+		out, err := c.Control.TryKubectl("get", "deployment", unit.Name, "--namespace="+unit.Namespace, "--ignore-not-found", "--output=name")
+		if err == nil && out != "" {
+			err = errors.New("its pods are still there")
+		}
+		return err
+	})
+	kind, name, err := c.Now(unit)
+	must(t, err)
+	reason, err := c.WaitRun(unit.Namespace, kind, name, 3*time.Minute)
+	must(t, err)
+	if n := copies(); reason != "Succeeded" || n != 2 {
+		t.Fatalf("%s by hand: %s, and %d copies", unit.ID, reason, n)
+	}
+}
+
 // again runs everything a second time, all at once, as the repositories are
-// there; the unit that is held up twice. Checks and prunes are started while a dump is held up:
-// those of its repository wait for it, and all end well.
+// there. Checks and prunes are started while a dump is held up: those of its
+// repository wait for it, and all end well.
 func again(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan) {
 	t.Helper()
-	held := heldUp{"users", func(sql string) (string, error) { return desk.PSQL("files", sql) }}
-	release := held.hold(t)
+	home := held(t, p).Namespace
+	slow := heldUp{"users", func(sql string) (string, error) { return desk.PSQL("files", sql) }}
+	release := slow.hold(t)
 	var maintenance sync.WaitGroup
 	var failures []error
 	var turn sync.Mutex
 	var released time.Time
 	started := map[string]time.Time{} // checks and prunes, by namespace and Job
-	finished := func(namespace, kind, name, job string) error {
+	succeeded := func(namespace, kind, name string) error {
 		reason, err := c.WaitRun(namespace, kind, name, 6*time.Minute)
-		if err == nil && reason == "Failed" {
-			err = fmt.Errorf("%s of %s: %s", job, namespace, reason)
+		if err == nil && reason != "Succeeded" {
+			err = fmt.Errorf("%s %s/%s: %s", kind, namespace, name, reason)
 		}
-		if err != nil || strings.HasPrefix(job, "backup-") {
-			return err // of so many Backups K8up removes some at once
-		}
-		start, err := c.JobStart(namespace, job)
-		turn.Lock()
-		defer turn.Unlock()
-		started[namespace+" "+job] = start
 		return err
 	}
 	maintenance.Go(func() {
-		held.dumping(t)                         // or the test has failed, and what follows is left out
-		time.Sleep(5 * time.Second)             // its twin has come as far
+		slow.dumping(t)                         // or the test has failed, and what follows is left out
 		time.AfterFunc(15*time.Second, func() { // time enough for them to start, if they would
 			turn.Lock()
 			released = time.Now()
@@ -320,32 +362,32 @@ func again(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan) {
 		})
 		err := parallel(p.Maintenance, func(m plan.Maintenance) error {
 			kind, name, err := c.Maintain(m)
+			if err == nil {
+				err = succeeded(m.Namespace, kind, name)
+			}
 			if err != nil {
 				return err
 			}
-			return finished(m.Namespace, kind, name, m.Job+"-"+name)
+			job := m.Job + "-" + name
+			start, err := c.JobStart(m.Namespace, job)
+			turn.Lock()
+			defer turn.Unlock()
+			started[m.Namespace+" "+job] = start
+			return err
 		})
 		turn.Lock()
 		failures = append(failures, err)
 		turn.Unlock()
 	})
-	units, home := slices.Clone(p.Units), ""
-	for _, unit := range p.Units {
-		if unit.ID == heldUnit {
-			units, home = append(units, unit), unit.Namespace
-		}
-	}
-	err := parallel(units, func(unit plan.Item) error {
+	err := parallel(p.Units, func(unit plan.Item) error {
 		kind, name, err := c.Now(unit)
 		switch {
 		case err != nil:
 			return err
 		case kind == "job":
 			return c.WaitJob(unit.Namespace, name, 4*time.Minute)
-		case unit.Capture.How == "volume":
-			return finished(unit.Namespace, kind, name, "backup-"+name+"-0")
 		}
-		return finished(unit.Namespace, kind, name, "backup-"+name+"-prebackup")
+		return succeeded(unit.Namespace, kind, name)
 	})
 	maintenance.Wait()
 	must(t, errors.Join(append(failures, err)...))

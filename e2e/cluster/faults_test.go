@@ -218,6 +218,27 @@ func TestFaults(t *testing.T) {
 		}
 		say("database killed: the half dump was not stored, the next attempt was")
 	})
+	t.Run("dump pod killed in the middle of a dump", func(t *testing.T) {
+		since := time.Now()
+		release := f.slow().hold(t)
+		unit := f.unit(t, "postgresql/slow")
+		kind, name, err := f.Now(unit)
+		must(t, err)
+		f.slow().dumping(t)
+		f.kubectl(t, "delete", "pod", "--namespace=side", "--selector=k8up.io/preBackupPod="+unit.Name, "--grace-period=0", "--force")
+		release()
+		reason, log := f.ended(t, unit, kind, name, 4*time.Minute)
+		if !strings.Contains(log, "exit code 137") {
+			t.Errorf("nothing tells that the dump was killed:\n%s", tail(log))
+		}
+		// K8up tries again with the name of the pod that is gone, finds nothing to
+		// do, and is content (T14): a round is complete by its snapshots only. A
+		// K8up that fails here is better than that, and README.md must say so.
+		if list := f.snapshots(t, unit.ID, since); reason != "Succeeded" || len(list) > 0 {
+			t.Errorf("K8up says %s, and %d snapshots are there\n%s", reason, len(list), tail(log))
+		}
+		say("dump pod killed: K8up calls it succeeded, and the count names what is missing")
+	})
 	t.Run("storage refuses for a while", func(t *testing.T) {
 		since := time.Now()
 		f.kubectl(t, "scale", "deployment", "s3-side", "--namespace=storage", "--replicas=0")
