@@ -136,14 +136,14 @@ func TestAcceptance(t *testing.T) {
 	say("the desk runs and holds data, the repositories are made")
 
 	// The Schedules must be there before the first minute.
-	first := time.Now().UTC().Add(30 * time.Second).Truncate(time.Minute).Add(time.Minute)
+	first := time.Now().UTC().Add(20 * time.Second).Truncate(time.Minute).Add(time.Minute)
 	policy, last := schedules(t, tree.Plan, first)
 	tree, err = cluster.Render(state, credentials, policy, t.TempDir())
 	must(err)
 	must(flux.Apply(tree, "backup"))
 	say("schedules are applied; the last starts at %s", last.Format(time.TimeOnly))
-	twice(t, c, desk, tree.Plan, opens)
-	say("one unit is copied a second time by hand")
+	beside(t, c, desk, tree.Plan, opens)
+	say("checks and prunes waited for a dump that was held up")
 	var round []cluster.Found
 	complete := func(since time.Time) error {
 		var err error
@@ -185,9 +185,9 @@ func TestAcceptance(t *testing.T) {
 		}
 	}
 	second := time.Now()
-	again(t, c, desk, tree.Plan)
+	again(t, c, tree.Plan)
 	must(complete(second))
-	say("the second round is complete, and checked and pruned")
+	say("the second round is complete")
 	for i, f := range round {
 		if f.ID == firstRound[i].ID && f.Expected.Engine == "restic" {
 			t.Errorf("%s: the second round found the first one's snapshot", f.Unit)
@@ -197,13 +197,15 @@ func TestAcceptance(t *testing.T) {
 		list, err := desk.Snapshots(tree.Plan, id, opens)
 		must(err)
 		must(desk.Check(tree.Plan, id, opens))
-		// Of one day the newest is kept, and as long as there are fewer days than
-		// are wanted, the oldest of all beside it. The held unit had three.
-		if want := 2 * expectedIn(tree.Plan, id); len(list) != want {
-			t.Errorf("%s holds %d snapshots after the prune, not %d", id, len(list), want)
+		want := 2 * expectedIn(tree.Plan, id)
+		if id == held(t, tree.Plan).Repository {
+			want++
+		}
+		if len(list) != want {
+			t.Errorf("%s holds %d snapshots, not %d", id, len(list), want)
 		}
 	}
-	say("the newest are left, and whole")
+	say("both repositories are whole")
 
 	must(desk.Destroy())
 	say("destroyed: both namespaces, their volumes, the bucket")
@@ -215,18 +217,14 @@ func TestAcceptance(t *testing.T) {
 	))
 	must(flux.Apply(tree, "backup"))
 	say("empty servers run, the tree is applied again")
-	must(desk.HoldLDAP())
-	must(desk.Scale("desk", "web", 0))
-	must(desk.Scale("desk-db", "spool", 0))
+	must(both(desk.HoldLDAP, func() error { return scale(desk, 0) }))
 	// slapd has made an empty database when it first started.
 	requests := map[string]map[string]string{"openldap/directory": {"HOLDFAST_OVERWRITE": "yes"}}
 	for order, units := range byOrder(tree.Plan) {
 		must(parallel(units, func(unit plan.Item) error { return c.Restore(tree, unit, requests[unit.ID], 4*time.Minute) }))
 		say("restored (%d): %s", order, names(units))
 	}
-	must(desk.ReleaseLDAP())
-	must(desk.Scale("desk", "web", 1))
-	must(desk.Scale("desk-db", "spool", 1))
+	must(both(desk.ReleaseLDAP, func() error { return scale(desk, 1) }))
 	after, err := desk.Content()
 	must(err)
 	for unit, text := range content {
@@ -295,13 +293,14 @@ func held(t *testing.T, p *plan.Plan) plan.Item {
 	return p.Units[at]
 }
 
-// twice waits for the held unit's first copy and makes another, so that the prune
-// has something to remove. Never two at the same time: K8up calls the second one
-// succeeded with "nothing to backup", and stops the first one's dump (T13).
-func twice(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan, opens cluster.Credentials) {
+// beside makes three copies of the held unit while the first round runs. The
+// third's dump is held up, and check and prune of each repository are started
+// beside it: those of its repository wait for it, and all end well.
+func beside(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan, opens cluster.Credentials) {
 	t.Helper()
 	unit := held(t, p)
 	copies := func() (n int) {
+		t.Helper()
 		list, err := desk.Snapshots(p, unit.Repository, opens)
 		must(t, err)
 		for _, s := range list {
@@ -311,75 +310,80 @@ func twice(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan, o
 		}
 		return n
 	}
+	// Never two at the same time: K8up calls the second one succeeded with "nothing
+	// to backup", and stops the first one's dump (T13).
+	alone := func() {
+		t.Helper()
+		eventually(t, "the pods of "+unit.ID+" are gone", time.Minute, func() error {
+			out, err := c.Control.TryKubectl("get", "deployment", unit.Name, "--namespace="+unit.Namespace, "--ignore-not-found", "--output=name")
+			if err == nil && out != "" {
+				err = errors.New("they are still there")
+			}
+			return err
+		})
+	}
 	eventually(t, "the first copy of "+unit.ID, 4*time.Minute, func() error {
 		if copies() == 0 {
 			time.Sleep(2 * time.Second)
 			return errors.New("not there yet")
 		}
-		// Only when its pods are gone may the next one begin.
-		out, err := c.Control.TryKubectl("get", "deployment", unit.Name, "--namespace="+unit.Namespace, "--ignore-not-found", "--output=name")
-		if err == nil && out != "" {
-			err = errors.New("its pods are still there")
-		}
-		return err
+		return nil
 	})
+	alone()
 	kind, name, err := c.Now(unit)
 	must(t, err)
-	reason, err := c.WaitRun(unit.Namespace, kind, name, 3*time.Minute)
+	must(t, succeeded(c, unit.Namespace, kind, name))
+	alone()
+	slow := heldUp{"users", func(sql string) (string, error) { return desk.PSQL("files", sql) }}
+	release := slow.hold(t)
+	kind, name, err = c.Now(unit)
 	must(t, err)
-	if n := copies(); reason != "Succeeded" || n != 2 {
-		t.Fatalf("%s by hand: %s, and %d copies", unit.ID, reason, n)
+	slow.dumping(t)
+
+	var turn sync.Mutex
+	var released time.Time
+	started := map[string]time.Time{} // checks and prunes of the unit's namespace
+	time.AfterFunc(15*time.Second, func() { // time enough for them to start, if they would
+		turn.Lock()
+		released = time.Now()
+		turn.Unlock()
+		release()
+	})
+	must(t, parallel(p.Maintenance, func(m plan.Maintenance) error {
+		kind, name, err := c.Maintain(m)
+		if err == nil {
+			err = succeeded(c, m.Namespace, kind, name)
+		}
+		if err != nil || m.Namespace != unit.Namespace {
+			return err
+		}
+		job := m.Job + "-" + name
+		start, err := c.JobStart(m.Namespace, job)
+		turn.Lock()
+		defer turn.Unlock()
+		started[job] = start
+		return err
+	}))
+	must(t, succeeded(c, unit.Namespace, kind, name))
+	for job, start := range started {
+		if start.Before(released.Truncate(time.Second)) {
+			t.Errorf("%s started at %s, while a dump was held up until %s", job, start.Format(time.TimeOnly), released.Format(time.TimeOnly))
+		}
+	}
+	if len(started) != 2 {
+		t.Errorf("%d checks and prunes ran beside the dump that was held up, not one of each", len(started))
+	}
+	// Of one day the newest is kept, and as long as there are fewer days than are
+	// wanted, the oldest beside it.
+	if n := copies(); n != 2 {
+		t.Errorf("the prune left %d copies of %s, not 2 of 3", n, unit.ID)
 	}
 }
 
-// again runs everything a second time, all at once, as the repositories are
-// there. Checks and prunes are started while a dump is held up: those of its
-// repository wait for it, and all end well.
-func again(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan) {
+// again runs everything a second time, all at once, as the repositories are there.
+func again(t *testing.T, c *cluster.Cluster, p *plan.Plan) {
 	t.Helper()
-	home := held(t, p).Namespace
-	slow := heldUp{"users", func(sql string) (string, error) { return desk.PSQL("files", sql) }}
-	release := slow.hold(t)
-	var maintenance sync.WaitGroup
-	var failures []error
-	var turn sync.Mutex
-	var released time.Time
-	started := map[string]time.Time{} // checks and prunes, by namespace and Job
-	succeeded := func(namespace, kind, name string) error {
-		reason, err := c.WaitRun(namespace, kind, name, 6*time.Minute)
-		if err == nil && reason != "Succeeded" {
-			err = fmt.Errorf("%s %s/%s: %s", kind, namespace, name, reason)
-		}
-		return err
-	}
-	maintenance.Go(func() {
-		slow.dumping(t)                         // or the test has failed, and what follows is left out
-		time.AfterFunc(15*time.Second, func() { // time enough for them to start, if they would
-			turn.Lock()
-			released = time.Now()
-			turn.Unlock()
-			release()
-		})
-		err := parallel(p.Maintenance, func(m plan.Maintenance) error {
-			kind, name, err := c.Maintain(m)
-			if err == nil {
-				err = succeeded(m.Namespace, kind, name)
-			}
-			if err != nil {
-				return err
-			}
-			job := m.Job + "-" + name
-			start, err := c.JobStart(m.Namespace, job)
-			turn.Lock()
-			defer turn.Unlock()
-			started[m.Namespace+" "+job] = start
-			return err
-		})
-		turn.Lock()
-		failures = append(failures, err)
-		turn.Unlock()
-	})
-	err := parallel(p.Units, func(unit plan.Item) error {
+	must(t, parallel(p.Units, func(unit plan.Item) error {
 		kind, name, err := c.Now(unit)
 		switch {
 		case err != nil:
@@ -387,24 +391,17 @@ func again(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan) {
 		case kind == "job":
 			return c.WaitJob(unit.Namespace, name, 4*time.Minute)
 		}
-		return succeeded(unit.Namespace, kind, name)
-	})
-	maintenance.Wait()
-	must(t, errors.Join(append(failures, err)...))
-	beside := 0
-	for job, start := range started {
-		namespace, _, _ := strings.Cut(job, " ")
-		if namespace != home {
-			continue
-		}
-		beside++
-		if start.Before(released.Truncate(time.Second)) {
-			t.Errorf("%s started at %s, while a dump was held up until %s", job, start.Format(time.TimeOnly), released.Format(time.TimeOnly))
-		}
+		return succeeded(c, unit.Namespace, kind, name)
+	}))
+}
+
+// succeeded waits for a run of K8up's, which must end well.
+func succeeded(c *cluster.Cluster, namespace, kind, name string) error {
+	reason, err := c.WaitRun(namespace, kind, name, 6*time.Minute)
+	if err == nil && reason != "Succeeded" {
+		err = fmt.Errorf("%s %s/%s: %s", kind, namespace, name, reason)
 	}
-	if beside != 2 {
-		t.Errorf("%d checks and prunes ran beside the dump that was held up, not one of each", beside)
-	}
+	return err
 }
 
 // parallel does something with all of a list at once.
@@ -416,6 +413,14 @@ func parallel[T any](list []T, do func(T) error) error {
 	}
 	running.Wait()
 	return errors.Join(failures...)
+}
+
+// scale stops or starts the applications whose volumes are restored.
+func scale(desk *cluster.Desk, replicas int) error {
+	return both(
+		func() error { return desk.Scale("desk", "web", replicas) },
+		func() error { return desk.Scale("desk-db", "spool", replicas) },
+	)
 }
 
 // both does two things at once.

@@ -226,8 +226,8 @@ func TestFaults(t *testing.T) {
 		must(t, err)
 		f.slow().dumping(t)
 		f.kubectl(t, "delete", "pod", "--namespace=side", "--selector=k8up.io/preBackupPod="+unit.Name, "--grace-period=0", "--force")
-		release()
 		reason, log := f.ended(t, unit, kind, name, 4*time.Minute)
+		release() // not before: the pod's processes outlive its object
 		if !strings.Contains(log, "exit code 137") {
 			t.Errorf("nothing tells that the dump was killed:\n%s", tail(log))
 		}
