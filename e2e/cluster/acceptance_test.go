@@ -119,8 +119,8 @@ func TestAcceptance(t *testing.T) {
 	must(err)
 	c := start(t, images(t, tree))
 	t.Parallel()
-	endRound := sync.OnceFunc(func() { close(roundDone) })
-	defer endRound()
+	endRounds := sync.OnceFunc(func() { close(roundsDone) })
+	defer endRounds()
 	desk, err := c.Deploy()
 	must(err)
 	opens, err := cluster.ReadCredentials(credentials)
@@ -161,7 +161,7 @@ func TestAcceptance(t *testing.T) {
 		}
 		return nil
 	}
-	time.Sleep(time.Until(last.Add(20 * time.Second)))
+	time.Sleep(time.Until(last.Add(12 * time.Second)))
 	eventually(t, "the first round", 4*time.Minute, func() error {
 		err := complete(begin)
 		if err != nil {
@@ -169,7 +169,6 @@ func TestAcceptance(t *testing.T) {
 		}
 		return err
 	})
-	endRound()
 	say("the first round is complete")
 	firstRound := round
 
@@ -187,6 +186,7 @@ func TestAcceptance(t *testing.T) {
 	second := time.Now()
 	again(t, c, tree.Plan)
 	must(complete(second))
+	endRounds()
 	say("the second round is complete")
 	for i, f := range round {
 		if f.ID == firstRound[i].ID && f.Expected.Engine == "restic" {
@@ -342,7 +342,7 @@ func beside(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan, 
 
 	var turn sync.Mutex
 	var released time.Time
-	started := map[string]time.Time{} // checks and prunes of the unit's namespace
+	started := map[string]time.Time{}       // checks and prunes of the unit's namespace
 	time.AfterFunc(15*time.Second, func() { // time enough for them to start, if they would
 		turn.Lock()
 		released = time.Now()

@@ -13,9 +13,9 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 )
 
-// roundDone is closed when the acceptance run no longer relies on the operator's
-// clock: then the operator may be restarted.
-var roundDone = make(chan struct{})
+// roundsDone is closed when the acceptance run no longer needs the operator: then
+// it may be restarted.
+var roundsDone = make(chan struct{})
 
 // fault is the small instance that the faults happen to.
 type fault struct {
@@ -255,7 +255,7 @@ func TestFaults(t *testing.T) {
 	t.Run("wrong repository password", f.wrongPassword)
 	t.Run("operator restarted", func(t *testing.T) {
 		select {
-		case <-roundDone:
+		case <-roundsDone:
 		case <-time.After(15 * time.Minute):
 			t.Fatal("the acceptance run has not come far enough")
 		}
