@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -327,7 +328,11 @@ MYSQL_PWD=$PASSWORD mariadb --no-defaults --socket=/data/socket --user=root --ba
 		}},
 		{"volume/web-data", func() (string, error) { return d.files("desk", "web-0") }},
 		{"volume/mail-spool", func() (string, error) { return d.files("desk-db", "spool-0") }},
-		{"bucket/files", func() (string, error) { return d.Objects("md5sum", "app:desk-files") }},
+		{"bucket/files", func() (string, error) {
+			// rclone lists folders side by side, in no order.
+			out, err := d.Objects("md5sum", "app:desk-files")
+			return strings.Join(slices.Sorted(strings.Lines(out)), ""), err
+		}},
 		{"kubernetes-secrets/application", func() (string, error) { return d.data("desk", "secret", "web-session") }},
 		{"kubernetes-secrets/mariadb", func() (string, error) { return d.data("desk-db", "secret", "databases") }},
 		{"namespace-manifests/application", func() (string, error) { return d.data("desk", "configmap", "web-settings") }},
