@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -200,6 +201,11 @@ files: 0 added, 3 changed, 0 removed`; got != want {
 // TestInterrupt: Ctrl-C, or the end of a terminal or a machine, in the middle of
 // what git does.
 func TestInterrupt(t *testing.T) {
+	// Under nohup the signal is ignored, also by what is started here, unless
+	// somebody listens to it.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangup) })
 	for name, test := range map[string]struct {
 		// hook is where git is when the signal comes.
 		hook   string
