@@ -12,4 +12,4 @@ fi
 go build -o ../.cache/e2e/table ./table
 go test -count=1 -timeout 10m ./harness ./table
 # What stops and starts the API server has one of its own, apart from the rest.
-../.cache/e2e/table -write README.md 'Lock|Kubernetes|Namespace|ControlPlane|Cassandra' 'Bucket|Repository|Volume'
+../.cache/e2e/table -write README.md 'Lock|Kubernetes|Namespace|ControlPlane|Cassandra' 'Bucket|Repository'

@@ -539,7 +539,8 @@ func volumeFailures(t *testing.T) {
 	t.Run("server-gone-before", func(t *testing.T) {
 		t.Run("restore", func(t *testing.T) {
 			gone := fmt.Sprintf("https://127.0.0.1:%d", harness.Port(t))
-			refused(t, 69, v.through(t, gone, 5), "listing the snapshots did not end within 5 s", "connection refused")
+			// restic tries again for minutes, and first says why after a while.
+			refused(t, 69, v.through(t, gone, 20), "listing the snapshots did not end within 20 s", "connection refused")
 		})
 		t.Run("marker", func(t *testing.T) {
 			m := newMarker(t, "marker-gone")
