@@ -48,6 +48,13 @@ done_with() {
   touch "$bin/.$1-$2"
 }
 
+# requiring NAME MODULE VERSION: makes a module here that requires that one, and
+# fetches what it needs.
+requiring() {
+  go mod init "example.test/$1" 2>/dev/null
+  go get "$2@$3" 2>said || { cat said >&2 && return 1; }
+}
+
 # program NAME PACKAGE MODULE VERSION [TAGS]: builds a program in a module of its
 # own, so that none pins another's dependencies.
 program() {
@@ -57,13 +64,23 @@ program() {
   work=$(mktemp -d)
   (
     cd "$work"
-    go mod init "example.test/$1" 2>/dev/null
-    go get "$3@$4" 2>/dev/null
+    requiring "$1" "$3" "$4"
     go build -mod=mod -tags "${5:-}" -trimpath -ldflags '-s -w' -o "$bin/$1" "$2"
   )
   rm -rf "$work"
   done_with "$1" "$4"
 }
+
+# Vault needs more modules than all others, so they come while those are built. If
+# they do not come, the build below says why.
+if ! built vault "$vault"; then
+  (
+    work=$(mktemp -d)
+    cd "$work"
+    requiring vault github.com/hashicorp/vault "$vault" || true
+    rm -rf "$work"
+  ) >/dev/null 2>&1 &
+fi
 
 program versitygw github.com/versity/versitygw/cmd/versitygw github.com/versity/versitygw "$versitygw"
 program restic github.com/restic/restic/cmd/restic github.com/restic/restic "$restic"
