@@ -194,7 +194,7 @@ func unitText(p renderer.Planned, i plan.Item) string {
 	}
 	section(&b, "leaves behind", snapshots)
 	section(&b, "limits", i.Limits)
-	section(&b, "files in the tree", []string{i.File, i.RestoreFile + "\tto restore it"})
+	section(&b, "files in the tree", []string{i.File, i.BaseFile + "\tapplied first", i.RestoreFile + "\tto restore it"})
 	return b.String()
 }
 

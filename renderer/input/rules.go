@@ -15,6 +15,7 @@ func checkRules(r *report, states, credentials []*checked, pairs []pair) {
 	sources := map[string]source{}
 	for _, s := range states {
 		checkNamespaces(r, s)
+		checkVersions(r, s)
 		stores, _ := s.lookup("objectStores").([]any)
 		for i := range stores {
 			index := strconv.Itoa(i)
@@ -61,6 +62,50 @@ func checkNamespaces(r *report, s *checked) {
 			fmt.Sprintf("%s differs from /namespace, %s", quoted(application), quoted(namespace)),
 			"both name the application's namespace"), s)
 	}
+}
+
+// OldestKubernetes and OldestK8up are the first versions whose exec carries a dump
+// of any size whole: K8up since 2.15.0 streams it through websockets, which
+// Kubernetes serves since 1.31. What came before cut it in silence.
+const (
+	OldestKubernetes = "1.31"
+	OldestK8up       = "2.15.0"
+)
+
+// checkVersions is HF027 and HF028: what the state says of the cluster. Versions
+// that it does not say are asked for by the preflight alone.
+func checkVersions(r *report, s *checked) {
+	for _, v := range []struct{ field, oldest, rule, hint string }{
+		{"k8upVersion", OldestK8up, "HF027", "upgrade K8up first; older ones store a part of a large dump and call it done"},
+		{"kubernetesVersion", OldestKubernetes, "HF028", "upgrade Kubernetes first; K8up " + OldestK8up + " supports no older one"},
+	} {
+		if have := s.text("cluster", v.field); have != "" && older(have, v.oldest) {
+			r.add(s.problem(v.rule, "/cluster/"+v.field, fmt.Sprintf("%s is older than %s", have, v.oldest), v.hint), s)
+		}
+	}
+}
+
+// older says whether version a comes before b. What a version does not say, as
+// the 0 of "1.31", counts as the highest there is in a, and as 0 in b: "1.31" may
+// be any of its releases.
+func older(a, b string) bool {
+	numbers := func(version string) []string {
+		version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "+")
+		version, _, _ = strings.Cut(version, "-")
+		return strings.Split(version, ".")
+	}
+	have, oldest := numbers(a), numbers(b)
+	for i, text := range oldest {
+		if i >= len(have) {
+			return false
+		}
+		h, err := strconv.Atoi(have[i])
+		o, err2 := strconv.Atoi(text)
+		if err != nil || err2 != nil || h != o {
+			return err == nil && err2 == nil && h < o
+		}
+	}
+	return false
 }
 
 // checkHTTPS is HF017: the last token names a URL, beside which plainHttp may

@@ -65,6 +65,10 @@ type Cluster struct {
 	Region    string `json:"region"`
 	// KubernetesVersion is such as "1.32.5"; may be empty.
 	KubernetesVersion string `json:"kubernetesVersion"`
+	// K8upVersion is such as "2.15.0"; may be empty.
+	K8upVersion string `json:"k8upVersion"`
+	// K8upDeployment is the name of the operator's Deployment; empty means k8up.
+	K8upDeployment string `json:"k8upDeployment"`
 	// ClusterDomain is the DNS domain of Services; empty means cluster.local.
 	ClusterDomain string `json:"clusterDomain"`
 	// Kubeconfig is a path relative to the document's folder; may be empty.

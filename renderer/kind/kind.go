@@ -119,9 +119,10 @@ func (s Set) Sections() map[string]json.RawMessage {
 }
 
 // files are what every kind's folder holds. A kind without a restore does not
-// load: what can be backed up can be brought back from the same declaration.
+// load: what can be backed up can be brought back from the same declaration. Nor
+// does one without a preflight: what both need is tried before they run.
 func files() []string {
-	return []string{"kind.json", "kind.libsonnet", "dump.sh", "restore.sh", "README.md"}
+	return []string{"kind.json", "kind.libsonnet", "dump.sh", "restore.sh", "preflight.sh", "README.md"}
 }
 
 // Load reads every folder below kinds/ of fsys, and platform/platform.json.

@@ -222,6 +222,9 @@ func (in *inspector) complete() {
 		must("marker", "CronJob/"+m.Namespace+"/"+m.Name)
 		must("marker", "Job/"+m.Namespace+"/"+m.First)
 	}
+	for _, f := range in.plan.Preflights {
+		must("preflight", "Job/"+f.Namespace+"/"+f.Name)
+	}
 	for _, r := range in.plan.Repositories {
 		must("repository", "Job/"+r.Namespace+"/"+r.Bootstrap)
 	}

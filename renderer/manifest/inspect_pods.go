@@ -102,6 +102,11 @@ func (in *inspector) mayBeRoot(o Object) bool {
 			return c.Root
 		}
 	}
+	for _, f := range in.plan.Preflights {
+		if f.Name == o.Name() && f.Namespace == o.Namespace() {
+			return slices.ContainsFunc(f.Trials, func(t plan.Trial) bool { return t.Root })
+		}
+	}
 	return in.restores[place(o)].Root
 }
 
@@ -187,7 +192,7 @@ func (in *inspector) container(p pod, c map[string]any, volumes map[string]bool)
 		in.add(o, "HF109", "", "container %s: image %q has no version", name, image)
 	}
 	for _, word := range list(c, "command") {
-		if s, _ := word.(string); strings.HasPrefix(s, "/holdfast/bin/") {
+		if s, _ := word.(string); strings.HasPrefix(s, "/holdfast/bin/") || strings.HasPrefix(s, "/holdfast/preflight/") {
 			in.script(o, p, c, s)
 		}
 	}

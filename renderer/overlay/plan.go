@@ -42,6 +42,11 @@ func (a *application) renamed() *plan.Plan {
 		m.First = a.now("Job", m.Namespace, m.First)
 		m.Scripts = a.now("ConfigMap", m.Namespace, m.Scripts)
 	}
+	p.Preflights = slices.Clone(p.Preflights)
+	for i := range p.Preflights {
+		f := &p.Preflights[i]
+		f.Name = a.now("Job", f.Namespace, f.Name)
+	}
 	p.Secrets = slices.Clone(p.Secrets)
 	for i := range p.Secrets {
 		s, o := &p.Secrets[i], a.secrets[i]

@@ -42,6 +42,7 @@ func Build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 		Maintenance:   []Maintenance{},
 		PodConfigs:    []PodConfig{},
 		Markers:       []Marker{},
+		Preflights:    []Preflight{},
 		Secrets:       []Secret{},
 		Declared:      []Declared{},
 		Namespaces:    []string{},
@@ -77,6 +78,7 @@ func Build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	b.decidePods()
 	b.decideMarkers()
 	b.decideSecrets()
+	b.decidePreflights()
 	b.decideDeclared()
 	b.count()
 	return p

@@ -29,6 +29,7 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 		Name:         name,
 		Container:    name,
 		File:         p.Instance + "/backup/" + file,
+		BaseFile:     p.Instance + "/repository/" + file,
 		RestoreFile:  p.Instance + "/restore/" + file,
 		RestoreOrder: cmp.Or(u.RestoreOrder, k.RestoreOrder),
 		Labels:       b.labels("holdfast.dev/unit", name),

@@ -35,7 +35,10 @@ type Plan struct {
 	Maintenance []Maintenance `json:"maintenance"`
 	PodConfigs  []PodConfig   `json:"podConfigs"`
 	Markers     []Marker      `json:"markers"`
-	Secrets     []Secret      `json:"secrets"`
+	// Preflights try, one for each namespace, all that its units need, before
+	// anything of the instance runs.
+	Preflights []Preflight `json:"preflights"`
+	Secrets    []Secret    `json:"secrets"`
 	// External is where an external store is asked for their values; nil if the
 	// settings name none.
 	External *External `json:"external,omitempty"`
@@ -80,6 +83,9 @@ type Item struct {
 	Container string `json:"container"`
 	// File is the path of the unit's manifests in the tree.
 	File string `json:"file"`
+	// BaseFile is the path of what its pods and its restore need: it is applied
+	// before File.
+	BaseFile string `json:"baseFile"`
 	// RestoreFile is the path of the unit's restore request in the tree.
 	RestoreFile   string `json:"restoreFile"`
 	RestoreOrder  int    `json:"restoreOrder"`
@@ -259,6 +265,48 @@ type Marker struct {
 	Egress []Egress `json:"egress"`
 	// Values is the environment of its pods.
 	Values map[string]string `json:"values"`
+}
+
+// Preflight is the Job that tries, before anything else runs, what backups and
+// restores of a namespace need. Each trial is a container, one after the other.
+type Preflight struct {
+	Name            string   `json:"name"`
+	Namespace       string   `json:"namespace"`
+	Labels          Labels   `json:"labels"`
+	DeadlineSeconds int      `json:"deadline"`
+	Egress          []Egress `json:"egress"`
+	Trials          []Trial  `json:"trials"`
+	// Endpoints are what the namespace's pods connect to: "host port need whose",
+	// with tabs between them.
+	Endpoints []string `json:"endpoints"`
+	// Contracts say what an image must hold: file name to lines "tool path min".
+	Contracts map[string]string `json:"contracts"`
+	// Values is the environment of the trial of cluster and storage.
+	Values map[string]string `json:"values"`
+}
+
+// Trial starts one image as one user.
+type Trial struct {
+	// Name is the container's.
+	Name string `json:"name"`
+	// Units are the ids of the units that it speaks for.
+	Units []string `json:"units"`
+	// Kind is that of the units; "" for what belongs to none.
+	Kind  string `json:"kind"`
+	Need  string `json:"need"`
+	Image string `json:"image"`
+	// Contract is the file with what the image must hold; Inside that of the
+	// image in whose pod the unit's scripts run by exec, "" for none.
+	Contract string `json:"contract"`
+	Inside   string `json:"inside"`
+	UID      int64  `json:"uid"`
+	GID      int64  `json:"gid"`
+	Root     bool   `json:"root"`
+	// Item is the name of the unit whose environment and files it has; "" for a
+	// trial of live claims, which are not mounted: Values is all it has then.
+	Item    string            `json:"item"`
+	Scripts string            `json:"scripts"`
+	Values  map[string]string `json:"values,omitempty"`
 }
 
 // Secret is a Secret that is made from the credentials, outside templates.

@@ -183,18 +183,18 @@ func (b *builder) decideMarkers() {
 func (b *builder) decideSecrets() {
 	p := b.plan
 	p.External = b.ask.external()
-	add := func(namespace, name, stage string, keys []SecretKey) {
+	add := func(namespace, name string, keys []SecretKey) {
 		for i := range keys {
 			keys[i].Remote = b.ask.remote(keys[i].Field, p.Instance)
 		}
 		p.Secrets = append(p.Secrets, Secret{
 			Namespace: namespace, Name: name, Labels: p.Labels, Keys: keys,
-			File: p.Instance + "/" + stage + "/" + namespace + "/secret-" + strings.TrimPrefix(name, p.Instance+"-") + ".yaml",
+			File: p.Instance + "/repository/" + namespace + "/secret-" + strings.TrimPrefix(name, p.Instance+"-") + ".yaml",
 		})
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.Repositories)) {
 		r := p.Repositories[id]
-		add(r.Namespace, r.Secret, "repository", []SecretKey{
+		add(r.Namespace, r.Secret, []SecretKey{
 			{Key: "access-key-id", Field: "restic.accessKeyId"},
 			{Key: "password", Field: "restic.password"},
 			{Key: "secret-access-key", Field: "restic.secretAccessKey"},
@@ -215,7 +215,7 @@ func (b *builder) decideSecrets() {
 		if copies[namespace].Salted {
 			keys = slices.Insert(keys, 2, SecretKey{Key: "crypt-password2", Field: "rclone.crypt.password2"})
 		}
-		add(namespace, copies[namespace].Secret, "backup", keys)
+		add(namespace, copies[namespace].Secret, keys)
 	}
 	for _, i := range p.Units {
 		var keys []SecretKey
@@ -224,7 +224,7 @@ func (b *builder) decideSecrets() {
 		}
 		if len(keys) > 0 {
 			slices.SortFunc(keys, func(a, c SecretKey) int { return cmp.Compare(a.Key, c.Key) })
-			add(i.Namespace, i.Name+"-credentials", "backup", keys)
+			add(i.Namespace, i.Name+"-credentials", keys)
 		}
 	}
 }

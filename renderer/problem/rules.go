@@ -203,6 +203,20 @@ func Rules() []Rule {
 			Source: "S0-20; the source of Sealed Secrets 0.36",
 		},
 		{
+			ID:     "HF027",
+			Title:  "K8up is too old",
+			Story:  "Before 2.15.0 K8up streamed a dump through SPDY and lost the end of a large one: 340 of 343 MB were stored, and the Backup was called Succeeded. The copy was found to be short when it was restored.",
+			Fix:    "Upgrade K8up to 2.15.0 or later, then correct cluster.k8upVersion. The preflight reads the version from the cluster, whatever the state says.",
+			Source: "k8up-io/k8up#1109, mended in v2.15.0 (581269a7)",
+		},
+		{
+			ID:     "HF028",
+			Title:  "Kubernetes is too old",
+			Story:  "K8up 2.15 carries dumps through websockets, which the API server serves since 1.31. On an older one its dumps fail, or somebody lets it fall back to SPDY, which cuts large dumps in silence.",
+			Fix:    "Upgrade Kubernetes to 1.31 or later, then correct cluster.kubernetesVersion. The preflight asks the cluster, whatever the state says.",
+			Source: "k8up-io/k8up@v2.15.0:docs/modules/ROOT/pages/explanations/system-requirements.adoc",
+		},
+		{
 			ID:     "HF030",
 			Title:  "The overlay cannot be built",
 			Story:  "kustomize has refused the overlay. A tree without it would lack the tolerations or the labels that somebody relies on, and nobody would look for them before a pod does not start.",

@@ -9,6 +9,8 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 HOLDFAST_UNIT=${HOLDFAST_UNIT:-repository}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/storage.sh"
 
 need RESTIC_REPOSITORY RESTIC_PASSWORD
 RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}
@@ -16,24 +18,9 @@ export RESTIC_CACHE_DIR
 
 # restic init would make a bucket that was mistyped, where it may.
 bucket_is_there() {
-  case $RESTIC_REPOSITORY in
-    s3:http*://*/*) ;;
-    *) return 0 ;;
-  esac
-  place=${RESTIC_REPOSITORY#s3:}
-  server=${place%%://*}://$(printf '%s\n' "${place#*://}" | cut -d / -f 1)
-  bucket=$(printf '%s\n' "${place#*://}" | cut -d / -f 2)
-  {
-    printf 'user = "'
-    printf '%s:%s' "${AWS_ACCESS_KEY_ID:-}" "${AWS_SECRET_ACCESS_KEY:-}" | sed 's/["\\]/\\&/g'
-    printf '"\n'
-  } >"$WORK/curl"
-  attempt 69 "asking for the bucket $bucket" \
-    curl --config "$WORK/curl" --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --silent --show-error --head --connect-timeout 15 --max-time 60 \
-    --cacert "${RESTIC_CACERT:-/etc/ssl/certs/ca-certificates.crt}" --aws-sigv4 "aws:amz:${AWS_DEFAULT_REGION:-us-east-1}:s3" \
-    --output /dev/null --write-out '%{http_code}' --url "$server/$bucket" >"$WORK/code"
-  rm -f -- "$WORK/curl"
-  [ "$(cat "$WORK/code")" != 404 ] || die 65 "there is no bucket $bucket"
+  storage_place || return 0
+  storage HEAD "$SERVER/$BUCKET"
+  [ "$CODE" != 404 ] || die 65 "there is no bucket $BUCKET"
 }
 bucket_is_there
 

@@ -53,7 +53,10 @@
   },
 
   // role makes a Role and its binding to an account; nothing for no rules.
-  role(name, namespace, labels, account, rules):: if std.length(rules) == 0 then [] else [
+  role(name, namespace, labels, account, rules):: $.roleFor(name, namespace, labels, [account], rules),
+
+  // roleFor binds several accounts of the namespace.
+  roleFor(name, namespace, labels, accounts, rules):: if std.length(rules) == 0 then [] else [
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'Role',
@@ -65,12 +68,16 @@
       kind: 'RoleBinding',
       metadata: { name: name, namespace: namespace, labels: labels },
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: name },
-      subjects: [{ kind: 'ServiceAccount', name: account, namespace: namespace }],
+      subjects: [{ kind: 'ServiceAccount', name: account, namespace: namespace } for account in accounts],
     },
   ],
 
   // clusterRole is the same for the whole cluster.
-  clusterRole(name, namespace, labels, account, rules):: if std.length(rules) == 0 then [] else [
+  clusterRole(name, namespace, labels, account, rules)::
+    $.clusterRoleFor(name, labels, [{ name: account, namespace: namespace }], rules),
+
+  // clusterRoleFor binds several accounts, each {name, namespace}.
+  clusterRoleFor(name, labels, accounts, rules):: if std.length(rules) == 0 then [] else [
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'ClusterRole',
@@ -82,7 +89,7 @@
       kind: 'ClusterRoleBinding',
       metadata: { name: name, labels: labels },
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: name },
-      subjects: [{ kind: 'ServiceAccount', name: account, namespace: namespace }],
+      subjects: [{ kind: 'ServiceAccount', name: account.name, namespace: account.namespace } for account in accounts],
     },
   ],
 

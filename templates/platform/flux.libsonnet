@@ -13,7 +13,8 @@ local kustomization(plan, stage, dependsOn, timeout) = {
     interval: plan.flux.interval,
     path: plan.flux.path + '/' + stage,
     prune: true,
-    // Waiting covers Jobs: the next stage starts when the bootstrap is done.
+    // Waiting covers Jobs: the next stage starts when the bootstrap is done and the
+    // preflight is green.
     wait: true,
     timeout: timeout,
     sourceRef: {
@@ -26,11 +27,16 @@ local kustomization(plan, stage, dependsOn, timeout) = {
   },
 };
 
+// seconds: five minutes more than the longest Job of the first stage may take.
+local seconds(plan) =
+  local longest = std.foldl(std.max, [p.deadline for p in plan.preflights], plan.platform.deadlines.bootstrap);
+  (longest + 300) + 's';
+
 {
   file(plan):: {
     path: plan.instance + '/flux.yaml',
     objects: [
-      kustomization(plan, 'repository', plan.flux.dependsOn, '15m'),
+      kustomization(plan, 'repository', plan.flux.dependsOn, seconds(plan)),
       kustomization(plan, 'backup', [{ name: plan.instance + '-repository' }], '15m'),
     ],
   },

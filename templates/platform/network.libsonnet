@@ -81,22 +81,25 @@ local role(plan, name) = { matchLabels: { 'holdfast.dev/instance': plan.instance
        then { matchLabels: { 'holdfast.dev/unit': item.name, 'holdfast.dev/role': 'source' } }
        else { matchLabels: { 'k8up.io/preBackupPod': item.name } },
        item.egress,
-     )) +
-    // A target that denies by default must admit the dump pod and the restore.
-    [
-      k8s.object('networking.k8s.io/v1', 'NetworkPolicy', item.name + '.ingress', target.namespace, item.labels, {
-        podSelector: {},
-        policyTypes: ['Ingress'],
-        ingress: [{
-          from: [
-            inNamespace(item.namespace) { podSelector: { matchLabels: { 'k8up.io/preBackupPod': item.name } } },
-            inNamespace(item.namespace) { podSelector: { matchLabels: { 'holdfast.dev/unit': item.name, 'holdfast.dev/role': 'restore' } } },
-          ],
-          ports: [port(target.port, 'TCP')],
-        }],
-      })
-      for target in std.get(item, 'ingress', [])
-    ],
+     )),
+
+  // admission: a target that denies by default must admit the dump pod, the
+  // restore, and the preflight.
+  admission(plan, item):: [
+    k8s.object('networking.k8s.io/v1', 'NetworkPolicy', item.name + '.ingress', target.namespace, item.labels, {
+      podSelector: {},
+      policyTypes: ['Ingress'],
+      ingress: [{
+        from: [
+          inNamespace(item.namespace) { podSelector: { matchLabels: { 'k8up.io/preBackupPod': item.name } } },
+          inNamespace(item.namespace) { podSelector: { matchLabels: { 'holdfast.dev/unit': item.name, 'holdfast.dev/role': 'restore' } } },
+          inNamespace(item.namespace) { podSelector: role(plan, 'preflight') },
+        ],
+        ports: [port(target.port, 'TCP')],
+      }],
+    })
+    for target in std.get(item, 'ingress', [])
+  ],
 
   restore(plan, item):: policies(
     plan,
@@ -105,6 +108,15 @@ local role(plan, name) = { matchLabels: { 'holdfast.dev/instance': plan.instance
     item.labels,
     { matchLabels: { 'holdfast.dev/unit': item.name, 'holdfast.dev/role': 'restore' } },
     item.restoreEgress,
+  ),
+
+  preflight(plan, preflight):: policies(
+    plan,
+    preflight.name,
+    preflight.namespace,
+    plan.labels,
+    role(plan, 'preflight'),
+    preflight.egress,
   ),
 
   bootstrap(plan, repo, labels):: policies(

@@ -1,12 +1,15 @@
 // The tree of one instance: what the kinds make of its units, and what belongs
 // to no kind. Each entry is a file and its objects.
 //
-//   repository/   applied first: Secrets, repositories, pod shapes
+//   repository/   applied first: Secrets, repositories, pod shapes, the preflight,
+//                 and what restores need
 //   backup/       applied when the repositories stand: everything that runs
 //   restore/      never applied by itself: one request for each unit
+local k8s = import '../lib/k8s.libsonnet';
 local k8up = import '../lib/k8up.libsonnet';
 local flux = import 'flux.libsonnet';
 local network = import 'network.libsonnet';
+local preflight = import 'preflight.libsonnet';
 local repository = import 'repository.libsonnet';
 local unit = import 'unit.libsonnet';
 local volumes = import 'volumes.libsonnet';
@@ -33,13 +36,31 @@ local volumes = import 'volumes.libsonnet';
         [if std.objectHas(item, 'repository') then 'repository']: repositories[item.repository],
       };
       local items = [full(item) for item in plan.units];
+      // A ConfigMap is what others refer to; the rest of a unit runs.
+      local made = { [item.name]: kinds[item.kind].objects(item) for item in items };
+      local bases = {
+        [item.name]: unit.base(plan, item) + [o for o in made[item.name] if o.kind == 'ConfigMap']
+        for item in items
+      };
       [flux.file(plan)] +
       repository.files(plan, shared) +
       [
-        { path: item.file, objects: kinds[item.kind].objects(item) + unit.objects(plan, item) }
+        { path: item.baseFile, objects: [k8s.first(object) for object in bases[item.name]] }
         for item in items
       ] +
-      unit.scriptFiles(plan, items, scripts, shared, backup) +
+      [
+        { path: item.file, objects: [o for o in made[item.name] if o.kind != 'ConfigMap'] + unit.objects(plan, item) }
+        for item in items
+      ] +
+      unit.scriptFiles(plan, items, scripts, shared, plan.instance + '/repository/') +
+      preflight.files(plan, items, bases, scripts, shared) +
+      [
+        {
+          path: plan.instance + '/repository/' + namespace + '/platform.yaml',
+          objects: [k8s.first(object) for object in unit.sharedBase(plan, namespace)],
+        }
+        for namespace in plan.namespaces
+      ] +
       [
         {
           path: backup + namespace + '/platform.yaml',

@@ -21,7 +21,7 @@ local bootstrap(plan, repo, shared) =
       name=scripts,
       namespace=repo.namespace,
       labels=plan.labels,
-      data={ [name]: shared[name] for name in ['common.sh', 'bootstrap.sh'] },
+      data={ [name]: shared[name] for name in ['common.sh', 'storage.sh', 'bootstrap.sh'] },
     ),
     k8s.annotatedObject(
       'batch/v1',

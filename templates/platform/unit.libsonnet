@@ -16,12 +16,22 @@ local lock(name, namespace, labels) = {
 };
 
 {
-  objects(plan, item)::
+  // base is what stands before the unit runs: the preflight and the restore need
+  // it, too. The preflight asks for the unit's rights through its own Role.
+  base(plan, item)::
+    local preflight = plan.instance + '-preflight';
     [lock(item.lock, item.namespace, item.labels)] +
     (if item.serviceAccount == item.name then [k8s.serviceAccount(item.name, item.namespace, item.labels)] else []) +
-    k8s.role(item.name, item.namespace, item.labels, item.serviceAccount, std.get(item, 'rbac', [])) +
-    k8s.clusterRole(item.name, item.namespace, item.labels, item.serviceAccount, std.get(item, 'clusterRbac', [])) +
-    network.unit(plan, item),
+    k8s.roleFor(item.name, item.namespace, item.labels, [item.serviceAccount, preflight], std.get(item, 'rbac', [])) +
+    k8s.clusterRoleFor(
+      item.name,
+      item.labels,
+      [{ name: name, namespace: item.namespace } for name in [item.serviceAccount, preflight]],
+      std.get(item, 'clusterRbac', []),
+    ) +
+    network.admission(plan, item),
+
+  objects(plan, item):: network.unit(plan, item),
 
   // request is what a rendered restore asks for: the newest copy. Whoever
   // restores sets another snapshot or time here, on purpose and in sight.
@@ -43,11 +53,11 @@ local lock(name, namespace, labels) = {
 
   // scriptFiles: one ConfigMap for each kind and namespace, so that a changed
   // script is one change in the diff.
-  scriptFiles(plan, items, scripts, shared, backup):: [
+  scriptFiles(plan, items, scripts, shared, repository):: [
     {
-      path: backup + namespace + '/scripts-' + kind + '.yaml',
+      path: repository + namespace + '/scripts-' + kind + '.yaml',
       objects: [
-        k8s.configMap(
+        k8s.first(k8s.configMap(
           name=used[0].scripts,
           namespace=namespace,
           labels=plan.labels,
@@ -55,7 +65,7 @@ local lock(name, namespace, labels) = {
             [name]: shared[name]
             for name in ['common.sh', 'guard.sh', 'fetch.sh']
           },
-        ),
+        )),
       ],
     }
     for namespace in plan.namespaces
@@ -64,11 +74,11 @@ local lock(name, namespace, labels) = {
     if std.length(used) > 0
   ],
 
-  // shared: the lock that stops all units, and the account without rights.
-  shared(plan, namespace):: [
-    lock(plan.instanceLock, namespace, plan.labels),
-    k8s.serviceAccount(plan.instance + '-backup', namespace, plan.labels),
-  ] + (
+  // shared: the account without rights.
+  shared(plan, namespace):: [k8s.serviceAccount(plan.instance + '-backup', namespace, plan.labels)],
+
+  // sharedBase: the lock that stops all units, and the CA of the copies' storage.
+  sharedBase(plan, namespace):: [lock(plan.instanceLock, namespace, plan.labels)] + (
     local copies = [item.copy for item in plan.units if item.namespace == namespace && std.objectHas(item, 'copy')];
     if std.length(copies) == 0 || copies[0].ca == '' then []
     else [k8s.configMap(copies[0].ca, namespace, plan.labels, { 'ca.crt': plan.caPem.rclone })]

@@ -1,0 +1,160 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+)
+
+// decidePreflights plans for each namespace the Job that tries, in the first
+// stage, what its backups and restores need.
+func (b *builder) decidePreflights() {
+	p := b.plan
+	cluster := b.inst.State.Cluster
+	for _, namespace := range p.Namespaces {
+		f := Preflight{
+			Name:            p.Instance + "-preflight",
+			Namespace:       namespace,
+			Labels:          b.labels("holdfast.dev/role", "preflight"),
+			DeadlineSeconds: p.Platform.Deadlines["preflight"],
+			Contracts:       map[string]string{},
+			Values: map[string]string{
+				"KUBERNETES_OLDEST":   input.OldestKubernetes,
+				"KUBERNETES_DECLARED": cluster.KubernetesVersion,
+				"K8UP_OLDEST":         input.OldestK8up,
+				"K8UP_DECLARED":       cluster.K8upVersion,
+				"K8UP_DEPLOYMENT":     cmp.Or(cluster.K8upDeployment, "k8up"),
+				"K8UP_NAMESPACE":      b.inst.State.Namespaces["k8up"],
+			},
+		}
+		b.frame(f.Values, "cluster", namespace)
+		b.platformTrial(&f, "tools", "tools")
+		b.platformTrial(&f, "cluster", "k8up")
+		for _, i := range p.Units {
+			if i.Namespace == namespace {
+				b.trial(&f, i)
+			}
+		}
+		f.Egress, f.Endpoints = b.reached(namespace)
+		p.Preflights = append(p.Preflights, f)
+	}
+}
+
+// platformTrial starts an image of the platform as nobody.
+func (b *builder) platformTrial(f *Preflight, name, image string) {
+	f.Trials = append(f.Trials, Trial{
+		Name: name, Units: []string{name}, Need: "required", UID: nobody, GID: nobody,
+		Image: b.plan.Platform.Images[image], Contract: f.contract("platform", image, b.set.Platform.Images[image]),
+	})
+}
+
+// trial adds what tries a unit. Claims of one owner share a trial, for it does
+// the same for each of them.
+func (b *builder) trial(f *Preflight, i Item) {
+	k := b.found[i.ID].Kind
+	t := Trial{
+		Name: strings.TrimPrefix(i.Name, b.plan.Instance+"-"), Units: []string{i.ID}, Kind: i.Kind, Need: i.Need,
+		Image: i.ResolvedImage, UID: i.RunAsUID, GID: i.RunAsGID, Root: i.Root, Item: i.Name, Scripts: i.Scripts,
+	}
+	if i.Capture.How == "volume" {
+		t.Item, t.Image = "", b.plan.Platform.Images["k8up"]
+		t.Contract = f.contract("platform", "k8up", b.set.Platform.Images["k8up"])
+		owner := fmt.Sprintf("%d-%d", i.RunAsUID, i.RunAsGID)
+		t.Name = k.Short + "-uid-" + owner
+		if t.Need != "required" {
+			t.Name += "-" + t.Need
+		}
+		claim := i.Capture.Claim + " " + i.ID
+		if at := slices.IndexFunc(f.Trials, func(o Trial) bool { return o.Name == t.Name }); at >= 0 {
+			f.Trials[at].Units = append(f.Trials[at].Units, i.ID)
+			f.Trials[at].Values["HOLDFAST_CLAIMS"] += "\n" + claim
+			return
+		}
+		t.Values = map[string]string{"HOLDFAST_CLAIMS": claim}
+		b.frame(t.Values, i.Kind+" of "+strings.Replace(owner, "-", ":", 1), i.Namespace)
+		f.Trials = append(f.Trials, t)
+		return
+	}
+	if image, own := k.Images[i.Capture.Image]; own {
+		t.Contract = f.contract(k.Name, i.Capture.Image, image)
+	} else {
+		t.Contract = f.contract("platform", i.Capture.Image, b.set.Platform.Images[i.Capture.Image])
+	}
+	if i.Capture.How == "exec" {
+		for _, name := range slices.Sorted(maps.Keys(k.Images)) {
+			if k.Images[name].Exec {
+				t.Inside = f.contract(k.Name, name, k.Images[name])
+			}
+		}
+	}
+	f.Trials = append(f.Trials, t)
+}
+
+// contract adds an image's tools to the files and returns the file's name.
+func (f *Preflight) contract(owner, name string, image kind.Image) string {
+	var lines strings.Builder
+	for _, tool := range slices.Sorted(maps.Keys(image.Tools)) {
+		fmt.Fprintf(&lines, "%s %s %s\n", tool, image.Tools[tool].Path, cmp.Or(image.Tools[tool].Min, "-"))
+	}
+	file := "image." + owner + "." + name
+	f.Contracts[file] = lines.String()
+	return file
+}
+
+// reached lists what the pods of a namespace connect to: for their policy, and to
+// be tried one by one, as "host port need whose".
+func (b *builder) reached(namespace string) (egress []Egress, endpoints []string) {
+	type endpoint struct {
+		need  string
+		units []string
+	}
+	found := map[target]*endpoint{}
+	add := func(t target, need, unit string) {
+		if t.host == apiServer {
+			return
+		}
+		e := found[t]
+		if e == nil {
+			e = &endpoint{need: need}
+			found[t] = e
+		}
+		if need == "required" {
+			e.need = need
+		}
+		if !slices.Contains(e.units, unit) {
+			e.units = append(e.units, unit)
+		}
+	}
+	var all []Egress
+	for _, i := range b.plan.Units {
+		if i.Namespace != namespace {
+			continue
+		}
+		for _, c := range i.Connects {
+			add(target{host: c.Host, port: c.Port}, i.Need, i.ID)
+		}
+		if i.Copy != nil {
+			add(endpointTarget(i.Copy.Endpoint), i.Need, "copies")
+		}
+		all = append(all, i.RestoreEgress...)
+	}
+	if r, restic := b.plan.Repositories[namespace]; restic {
+		add(endpointTarget(r.Endpoint), "required", "repository/"+namespace)
+	}
+	all = slices.DeleteFunc(all, func(e Egress) bool { return e.To == "dns" })
+	for t, e := range found {
+		whose := e.units[0]
+		if more := len(e.units) - 1; more > 0 {
+			whose += " and " + strconv.Itoa(more) + " more"
+		}
+		endpoints = append(endpoints, strings.Join([]string{t.host, strconv.Itoa(t.port), e.need, whose}, "\t"))
+	}
+	slices.Sort(endpoints)
+	return egresses(all), append([]string{}, endpoints...)
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Tries what dump.sh and restore.sh of a MariaDB server need: the login, and the
+# right to read the accounts.
+#
+#   MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD MARIADB_TLS   as for dump.sh
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/preflight/checks.sh"
+
+need MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD MARIADB_TLS
+client=mariadb
+command -v mariadb >/dev/null || client=mysql
+set -- --no-defaults --protocol=tcp --host="$MARIADB_HOST" --port="$MARIADB_PORT" --user="$MARIADB_USER" \
+  --default-character-set=utf8mb4 --connect-timeout=10
+case $MARIADB_TLS in
+  disable) set -- "$@" --skip-ssl ;;
+  require) set -- "$@" --ssl --skip-ssl-verify-server-cert ;;
+  verify-ca) set -- "$@" --ssl-ca="$HOLDFAST_ROOT/files/ca.crt" --ssl-verify-server-cert ;;
+  *) die 64 'MARIADB_TLS is none of disable, require, verify-ca' ;;
+esac
+
+# query SQL [ARG…]
+query() {
+  query_sql=$1
+  shift
+  attempt 69 "$client" "$client" "$@" --batch --execute="$query_sql"
+}
+
+if check login 'compare user and password with those of the server' query 'SELECT 1' "$@"; then
+  check accounts 'grant the user SELECT on mysql.*: the dump holds the accounts' query 'SELECT 1 FROM mysql.user LIMIT 1' "$@" || :
+fi

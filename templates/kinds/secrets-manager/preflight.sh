@@ -1,0 +1,26 @@
+#!/bin/sh
+# Tries what dump.sh and restore.sh of a key-value store need: the login, and the
+# right to list the paths.
+#
+#   SM_…   as for dump.sh
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/preflight/checks.sh"
+
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/vault.sh"
+
+listing() {
+  login
+  jq -n 'env.SM_PREFIX // "" | gsub("^/+|/+$"; "")' >"$WORK/prefix"
+  # A store may be empty (404); the mount and the right to list are there then.
+  call LIST metadata "$(cat "$WORK/prefix")" ''
+  [ "$STATUS" = 200 ] || [ "$STATUS" = 404 ] || refused 'listing the paths'
+}
+
+if check login 'compare the user in the credentials with the one of the store' login; then
+  check list 'give its policy "list" on the metadata of the mount; is the mount right?' listing || :
+fi

@@ -1,0 +1,41 @@
+#!/bin/sh
+# storage.sh is sourced, after common.sh, by what asks the restic repository's S3
+# storage itself. The keys reach curl by a file, never as an argument.
+
+# storage_place: sets SERVER, BUCKET and KEY from RESTIC_REPOSITORY; fails where
+# that is no S3 over HTTP.
+storage_place() {
+  case $RESTIC_REPOSITORY in
+    s3:http*://*/*) ;;
+    *) return 1 ;;
+  esac
+  place=${RESTIC_REPOSITORY#s3:}
+  SERVER=${place%%://*}://
+  place=${place#*://}
+  SERVER=$SERVER${place%%/*}
+  place=${place#*/}
+  BUCKET=${place%%/*}
+  KEY=${place#"$BUCKET"}
+  KEY=${KEY#/}
+}
+
+# storage METHOD URL [ARG…]: one request. The answer is in $WORK/body, the HTTP
+# code in CODE.
+storage() {
+  storage_method=$1
+  storage_url=$2
+  shift 2
+  [ "$storage_method" != HEAD ] || set -- --head "$@"
+  [ "$storage_method" != DELETE ] || set -- --request DELETE "$@"
+  {
+    printf 'user = "'
+    printf '%s:%s' "${AWS_ACCESS_KEY_ID:-}" "${AWS_SECRET_ACCESS_KEY:-}" | sed 's/["\\]/\\&/g'
+    printf '"\n'
+  } >"$WORK/curl"
+  attempt 69 "asking for the bucket $BUCKET" \
+    curl --config "$WORK/curl" --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --silent --show-error --connect-timeout 15 --max-time 60 \
+    --cacert "${RESTIC_CACERT:-/etc/ssl/certs/ca-certificates.crt}" --aws-sigv4 "aws:amz:${AWS_DEFAULT_REGION:-us-east-1}:s3" \
+    --output "$WORK/body" --write-out '%{http_code}' "$@" --url "$storage_url" >"$WORK/code" </dev/null
+  rm -f -- "$WORK/curl"
+  CODE=$(cat "$WORK/code")
+}
