@@ -46,6 +46,9 @@ type Options struct {
 	Scratch    string                       // other size of the scratch tmpfs, "1Mi" for a full disk
 	ScratchDir string                       // host folder shared by the steps of one restore instead of a tmpfs
 	Files      map[string][]byte            // further files below /holdfast/files
+	// Shared are host folders in the place of a pod's emptyDirs, by their names:
+	// for containers that find there what those before them left.
+	Shared map[string]string
 	// Input is what the steps before apply would have brought; then Restore
 	// runs apply alone.
 	Input []byte
@@ -425,6 +428,9 @@ func (b *builder) volume(name, path string, readOnly bool, v map[string]any) err
 
 // emptyDir is a tmpfs that everybody may write to, as kubelet makes it.
 func (b *builder) emptyDir(name, path, size string) error {
+	if folder, ok := b.options.Shared[name]; ok {
+		return b.bindFolder(folder, path, false)
+	}
 	if name == "tools" {
 		return b.tools(path)
 	}
@@ -638,6 +644,9 @@ func (b *builder) environment() error {
 	uid := rand.Text()
 	for _, e := range list(b.pod.container, "env") {
 		value, err := b.variable(e, env, strings.ToLower(uid))
+		if errors.Is(err, errUnset) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", text(e, "name"), err)
 		}
@@ -650,6 +659,9 @@ func (b *builder) environment() error {
 	return nil
 }
 
+// errUnset says that a variable is optional, and absent.
+var errUnset = errors.New("unset")
+
 // variable is the value of one entry of env.
 func (b *builder) variable(e map[string]any, env map[string]string, uid string) (string, error) {
 	if ref := object(e, "valueFrom", "secretKeyRef"); ref != nil {
@@ -658,6 +670,9 @@ func (b *builder) variable(e map[string]any, env map[string]string, uid string) 
 			return "", err
 		}
 		value, ok := data[text(ref, "key")]
+		if !ok && at(ref, "optional") == true {
+			return "", errUnset
+		}
 		if !ok {
 			return "", fmt.Errorf("Options.Secrets has no key %q of the Secret %q", text(ref, "key"), text(ref, "name"))
 		}

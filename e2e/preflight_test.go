@@ -1,0 +1,385 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-backup/holdfast/e2e/harness"
+)
+
+// plant is an instance with a source of most kinds, each on its real server.
+type plant struct {
+	namespace string
+	cluster   *harness.ClusterServer
+	pg        *pgServer
+	my        *myServer
+	ldap      *directory
+	vault     *manager
+	mount     string
+	s3        *harness.S3Server
+	secrets   map[string]map[string]string
+	// change is applied to the inputs before they are rendered.
+	change func(state, credentials map[string]any)
+}
+
+// newPlant starts the servers, with what the units need.
+func newPlant(t *testing.T) *plant {
+	t.Helper()
+	d := &plant{
+		namespace: "desk-" + strconv.FormatInt(time.Now().UnixNano(), 36),
+		cluster:   harness.Cluster(t), pg: newPostgreSQL(t), my: newMariaDB(t, "my secret of MariaDB"),
+		ldap: newDirectory(t, "dc=example,dc=org", harness.NewCA(t)), vault: newManager(t), s3: harness.S3(t, "restic", "copies", "files"),
+	}
+	d.ldap.serve(t)
+	d.ldapBase(t)
+	d.pg.sql(t, "postgres", `CREATE ROLE shop LOGIN PASSWORD 'the secret of shop'; CREATE DATABASE shop OWNER shop`)
+	d.mount = d.vault.mount(t)
+	d.vault.user(t, "reader", "1h", readOnly(d.mount))
+	d.s3.Put(t, "files", "one", []byte("1"))
+	d.secrets = map[string]map[string]string{
+		"postgresql": {"shop": "the secret of shop"}, "mariadb": {"password": d.my.password, "ca.crt": string(d.my.ca.PEM)},
+		"ldap-admin": {"password": ldapPassword, "ca.crt": string(d.ldap.tls.PEM)}, "objectstore": {"accessKey": d.s3.AccessKey, "secretKey": d.s3.SecretKey},
+	}
+	d.cluster.Apply(t,
+		map[string]any{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": map[string]any{"name": "uploads", "namespace": d.namespace},
+			"spec": map[string]any{"accessModes": []any{"ReadWriteOnce"}, "resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}}}},
+		d.operator("ghcr.io/k8up-io/k8up:v2.15.0", nil),
+	)
+	t.Cleanup(func() {
+		d.cluster.Kubectl(t, "delete", "namespace", d.namespace, "--wait=false")
+		d.cluster.Kubectl(t, "delete", "deployment", "k8up", "--namespace=k8up-system", "--ignore-not-found")
+	})
+	return d
+}
+
+// ldapBase makes the directory's first entry.
+func (d *plant) ldapBase(t *testing.T) {
+	t.Helper()
+	d.ldap.modify(t, "dn: "+d.ldap.base+"\nchangetype: add\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: example\n")
+}
+
+// operator is K8up's Deployment.
+func (d *plant) operator(image string, container map[string]any) map[string]any {
+	c := map[string]any{"name": "k8up-operator", "image": image, "args": []any{"operator"}}
+	maps.Copy(c, container)
+	labels := map[string]any{"app": "k8up"}
+	return map[string]any{
+		"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": "k8up", "namespace": "k8up-system", "labels": labels},
+		"spec": map[string]any{"selector": map[string]any{"matchLabels": labels},
+			"template": map[string]any{"metadata": map[string]any{"labels": labels}, "spec": map[string]any{"containers": []any{c}}}},
+	}
+}
+
+// render renders the desk, and installs what it needs at the API server.
+func (d *plant) render(t *testing.T) *harness.Instance {
+	t.Helper()
+	ref := func(name, key string) map[string]any {
+		return map[string]any{"kind": "Secret", "name": name, "key": key}
+	}
+	state := map[string]any{
+		"instanceId": "desk", "namespace": d.namespace,
+		"databases": map[string]any{
+			"postgresql": d.pg.state(nil, pgDatabase("shop", nil))["databases"].(map[string]any)["postgresql"],
+			"mariadb": d.my.state(map[string]any{"tls": "verify-ca", "caRef": ref("mariadb", "ca.crt"), "expectDatabases": []any{},
+				"expectPatterns": []any{}, "excludeDatabases": []any{}})["databases"].(map[string]any)["mariadb"],
+		},
+		"ldap":           d.ldap.state(map[string]any{"method": "ldapsearch", "startTls": true, "caRef": ref("ldap-admin", "ca.crt")})["ldap"],
+		"secretsManager": map[string]any{"address": d.vault.address, "mount": d.mount, "kvVersion": 2, "backup": "required"},
+		"objectStores": []any{map[string]any{"key": "files", "bucket": "files", "endpoint": d.s3.Endpoint, "region": "us-east-1", "pathStyle": true,
+			"accessKeyRef": ref("objectstore", "accessKey"), "secretKeyRef": ref("objectstore", "secretKey"), "backup": "required"}},
+		"volumes":    []any{map[string]any{"claim": "uploads", "accessModes": []any{"ReadWriteOnce"}, "owner": map[string]any{"uid": 1000, "gid": 1000}, "backup": "required"}},
+		"kubernetes": map[string]any{"exportSecrets": true, "exportNamespaceYaml": true, "exportClusterScoped": true},
+	}
+	credentials := map[string]any{
+		"restic": d.s3.Restic("restic", "deep"), "rclone": d.s3.Crypt("copies", "deep"),
+		"secretsManager": map[string]any{"address": d.vault.address, "mount": d.mount, "username": "reader", "password": vaultPassword, "caPem": d.vault.caPEM},
+	}
+	// Deep copies, for what follows changes them.
+	data, err := json.Marshal([]any{state, credentials})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var both []map[string]any
+	if err := json.Unmarshal(data, &both); err != nil {
+		t.Fatal(err)
+	}
+	if d.change != nil {
+		d.change(both[0], both[1])
+	}
+	i := harness.Render(t, harness.Inputs{State: both[0], Credentials: both[1]})
+	d.cluster.Install(t, i)
+	return i
+}
+
+// image is what a container's image has.
+func (d *plant) image(t *testing.T) func(container, reference string) harness.Image {
+	t.Helper()
+	return func(_, reference string) harness.Image {
+		switch {
+		case strings.Contains(reference, "/postgres:"):
+			return harness.Image{Shell: "ash", Bin: []string{pgBin}}
+		case strings.Contains(reference, "mariadb"):
+			return harness.Image{Shell: "dash", Bin: []string{harness.Program(t, "mariadb"), harness.Program(t, "mariadb-dump")}}
+		case strings.Contains(reference, "ldap"):
+			return harness.Image{Shell: "dash", Bin: []string{harness.Program(t, "ldapsearch")}}
+		case strings.Contains(reference, "rclone"):
+			return harness.RcloneImage(t)
+		}
+		return harness.K8upImage(t)
+	}
+}
+
+// run runs the preflight.
+func (d *plant) run(t *testing.T, change func(o *harness.Options)) harness.Result {
+	t.Helper()
+	o := harness.Options{Cluster: d.cluster, Secrets: maps.Clone(d.secrets)}
+	if change != nil {
+		change(&o)
+	}
+	return d.render(t).Preflight(t, d.namespace, o, d.image(t))
+}
+
+// red fails the test unless the table has exactly these failures: each "unit check"
+// and a text of its line.
+func red(t *testing.T, r harness.Result, want map[string]string) {
+	t.Helper()
+	table := string(r.Stdout)
+	found := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^FAIL +(\S+(?: \S+)*?) {2,}(\S+(?: \S+)*?) {2,}(.*)$`).FindAllStringSubmatch(table, -1) {
+		found[m[1]+" "+m[2]] += m[3]
+	}
+	for name, words := range want {
+		if text, there := found[name]; !there || !strings.Contains(text, words) {
+			t.Errorf("%s does not fail by %q", name, words)
+		}
+		delete(found, name)
+	}
+	for name, text := range found {
+		t.Errorf("%s fails: %s", name, text)
+	}
+	code := 0
+	if len(want) > 0 {
+		code = 65
+	}
+	if r.Code != code {
+		t.Errorf("it ended with %d, not with %d", r.Code, code)
+	}
+	for _, secret := range []string{"the secret of shop", "my secret of MariaDB", ldapPassword, "e2e-secret-key-of-the-s3-server", "not the password"} {
+		if strings.Contains(table+r.Stderr, secret) {
+			t.Error("it tells a secret")
+		}
+	}
+	if t.Failed() {
+		t.Logf("it printed:\n%s%s", table, r.Stderr)
+	}
+}
+
+// at is a value in a document: "databases", "postgresql", 0, …
+func at(document map[string]any, path ...any) map[string]any {
+	var value any = document
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			value = value.(map[string]any)[step]
+		case int:
+			value = value.([]any)[step]
+		}
+	}
+	return value.(map[string]any)
+}
+
+func TestPreflight(t *testing.T) {
+	d := newPlant(t)
+	pg := func(state map[string]any) map[string]any { return at(state, "databases", "postgresql", 0) }
+	my := func(state map[string]any) map[string]any { return at(state, "databases", "mariadb", 0) }
+	closed := harness.Port(t)
+	t.Run("green", func(t *testing.T) {
+		r := d.run(t, nil)
+		red(t, r, nil)
+		for _, words := range []string{" kubernetes ", " k8up ", " login ", " claim ", " rights ", " delete ", " passwords ", "0 failed, 0 warnings"} {
+			if !strings.Contains(string(r.Stdout), words) {
+				t.Errorf("it does not say %q:\n%s", words, r.Stdout)
+			}
+		}
+		if out := d.s3.Rclone(t, "lsf", "--recursive", "--files-only", "s3:restic") + d.s3.Rclone(t, "lsf", "--recursive", "--files-only", "s3:copies"); out != "" {
+			t.Errorf("it left something behind:\n%s", out)
+		}
+	})
+	inputs := map[string]struct {
+		change func(state, credentials map[string]any)
+		want   map[string]string
+	}{
+		"no-such-host": {
+			func(state, _ map[string]any) { pg(state)["host"] = "nobody.invalid" },
+			map[string]string{
+				"postgresql/main-globals and 1 more nobody.invalid:" + strconv.Itoa(d.pg.port): "the name does not resolve",
+				"postgresql/main-globals login": "the name does not resolve", "postgresql/shop login": "the name does not resolve",
+			},
+		},
+		"closed-port": {
+			func(state, _ map[string]any) { my(state)["port"] = closed },
+			map[string]string{fmt.Sprintf("mariadb/galera 127.0.0.1:%d", closed): "nothing answers at that port", "mariadb/galera login": "nothing answers at that port"},
+		},
+		"wrong-ca-of-the-storage": {
+			func(_, credentials map[string]any) {
+				at(credentials, "restic")["caPem"], at(credentials, "rclone")["caPem"] = wrongCA(t), wrongCA(t)
+			},
+			map[string]string{
+				"repository/" + d.namespace + " bucket": "not signed by the CA", "bucket/files source": "not signed by the CA", "bucket/files write": "not signed by the CA",
+			},
+		},
+		"wrong-key-of-the-storage": {
+			func(_, credentials map[string]any) {
+				at(credentials, "restic")["secretAccessKey"], at(credentials, "rclone")["secretAccessKey"] = "not the key, but long", "nor is this one, which is another"
+			},
+			map[string]string{"repository/" + d.namespace + " bucket": "HTTP 403", "bucket/files write": "the login is refused"},
+		},
+		"wrong-bucket": {
+			func(state, credentials map[string]any) {
+				at(credentials, "restic")["bucket"], at(credentials, "rclone")["bucket"] = "mistyped", "mistyped-too"
+				at(state, "objectStores", 0)["bucket"] = "mistyped-as-well"
+			},
+			map[string]string{
+				"repository/" + d.namespace + " bucket": "there is no bucket mistyped", "bucket/files source": "a bucket or folder does not exist", "bucket/files write": "NoSuchBucket",
+			},
+		},
+		"wrong-mount": {
+			func(state, credentials map[string]any) {
+				at(state, "secretsManager")["mount"], at(credentials, "secretsManager")["mount"] = "other", "other"
+			},
+			map[string]string{"secrets-manager/kv list": "HTTP 403"},
+		},
+		"no-claim": {
+			func(state, _ map[string]any) { at(state, "volumes", 0)["claim"] = "gone" },
+			map[string]string{"volume/gone claim": "not found"},
+		},
+		"declared-newer": {
+			func(state, _ map[string]any) {
+				at(state, "cluster")["k8upVersion"], at(state, "cluster")["kubernetesVersion"] = "2.99.0", "1.99.0"
+			},
+			map[string]string{"cluster k8up": "the state says 2.99.0, but the cluster has 2.15.0", "cluster kubernetes": "the state says 1.99.0"},
+		},
+		"no-operator": {
+			func(state, _ map[string]any) { at(state, "cluster")["k8upDeployment"] = "elsewhere" },
+			map[string]string{"cluster k8up": "there is no Deployment elsewhere in any namespace"},
+		},
+	}
+	for name, c := range inputs {
+		t.Run("failure/"+name, func(t *testing.T) {
+			d.change = func(state, credentials map[string]any) {
+				if state["cluster"] == nil {
+					state["cluster"] = map[string]any{"name": "e2e", "managedControlPlane": true}
+				}
+				c.change(state, credentials)
+			}
+			defer func() { d.change = nil }()
+			red(t, d.run(t, nil), c.want)
+		})
+	}
+	t.Run("failure/wrong-password", func(t *testing.T) {
+		red(t, d.run(t, func(o *harness.Options) {
+			o.Secrets["postgresql"] = map[string]string{"shop": "not the password"}
+			o.Secrets["mariadb"] = map[string]string{"password": "not the password", "ca.crt": string(d.my.ca.PEM)}
+			o.Secrets["ldap-admin"] = map[string]string{"password": "not the password", "ca.crt": string(d.ldap.tls.PEM)}
+			o.Secrets["objectstore"] = map[string]string{"accessKey": d.s3.AccessKey, "secretKey": "not the password"}
+			o.Secrets["desk-sm-kv-credentials"] = map[string]string{"SM_USERNAME": "reader", "SM_PASSWORD": "not the password", "SM_CA_PEM": d.vault.caPEM}
+		}), map[string]string{
+			"postgresql/main-globals login": "the login is refused", "postgresql/shop login": "the login is refused", "mariadb/galera login": "the login is refused",
+			"openldap/directory login": "the login is refused", "bucket/files source": "the login is refused", "secrets-manager/kv login": "the login is refused",
+		})
+	})
+	t.Run("failure/missing-secret", func(t *testing.T) {
+		red(t, d.run(t, func(o *harness.Options) { o.Secrets["postgresql"] = map[string]string{} }), map[string]string{
+			"postgresql/main-globals preflight": "PGPASSWORD is not set", "postgresql/shop preflight": "PGPASSWORD is not set",
+		})
+	})
+	t.Run("failure/wrong-ca", func(t *testing.T) {
+		red(t, d.run(t, func(o *harness.Options) {
+			o.Secrets["mariadb"] = map[string]string{"password": d.my.password, "ca.crt": wrongCA(t)}
+			o.Secrets["ldap-admin"] = map[string]string{"password": ldapPassword, "ca.crt": wrongCA(t)}
+			o.Secrets["desk-sm-kv-credentials"] = map[string]string{"SM_USERNAME": "reader", "SM_PASSWORD": vaultPassword, "SM_CA_PEM": wrongCA(t)}
+		}), map[string]string{
+			"mariadb/galera login": "not signed by the CA", "openldap/directory login": "not signed by the CA", "secrets-manager/kv login": "not signed by the CA",
+		})
+	})
+	t.Run("failure/read-only-key", func(t *testing.T) {
+		for name, refused := range map[string]string{"delete": http.MethodDelete, "write": http.MethodPut} {
+			front := s3Front(t, d.s3, func(w http.ResponseWriter, r *http.Request) bool {
+				return r.Method == refused && s3Refused(w)
+			})
+			d.change = func(_, credentials map[string]any) {
+				for _, engine := range []string{"restic", "rclone"} {
+					section := at(credentials, engine)
+					section["endpoint"], section["plainHttp"] = front, map[string]any{"reason": "the server of the test has no TLS"}
+				}
+			}
+			red(t, d.run(t, nil), map[string]string{"repository/" + d.namespace + " " + name: "AccessDenied", "bucket/files " + name: "AccessDenied"})
+		}
+		d.change = nil
+	})
+	t.Run("warning/optional", func(t *testing.T) {
+		d.change = func(state, _ map[string]any) {
+			my(state)["backup"], my(state)["port"] = "optional", closed
+		}
+		defer func() { d.change = nil }()
+		r := d.run(t, nil)
+		red(t, r, nil)
+		if !strings.Contains(string(r.Stdout), "0 failed, 2 warnings") {
+			t.Errorf("it printed:\n%s", r.Stdout)
+		}
+	})
+	t.Run("failure/old-k8up", func(t *testing.T) {
+		for image, words := range map[string]string{"quay.io/k8up-io/k8up:v2.14.0": "it is 2.14.0, and 2.15.0 is the oldest", "ghcr.io/k8up-io/k8up:v2.9.1@sha256:" + strings.Repeat("0", 64): "it is 2.9.1"} {
+			d.cluster.Apply(t, d.operator(image, nil))
+			red(t, d.run(t, nil), map[string]string{"cluster k8up": words})
+		}
+	})
+	t.Run("failure/fallback-to-spdy", func(t *testing.T) {
+		for _, container := range []map[string]any{
+			{"args": []any{"operator", "--insecure-allow-podexec-spdy-fallback"}},
+			{"env": []any{map[string]any{"name": "INSECURE_ALLOW_PODEXEC_SPDY_FALLBACK", "value": "true"}}},
+		} {
+			d.cluster.Apply(t, d.operator("ghcr.io/k8up-io/k8up:v2.15.0", container))
+			red(t, d.run(t, nil), map[string]string{"cluster k8up": "it runs with --insecure-allow-podexec-spdy-fallback"})
+		}
+		d.cluster.Kubectl(t, "delete", "deployment", "k8up", "--namespace=k8up-system")
+	})
+	t.Run("warning/no-operator-but-declared", func(t *testing.T) {
+		d.change = func(state, _ map[string]any) {
+			state["cluster"] = map[string]any{"name": "e2e", "managedControlPlane": true, "k8upVersion": "2.15.0"}
+		}
+		defer func() { d.change = nil }()
+		r := d.run(t, nil)
+		red(t, r, nil)
+		if !strings.Contains(string(r.Stdout), "the 2.15.0 of the state is believed") {
+			t.Errorf("it printed:\n%s", r.Stdout)
+		}
+	})
+	d.cluster.Apply(t, d.operator("ghcr.io/k8up-io/k8up:v2.15.0", nil))
+	t.Run("failure/old-kubernetes", func(t *testing.T) {
+		// No older API server is at hand: a kubectl that tells of one is.
+		old := beforeKubectl(t, `case "$*" in "get --raw /version") echo '{"gitVersion": "v1.30.14+k3s1"}' ;; *) kubectl "$@" ;; esac`)
+		i := d.render(t)
+		images := d.image(t)
+		r := i.Preflight(t, d.namespace, harness.Options{Cluster: d.cluster, Secrets: d.secrets}, func(container, reference string) harness.Image {
+			if container == "cluster" {
+				return old
+			}
+			return images(container, reference)
+		})
+		red(t, r, map[string]string{"cluster kubernetes": "it is 1.30.14+k3s1, and 1.31 is the oldest"})
+	})
+}
+
+// keep the linter's eye on what the loop below writes.
+var _ = os.WriteFile
+var _ = filepath.Join
