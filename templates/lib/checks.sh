@@ -74,6 +74,7 @@ version_in() {
 
 # tool NAME: its path in FOUND. Not by "command -v": that takes what the shell
 # has built in for a program.
+# shellcheck disable=SC2034 # for the caller
 tool() {
   FOUND=
   tool_rest=$PATH:
@@ -155,7 +156,7 @@ check() {
 
 # inside POD CONTAINER: the tools that the contract of the image in that pod lists
 # are there. They are looked for by name, and where the contract has them.
-# shellcheck disable=SC2016,SC2034 # expanded in the pod; LINE is for the reader
+# shellcheck disable=SC2016 # expanded in the pod
 inside() {
   inside_pod=$1
   inside_container=$2

@@ -7,7 +7,7 @@
 #   K8UP_DEPLOYMENT                     the name of the operator's Deployment
 #   K8UP_NAMESPACE                      its namespace; "" = any
 #   RESTIC_REPOSITORY                   and the storage's own variables; "" = there is none
-# shellcheck disable=SC2016 # jq has variables of its own
+# shellcheck disable=SC2016,SC2034,SC2154 # jq has variables of its own; checks.sh has the others
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
@@ -143,9 +143,10 @@ if [ -n "${RESTIC_REPOSITORY:-}" ]; then
   if storage_place; then
     PROBE=$SERVER/$BUCKET/${KEY:+$KEY/}.holdfast-preflight
     printf 'holdfast preflight of %s\n' "$HOLDFAST_INSTANCE" >"$WORK/probe"
-    check bucket 'correct restic.bucket or the key in the credentials' bucket_there &&
-      check write 'give the key s3:PutObject in the bucket' write_probe &&
-      check read 'give the key s3:GetObject in the bucket' read_probe &&
+    if check bucket 'correct restic.bucket or the key in the credentials' bucket_there &&
+      check write 'give the key s3:PutObject in the bucket' write_probe; then
+      check read 'give the key s3:GetObject in the bucket' read_probe || :
       check delete 'give the key s3:DeleteObject in the bucket: prunes need it, and locks' delete_probe || :
+    fi
   fi
 fi

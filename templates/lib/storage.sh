@@ -21,6 +21,7 @@ storage_place() {
 
 # storage METHOD URL [ARG…]: one request. The answer is in $WORK/body, the HTTP
 # code in CODE.
+# shellcheck disable=SC2034 # for the caller
 storage() {
   storage_method=$1
   storage_url=$2

@@ -21,6 +21,7 @@ claim() {
 lines "$HOLDFAST_CLAIMS" >"$WORK/claims"
 while IFS=' ' read -r name unit <&3; do
   (
+    # shellcheck disable=SC2034 # checks.sh names it
     HOLDFAST_UNIT=$unit
     check claim 'correct the name in the state, or make the claim' claim "$name"
   ) || :
