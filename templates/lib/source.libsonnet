@@ -23,14 +23,14 @@ local token(item) = {
   automountServiceAccountToken: item.serviceAccount == item.name,
 };
 
-// tools copies kubectl out of K8up's image, for images that have none.
-local tools(item) = k8s.container(
+// tools copies kubectl out of an image that has it, for images that have none.
+local tools(item, values) = k8s.container(
   name='tools',
-  image=item.platformImages.k8up,
-  command=['cp', '/usr/local/bin/kubectl', '/holdfast/tools/kubectl'],
+  image=item.platformImages.tools,
+  command=[bin('tools.sh')],
   env=[],
-  envFrom=[],
-  mounts=[k8s.toolsMount],
+  envFrom=values,
+  mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.toolsMount],
   resources=item.toolResources,
   security=k8s.restrictedContainer,
 );
@@ -115,7 +115,7 @@ local lockRules(item) = [
       automountServiceAccountToken: true,
       securityContext: k8s.restrictedPod(item.uid, item.gid),
       terminationGracePeriodSeconds: 60,
-      initContainers: [tools(item)],
+      initContainers: [tools(item, k8s.fromConfigMaps([item.name]))],
       containers: [
         k8s.container(
           name=item.container,
@@ -213,7 +213,7 @@ local lockRules(item) = [
           automountServiceAccountToken: true,
           securityContext: if item.root then k8s.rootPod else k8s.restrictedPod(item.uid, item.gid),
           terminationGracePeriodSeconds: 60,
-          initContainers: [tools(item)] + (if fetches then [step('validate'), step('fetch'), step('verify')] else []),
+          initContainers: [tools(item, values)] + (if fetches then [step('validate'), step('fetch'), step('verify')] else []),
           containers: [apply],
           volumes: [
             k8s.scriptsVolume(item.scripts),
