@@ -156,6 +156,7 @@
   scriptsMount:: { name: 'scripts', mountPath: '/holdfast/bin', readOnly: true },
   scratchMount:: { name: 'scratch', mountPath: '/holdfast/scratch' },
   toolsMount:: { name: 'tools', mountPath: '/holdfast/tools' },
+  copiedTools:: { name: 'tools', mountPath: '/holdfast/tools', readOnly: true },
   // filesVolume projects the unit's files into one folder; [] when it has none.
   filesVolume(files):: if std.length(files) == 0 then [] else [{
     name: 'files',

@@ -123,7 +123,7 @@ local lockRules(item) = [
           command=[bin('guard.sh'), bin('dump.sh')],
           env=k8s.secretEnv(item.secretEnv) + rclone.backupSecrets(item.copy) + holder,
           envFrom=k8s.fromConfigMaps([item.name]),
-          mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.toolsMount] + k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(item.copy),
+          mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.copiedTools] + k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(item.copy),
           resources=item.resources,
           security=k8s.restrictedContainer,
         ),
@@ -187,7 +187,7 @@ local lockRules(item) = [
       command=[bin('guard.sh'), bin('restore.sh')],
       env=k8s.secretEnv(item.secretEnv) + (if fetches then [] else storageSecrets) + holder,
       envFrom=values,
-      mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.toolsMount] +
+      mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.copiedTools] +
              k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(storage) + mounts,
       resources=item.resources,
       security=if item.root then k8s.rootRestorer else k8s.restrictedContainer,
