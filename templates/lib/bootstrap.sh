@@ -12,6 +12,10 @@ HOLDFAST_UNIT=${HOLDFAST_UNIT:-repository}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/storage.sh"
 
+require_tools curl jq restic
+at_least curl 7.86 curl --version
+at_least jq 1.6 jq --version
+at_least restic 0.17 restic version
 need RESTIC_REPOSITORY RESTIC_PASSWORD
 RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}
 export RESTIC_CACHE_DIR

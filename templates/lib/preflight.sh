@@ -7,7 +7,8 @@
 #
 #   HOLDFAST_TRIAL   the container's name, of which $HOLDFAST_ROOT/preflight/trials
 #                    has a line: name, need, contract, contract of an image that is
-#                    reached by exec, image, units; with tabs between them, "-" for none
+#                    reached by exec, units; with tabs between them, "-" for none
+#   HOLDFAST_IMAGE   the image that it runs in
 #
 # Folders, below HOLDFAST_ROOT (/holdfast):
 #   preflight   this script, trials, endpoints, and the images' contracts
@@ -23,10 +24,11 @@ OWN=$HOLDFAST_ROOT/preflight
 # shellcheck source=/dev/null
 . "$OWN/checks.sh"
 PATH=$PATH:$HOLDFAST_ROOT/tools
+IMAGE=${HOLDFAST_IMAGE:-the image}
 
-# line NAME: the trial's line of the list, in NEED, CONTRACT, INSIDE, IMAGE.
+# line NAME: the trial's line of the list, in NEED, CONTRACT, INSIDE.
 line() {
-  while IFS=$tab read -r line_name NEED CONTRACT INSIDE IMAGE line_units; do
+  while IFS=$tab read -r line_name NEED CONTRACT INSIDE line_units; do
     : "$line_units"
     [ "$line_name" != "$1" ] || return 0
   done <"$OWN/trials"
@@ -150,8 +152,8 @@ report() {
       pad CHECK "$checks"
       echo WHAT
     fi
-    while IFS=$tab read -r trial need contract inside image names; do
-      : "$contract $inside $image $names"
+    while IFS=$tab read -r trial need contract inside names; do
+      : "$contract $inside $names"
       file=$HOLDFAST_ROOT/findings/$trial
       if [ ! -s "$file" ]; then
         result=FAIL

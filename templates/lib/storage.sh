@@ -33,9 +33,11 @@ storage() {
     printf '%s:%s' "${AWS_ACCESS_KEY_ID:-}" "${AWS_SECRET_ACCESS_KEY:-}" | sed 's/["\\]/\\&/g'
     printf '"\n'
   } >"$WORK/curl"
+  storage_ca=${RESTIC_CACERT:-}
+  [ -n "$storage_ca" ] || storage_ca=$(ca_bundle)
   attempt 69 "asking for the bucket $BUCKET" \
     curl --config "$WORK/curl" --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --silent --show-error --connect-timeout 15 --max-time 60 \
-    --cacert "${RESTIC_CACERT:-/etc/ssl/certs/ca-certificates.crt}" --aws-sigv4 "aws:amz:${AWS_DEFAULT_REGION:-us-east-1}:s3" \
+    --cacert "$storage_ca" --aws-sigv4 "aws:amz:${AWS_DEFAULT_REGION:-us-east-1}:s3" \
     --output "$WORK/body" --write-out '%{http_code}' "$@" --url "$storage_url" >"$WORK/code" </dev/null
   rm -f -- "$WORK/curl"
   CODE=$(cat "$WORK/code")

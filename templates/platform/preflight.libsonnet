@@ -45,7 +45,7 @@ local container(plan, trial, what, env, envFrom, mounts) = k8s.container(
   command=['/holdfast/preflight/preflight.sh', what],
   env=env + [{ name: 'HOLDFAST_TRIAL', value: trial.name }],
   envFrom=envFrom,
-  mounts=[preflightMount, findingsMount, k8s.scratchMount, k8s.toolsMount] + mounts,
+  mounts=[preflightMount, findingsMount, k8s.scratchMount, if what == 'tools' then k8s.toolsMount else k8s.copiedTools] + mounts,
   resources=plan.platform.resources.tool,
   security=security(trial),
 );
@@ -172,7 +172,6 @@ local reader(plan) = k8s.clusterRoleFor(
             trial.need,
             if trial.contract == '' then '-' else trial.contract,
             if trial.inside == '' then '-' else trial.inside,
-            trial.image,
             std.join(' ', trial.units),
           ]) + '\n'
           for trial in preflight.trials

@@ -11,8 +11,6 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 . "$HOLDFAST_ROOT/preflight/checks.sh"
 
 need MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD MARIADB_TLS
-client=mariadb
-command -v mariadb >/dev/null || client=mysql
 set -- --no-defaults --protocol=tcp --host="$MARIADB_HOST" --port="$MARIADB_PORT" --user="$MARIADB_USER" \
   --default-character-set=utf8mb4 --connect-timeout=10
 case $MARIADB_TLS in
@@ -26,7 +24,7 @@ esac
 query() {
   query_sql=$1
   shift
-  attempt 69 "$client" "$client" "$@" --batch --execute="$query_sql"
+  attempt 69 mariadb mariadb "$@" --batch --execute="$query_sql"
 }
 
 if check login 'compare user and password with those of the server' query 'SELECT 1' "$@"; then

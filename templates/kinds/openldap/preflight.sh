@@ -21,8 +21,10 @@ login() {
   if [ -f "$HOLDFAST_ROOT/files/ca.crt" ]; then
     LDAPTLS_CACERT=$HOLDFAST_ROOT/files/ca.crt
     export LDAPTLS_CACERT
+  elif [ "${LDAP_STARTTLS:-no}" = yes ]; then
+    LDAPTLS_CACERT=$(ca_bundle)
+    export LDAPTLS_CACERT
   fi
-  # -d 0: why TLS failed is in the message all the same.
   attempt 69 ldapsearch \
     ldapsearch -x -H "$LDAP_URI" -D "$LDAP_ADMIN_DN" -y "$WORK/password" -b "$LDAP_BASE_DN" -s base "$@" \
     -o nettimeout=10 -LLL '(objectClass=*)' 1.1 >"$WORK/base"

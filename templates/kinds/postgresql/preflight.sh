@@ -9,10 +9,8 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 . "$HOLDFAST_ROOT/bin/common.sh"
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/checks.sh"
-
-need PGHOST PGPORT PGDATABASE PGUSER PGPASSWORD PGSSLMODE
-PGAPPNAME=holdfast
-export PGAPPNAME
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/connect.sh"
 
 login() {
   attempt 69 psql psql -X --no-password --quiet --tuples-only --no-align --command='SHOW server_version' >"$WORK/server"
