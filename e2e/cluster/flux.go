@@ -55,11 +55,21 @@ var holdfast = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	program := filepath.Join(root, "..", ".cache", "e2e", "holdfast")
-	build := exec.Command("go", "build", "-o", program, "./cmd/holdfast")
+	cache := filepath.Join(root, "..", ".cache", "e2e")
+	program := filepath.Join(cache, "holdfast")
+	// Another run of the tests may be about to start it.
+	work, err := os.MkdirTemp(cache, "build")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(work)
+	build := exec.Command("go", "build", "-o", work, "./cmd/holdfast")
 	build.Dir = filepath.Dir(root)
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building holdfast: %w\n%s", err, out)
+	}
+	if err := os.Rename(filepath.Join(work, "holdfast"), program); err != nil {
+		return "", err
 	}
 	return program, nil
 })

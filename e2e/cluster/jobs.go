@@ -72,18 +72,26 @@ func (c *Cluster) fromSchedule(namespace, schedule, section, kind string) (strin
 func (c *Cluster) WaitRun(namespace, kind, name string) (string, error) {
 	end := time.Now().Add(patience)
 	for time.Now().Before(end) {
-		out, err := c.Control.TryKubectl("get", kind, name, "--namespace="+namespace, `--output=jsonpath={.status.conditions[?(@.type=="Completed")].reason}`)
-		switch {
-		case err != nil && strings.Contains(err.Error(), "(NotFound)"):
-			return "gone", nil
-		case err != nil:
-			return "", err
-		case out == "Succeeded" || out == "Failed":
-			return out, nil
+		if reason, err := c.ended(namespace, kind, name); err != nil || reason != "" {
+			return reason, err
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
 	return "", fmt.Errorf("%s %s/%s has not ended within %s", kind, namespace, name, patience)
+}
+
+// ended is how a run of K8up's has ended; "" as long as it has not.
+func (c *Cluster) ended(namespace, kind, name string) (string, error) {
+	out, err := c.Control.TryKubectl("get", kind, name, "--namespace="+namespace, `--output=jsonpath={.status.conditions[?(@.type=="Completed")].reason}`)
+	switch {
+	case err != nil && strings.Contains(err.Error(), "(NotFound)"):
+		return "gone", nil
+	case err != nil:
+		return "", err
+	case out == "Succeeded" || out == "Failed":
+		return out, nil
+	}
+	return "", nil
 }
 
 // Attempt is what a pod's first container did, as the pod's status tells it.

@@ -29,7 +29,11 @@ func (c *Cluster) Large(folder string, size int64) (*Side, error) {
 	if err := c.deploy(largeManifest, []claim{{"large", "large-db", 1000}}); err != nil {
 		return nil, err
 	}
-	s, err := c.side(folder, "large", "s3-large", 7074, map[string]any{"postgresql": 1800}, map[string]any{
+	s, err := c.side(folder, "large", "s3-large", 7074, map[string]any{
+		"deadlines": map[string]any{"postgresql": 1800},
+		// The node keeps its pods' folders in memory, and scratch counts as the pod's.
+		"resources": map[string]any{"postgresql/large": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "128Mi"}, "limits": map[string]any{"memory": "3Gi"}}},
+	}, map[string]any{
 		"databases": map[string]any{"postgresql": []any{postgresql("large")}},
 	})
 	if err != nil {
@@ -54,14 +58,17 @@ type Content struct {
 
 // Handed is what a dump's pod hands over: the file that its script has written
 // and checked, and prints next. It waits for the file. The file is opened, so
-// that it may go while it is read.
-func (c *Cluster) Handed(unit plan.Item) (Content, error) {
+// that it may go while it is read. The run must not end before that.
+func (c *Cluster) Handed(unit plan.Item, kind, name string) (Content, error) {
 	// The list of the dump is written when the dump is whole.
 	const script = `cd /holdfast/scratch
 until set -- work.*/list && [ -s "$1" ] && exec 3<"${1%/list}/dump"; do sleep 0.2; done
 sha256sum <&3; wc -c </proc/self/fd/3`
-	var out string
-	err := c.until(func() error {
+	var out, ended string
+	err := c.until(func() (err error) {
+		if ended, err = c.ended(unit.Namespace, kind, name); err != nil || ended != "" {
+			return err
+		}
 		pod, err := c.Control.TryKubectl("get", "pods", "--namespace="+unit.Namespace, "--selector=k8up.io/preBackupPod="+unit.Name, "--field-selector=status.phase=Running", "--output=name")
 		if err == nil && pod == "" {
 			err = errors.New("there is no pod of " + unit.ID)
@@ -71,6 +78,9 @@ sha256sum <&3; wc -c </proc/self/fd/3`
 		}
 		return err
 	})
+	if err == nil && ended != "" {
+		err = fmt.Errorf("%s %s/%s is %s, and nothing was handed over", kind, unit.Namespace, name, ended)
+	}
 	if err != nil {
 		return Content{}, err
 	}

@@ -30,7 +30,7 @@ func TestLarge(t *testing.T) {
 	must(t, err)
 	var handed cluster.Content
 	must(t, both(
-		func() (err error) { handed, err = c.Handed(unit); return err },
+		func() (err error) { handed, err = c.Handed(unit, kind, name); return err },
 		func() error { return succeeded(c, unit.Namespace, kind, name) },
 	))
 	if handed.Bytes < largeSize {

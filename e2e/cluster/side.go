@@ -33,7 +33,7 @@ func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
 	}
 	plain := map[string]any{"reason": "inside the test's own cluster"}
 	// What is to fail is called failed after two minutes; the rest has time.
-	deadlines := map[string]any{"postgresql/broken": 120, "postgresql": 900, "volume": 120}
+	deadlines := map[string]any{"deadlines": map[string]any{"postgresql/broken": 120, "postgresql": 900, "volume": 120}}
 	side, err = c.side(folder, "side", "s3-side", 7072, deadlines, map[string]any{
 		"databases": map[string]any{"postgresql": []any{postgresql("good", "slow", "broken")}},
 		"volumes":   []any{volume("side-files", "side")},
@@ -46,28 +46,30 @@ func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	tiny, err = c.side(folder, "tiny", "s3-tiny", 7073, map[string]any{"volume": 120}, map[string]any{"volumes": []any{volume("tiny-files", "tiny")}})
+	tiny, err = c.side(folder, "tiny", "s3-tiny", 7073, map[string]any{"deadlines": map[string]any{"volume": 120}}, map[string]any{"volumes": []any{volume("tiny-files", "tiny")}})
 	return side, tiny, err
 }
 
 // side renders and applies an instance of that name in the namespace of that
 // name.
-func (c *Cluster) side(folder, name, storage string, port int, deadlines, state map[string]any) (*Side, error) {
+func (c *Cluster) side(folder, name, storage string, port int, backup, state map[string]any) (*Side, error) {
 	plain := map[string]any{"reason": "inside the test's own cluster"}
 	// Nothing of it starts by itself while the tests run, at whatever hour.
 	far := time.Now().UTC().Add(8 * time.Hour)
 	clock := func(hours time.Duration, layout string) string { return far.Add(hours * time.Hour).Format(layout) }
+	settings := map[string]any{
+		"enabled": true, "timezone": "UTC",
+		"window":      map[string]any{"start": clock(0, "15:04"), "end": clock(4, "15:04")},
+		"maintenance": map[string]any{"check": clock(5, "4 15 * * *"), "prune": clock(7, "4 15 * * *")},
+	}
+	maps.Copy(settings, backup)
 	full := map[string]any{
 		"schemaVersion": 1, "instanceId": name, "namespace": name, "cluster": map[string]any{"name": "e2e", "managedControlPlane": true},
 		"network": map[string]any{
 			"policyEngine": "kubernetes", "defaultDenyEgress": true, "clusterCidrs": []any{Pods, "10.96.0.0/16"},
 			"apiServer": map[string]any{"cidrs": []any{NodeAddress + "/32"}, "port": APIPort},
 		},
-		"backup": map[string]any{
-			"enabled": true, "timezone": "UTC", "deadlines": deadlines,
-			"window":      map[string]any{"start": clock(0, "15:04"), "end": clock(4, "15:04")},
-			"maintenance": map[string]any{"check": clock(5, "4 15 * * *"), "prune": clock(7, "4 15 * * *")},
-		},
+		"backup": settings,
 	}
 	maps.Copy(full, state)
 	section := func(bucket string, more map[string]any) map[string]any {
