@@ -274,16 +274,12 @@ func (w *world) role(t testing.TB, kind, unit string, restore bool) map[string]a
 // which "kubectl" is the real one.
 func beforeKubectl(t testing.TB, script string) harness.Image {
 	t.Helper()
-	folder, program := harness.Folder(t, 0), harness.Program(t, "kubectl")
-	text := fmt.Sprintf("#!/bin/sh\nkubectl() { %s \"$@\"; }\n%s\n", program, script)
+	folder := harness.Folder(t, 0)
+	text := fmt.Sprintf("#!/bin/sh\nkubectl() { %s/kubectl \"$@\"; }\n%s\n", harness.Behind, script)
 	if err := os.WriteFile(filepath.Join(folder, "kubectl"), []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	image := harness.K8upImage(t)
-	image.Shell = "dash"
-	image.Bin = slices.DeleteFunc(image.Bin, func(name string) bool { return filepath.Base(name) == "kubectl" })
-	image.Bin = append([]string{folder, filepath.Dir(program)}, image.Bin...)
-	return image
+	return harness.Image{Shell: "dash", Bin: []string{folder}}
 }
 
 // front stands before the API server of a kubeconfig and changes its answers. It

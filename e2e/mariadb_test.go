@@ -88,7 +88,7 @@ func myLiteral(s string) string {
 func myImage(t testing.TB, shell string) harness.Image {
 	t.Helper()
 	return harness.Image{Shell: shell, Bin: []string{
-		harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true}), harness.Program(t, "mariadb"), harness.Program(t, "mariadb-dump"),
+		harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true}),
 	}}
 }
 
@@ -384,11 +384,12 @@ GRANT SELECT ON mysql.* TO partial; GRANT SELECT ON PRIMARYDB_9.mails TO partial
 		i.Dump(t, unit, o).Fails(t, 65, "fewer than 1000")
 	})
 	failure("truncated", func(t *testing.T, o harness.Options) {
-		real := o.Image.Bin[2]
+		const real = harness.Behind + "/mariadb-dump"
+		cut := filepath.Join(harness.Folder(t, 0), "mariadb-dump")
+		o.Image.Bin = append(o.Image.Bin, cut)
 		for _, what := range []string{"--system=users", "--databases"} {
-			o.Image.Bin[2] = filepath.Join(harness.Folder(t, 0), "mariadb-dump")
 			script := fmt.Sprintf("#!/bin/sh\ncase \" $* \" in *\" %s \"*) %s \"$@\" | head -c 3000 ;; *) exec %s \"$@\" ;; esac\n", what, real, real)
-			if err := os.WriteFile(o.Image.Bin[2], []byte(script), 0o755); err != nil {
+			if err := os.WriteFile(cut, []byte(script), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			i.Dump(t, unit, o).Fails(t, 65, "is cut: its last line is missing")

@@ -225,7 +225,7 @@ func (d *directory) instance(t *testing.T, more map[string]any) *harness.Instanc
 func (d *directory) search(t *testing.T, shell string, env map[string]string) harness.Options {
 	t.Helper()
 	return harness.Options{
-		Image:   harness.Image{Shell: shell, Bin: []string{harness.Program(t, "ldapsearch")}},
+		Image:   harness.Image{Shell: shell},
 		Secrets: map[string]map[string]string{"ldap-admin": {"password": ldapPassword}},
 		Env:     env,
 	}
@@ -378,7 +378,7 @@ func TestOpenLDAPSearch(t *testing.T) {
 	t.Run("failure/truncated", func(t *testing.T) {
 		// An ldapsearch that ends well with an answer that was cut.
 		bin := harness.Folder(t, 0)
-		script := "#!/bin/sh\n" + harness.Program(t, "ldapsearch") + ` "$@" >/holdfast/scratch/whole && head -c 100000 /holdfast/scratch/whole` + "\n"
+		script := "#!/bin/sh\n" + harness.Behind + `/ldapsearch "$@" >/holdfast/scratch/whole && head -c 100000 /holdfast/scratch/whole` + "\n"
 		if err := os.WriteFile(filepath.Join(bin, "ldapsearch"), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -552,7 +552,7 @@ func (d *directory) podWith(t *testing.T, shell string, run func(harness.Exec) i
 // execImage is K8up's image with another kubectl in its place.
 func execImage(t *testing.T, shell, kubectl string) harness.Image {
 	t.Helper()
-	return harness.Image{Shell: shell, Bin: []string{kubectl, harness.Program(t, "restic"), harness.Program(t, "jq"), harness.Program(t, "curl")}}
+	return harness.Image{Shell: shell, Bin: []string{kubectl}}
 }
 
 // replace puts another program in the place of one in the pod.

@@ -130,7 +130,7 @@ func pgLiteral(s string) string {
 // pgImage is the client's image: Alpine's in production, Debian's in tests as well.
 func pgImage(t testing.TB, shell string) harness.Image {
 	t.Helper()
-	return harness.Image{Shell: shell, Bin: []string{harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true}), pgBin}}
+	return harness.Image{Shell: shell, Bin: []string{harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true})}}
 }
 
 // pgDatabase is a database in the state; what is left out is the usual.
@@ -604,7 +604,7 @@ for a in "$@"; do case $a in --file=*) f=${a#--file=} ;; esac; done
 size=$(wc -c <"$f")
 head -c $((size - %d)) "$f" >"$f.cut"
 mv "$f.cut" "$f"
-`, pgBin, name, bytes)
+`, harness.Behind, name, bytes)
 		if name == "pg_dumpall" {
 			script = strings.ReplaceAll(script, fmt.Sprint("size - ", bytes), "size - 100")
 		}

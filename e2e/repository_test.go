@@ -32,7 +32,7 @@ func stored(t *testing.T, section map[string]any) *harness.Instance {
 // bootstrap runs the repository's bootstrap Job.
 func bootstrap(t *testing.T, i *harness.Instance, env map[string]string) harness.Result {
 	t.Helper()
-	return i.Job(t, "Job", "app", i.Plan.Repositories["app"].Bootstrap, "", harness.Options{Image: harness.K8upImage(t), Env: env})
+	return i.Job(t, "Job", "app", i.Plan.Repositories["app"].Bootstrap, "", harness.Options{Env: env})
 }
 
 // says fails the test unless a bootstrap ended so and said that.
@@ -277,7 +277,7 @@ func TestRepositoryFetch(t *testing.T) {
 		if err := json.Unmarshal([]byte(i.Restic(t, ldapUnit, "snapshots", "--json", "--no-lock")), &all); err != nil {
 			t.Fatal(err)
 		}
-		fetched(t, i, scratch, map[string]string{"HOLDFAST_SNAPSHOT": all[0].ID[:8], "PATH": "/holdfast/scratch:/image/bin:/bin"}).Fails(t, 65, "2 snapshots match")
+		fetched(t, i, scratch, map[string]string{"HOLDFAST_SNAPSHOT": all[0].ID[:8], "PATH": "/holdfast/scratch:/usr/local/bin:/usr/bin:/bin"}).Fails(t, 65, "2 snapshots match")
 	})
 	t.Run("failure/cut-dump", func(t *testing.T) {
 		scratch := open(t)

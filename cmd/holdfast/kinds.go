@@ -36,6 +36,8 @@ func newKinds(c console) *cli.Command {
 type kindsResult struct {
 	Kinds    []kind.Kind   `json:"kinds"`
 	Platform kind.Platform `json:"platform"`
+	// Images are the contracts, by the names that settings use.
+	Images map[string]kind.Image `json:"images"`
 }
 
 func runKinds(c console, o *kindsOptions) error {
@@ -45,24 +47,16 @@ func runKinds(c console, o *kindsOptions) error {
 	}
 	set := r.Kinds()
 	if o.output.json {
-		return c.printJSON(kindsResult{Kinds: set.Kinds, Platform: set.Platform})
+		return c.printJSON(kindsResult{Kinds: set.Kinds, Platform: set.Platform, Images: set.Images()})
 	}
 	var b strings.Builder
 	table(&b, []string{"KIND", "ENGINE", "WHAT IT COPIES"}, len(set.Kinds), func(n int) []string {
 		k := set.Kinds[n]
 		return []string{k.Name, k.Engine, k.Summary}
 	})
-	var images [][]string
-	list := func(owner string, references map[string]string) {
-		for _, name := range slices.Sorted(maps.Keys(references)) {
-			images = append(images, []string{owner + "/" + name, references[name]})
-		}
-	}
-	for _, k := range set.Kinds {
-		list(k.Name, k.Images)
-	}
-	list("platform", set.Platform.Images)
-	table(&b, []string{"IMAGE", "REFERENCE"}, len(images), func(n int) []string { return images[n] })
+	references := kind.References(set.Images())
+	names := slices.Sorted(maps.Keys(references))
+	table(&b, []string{"IMAGE", "REFERENCE"}, len(names), func(n int) []string { return []string{names[n], references[names[n]]} })
 	fmt.Fprintln(&b, `a policy or the state's backup block replaces an image: "images": {"kind/name": "reference"}`)
 	return c.print(b.String())
 }

@@ -31,10 +31,11 @@ const schemaBase = "https://holdfast.dev/schemas/"
 // that is written or read.
 func outputSchemas() map[string]reflect.Type {
 	return map[string]reflect.Type{
-		"plan.schema.json":  reflect.TypeFor[plan.Plan](),
-		"kind.schema.json":  reflect.TypeFor[kind.Kind](),
-		"check.schema.json": reflect.TypeFor[checkResult](),
-		"kinds.schema.json": reflect.TypeFor[kindsResult](),
+		"plan.schema.json":   reflect.TypeFor[plan.Plan](),
+		"kind.schema.json":   reflect.TypeFor[kind.Kind](),
+		"check.schema.json":  reflect.TypeFor[checkResult](),
+		"kinds.schema.json":  reflect.TypeFor[kindsResult](),
+		"images.schema.json": reflect.TypeFor[map[string]kind.Image](),
 	}
 }
 
@@ -126,23 +127,26 @@ func TestPlansAreValid(t *testing.T) {
 	}
 }
 
-// TestKindFilesAreValid checks the kind.json of every kind, built-in or an
-// example's.
+// TestKindFilesAreValid checks the kind.json and images.json of every kind,
+// built-in or an example's, and the platform's images.json.
 func TestKindFilesAreValid(t *testing.T) {
-	schema := compiled(t, "kind.schema.json")
 	for _, kinds := range []struct {
 		name, pattern string
+		schema        *jsonschema.Schema
 		files         fs.FS
 	}{
-		{name: "templates", pattern: "kinds/*/kind.json", files: templates.FS},
-		{name: "examples", pattern: "*/kinds/*/kind.json", files: examples.FS},
+		{name: "templates", pattern: "kinds/*/kind.json", schema: compiled(t, "kind.schema.json"), files: templates.FS},
+		{name: "examples", pattern: "*/kinds/*/kind.json", schema: compiled(t, "kind.schema.json"), files: examples.FS},
+		{name: "templates", pattern: "kinds/*/images.json", schema: compiled(t, "images.schema.json"), files: templates.FS},
+		{name: "platform", pattern: "platform/images.json", schema: compiled(t, "images.schema.json"), files: templates.FS},
+		{name: "examples", pattern: "*/kinds/*/images.json", schema: compiled(t, "images.schema.json"), files: examples.FS},
 	} {
 		found, err := fs.Glob(kinds.files, kinds.pattern)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(found) == 0 {
-			t.Errorf("%s: no kind.json", kinds.name)
+			t.Errorf("%s: no file is named %s", kinds.name, kinds.pattern)
 		}
 		for _, file := range found {
 			t.Run(kinds.name+"/"+file, func(t *testing.T) {
@@ -150,7 +154,7 @@ func TestKindFilesAreValid(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				valid(t, schema, data)
+				valid(t, kinds.schema, data)
 			})
 		}
 	}

@@ -39,12 +39,13 @@ var shared struct {
 	err     error
 }
 
-// Main runs a package's tests and stops what they share. A package that calls
-// Cluster has it as its TestMain:
+// Main runs a package's tests, stops what they share and removes the images'
+// roots. A package that runs containers or calls Cluster has it as its TestMain:
 //
 //	func TestMain(m *testing.M) { harness.Main(m) }
 func Main(m *testing.M) {
 	code := m.Run()
+	removeRoots()
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.cluster != nil {

@@ -59,7 +59,9 @@ func options(t *testing.T, shell string, programs map[string]string) Options {
 func probe(t *testing.T, i *Instance, unit, container, script string, o Options) Result {
 	t.Helper()
 	p := i.pod(t, unit, container)
-	p.argv = []string{"/bin/sh", "-c", script}
+	// What the image lacks, the probe brings.
+	p.argv = []string{"/bin/sh", "-c", "PATH=$PATH:" + Behind + "/applets; " + script}
+	o.probe = true
 	return start(t, p, o).Wait()
 }
 
@@ -123,7 +125,6 @@ func TestEnvironmentIsTheRenderedOne(t *testing.T) {
 	containers(t, func(t *testing.T, shell, container string) {
 		o := options(t, shell, map[string]string{})
 		o.Env = map[string]string{"PGUSER": hostile}
-		o.Image.Bin = append(o.Image.Bin, "/usr/bin/env")
 		name := i.Unit(t, unit).Name
 		if container == "apply" {
 			name = i.Unit(t, unit).Restore
@@ -138,18 +139,16 @@ func TestEnvironmentIsTheRenderedOne(t *testing.T) {
 		want["PGPASSWORD"] = password
 		want["HOSTNAME"] = name + "-0"
 		p := i.pod(t, unit, container)
-		p.argv = []string{"/image/bin/env", "-0"}
+		p.argv = []string{Behind + "/busybox", "env", "-0"}
+		o.probe = true
 		r := start(t, p, o).Wait().OK(t)
 		got := map[string]string{}
 		for _, entry := range strings.Split(strings.TrimSuffix(string(r.Stdout), "\x00"), "\x00") {
 			key, value, _ := strings.Cut(entry, "=")
 			got[key] = value
 		}
-		path := "/image/bin:/bin:" + o.Image.Bin[0]
-		if shell == "dash" {
-			path = "/image/bin:" + o.Image.Bin[0] + ":/bin"
-		}
-		want["PATH"] = path
+		want["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+		want["HOLDFAST_IMAGE"] = i.Unit(t, unit).ResolvedImage
 		if container == "apply" {
 			want["HOLDFAST_POD"] = name + "-0"
 			want["HOLDFAST_POD_UID"] = got["HOLDFAST_POD_UID"]
@@ -166,13 +165,14 @@ func TestEnvironmentIsTheRenderedOne(t *testing.T) {
 
 func TestShells(t *testing.T) {
 	i := shop(t, nil)
-	for _, c := range []struct{ shell, program string }{{"ash", "busybox"}, {"dash", "dash"}} {
+	for _, c := range []struct{ shell, program string }{{"ash", "/bin/busybox"}, {"dash", "/usr/bin/sh"}} {
 		t.Run(c.shell, func(t *testing.T) {
 			r := probe(t, i, unit, "dump", `
 				readlink /proc/$$/exe
+				PATH=${PATH%:*}
 				for name in awk sed grep tail timeout jq kubectl restic python3; do command -v "$name"; done
 				:`, options(t, c.shell, nil)).OK(t)
-			if got := string(r.Stdout); !strings.HasPrefix(got, "/usr/bin/"+c.program+"\n") {
+			if got := string(r.Stdout); !strings.HasPrefix(got, c.program+"\n") {
 				t.Errorf("the shell is not %s: %s", c.program, got)
 			}
 			for _, name := range []string{"awk", "sed", "grep", "tail", "timeout"} {
@@ -465,11 +465,11 @@ func TestExec(t *testing.T) {
 		fmt.Fprint(e.Stderr, "warned")
 		return 7
 	}
-	r := probe(t, i, unit, "dump", `echo input | kubectl exec --stdin --namespace=app --container=c pod-0 -- slapcat -b "o=x y"`, o)
+	r := probe(t, i, unit, "apply", `PATH=$PATH:/holdfast/tools; echo input | kubectl exec --stdin --namespace=app --container=c pod-0 -- slapcat -b "o=x y"`, o)
 	if want := `app pod-0 c ["slapcat" "-b" "o=x y"] input` + "\n"; string(r.Stdout) != want || r.Code != 7 || !strings.HasPrefix(r.Stderr, "warned") {
 		t.Errorf("got %q, %d, %q", r.Stdout, r.Code, r.Stderr)
 	}
-	r = probe(t, i, unit, "dump", `echo input | kubectl exec --namespace=app pod-0 -- cat`, o)
+	r = probe(t, i, unit, "apply", `PATH=$PATH:/holdfast/tools; echo input | kubectl exec --namespace=app pod-0 -- cat`, o)
 	if strings.Contains(string(r.Stdout), "input") {
 		t.Error("stdin went through without --stdin")
 	}

@@ -22,7 +22,7 @@ type Exec struct {
 }
 
 // KubectlOptions say what a stand-in for kubectl answers by itself. Everything
-// else goes to the next kubectl in PATH.
+// else goes to the real one.
 type KubectlOptions struct {
 	// Exec runs "kubectl exec" in the test and returns the exit code.
 	Exec func(Exec) int
@@ -33,7 +33,7 @@ type KubectlOptions struct {
 	Asks bool
 }
 
-// Kubectl makes a folder with a stand-in for kubectl, to stand first in PATH.
+// Kubectl makes a folder with a stand-in for kubectl, for Image.Bin.
 func Kubectl(t testing.TB, o KubectlOptions) string {
 	t.Helper()
 	folder := Folder(t, 0)

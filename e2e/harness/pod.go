@@ -15,24 +15,35 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-backup/holdfast/e2e/harness/remote"
 	"github.com/holdfast-backup/holdfast/e2e/harness/sandbox"
+	"github.com/holdfast-backup/holdfast/e2e/image"
+	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
-// Image is what a container image brings: a shell with the usual tools, and
-// programs of its own.
+// Image says how a container's image differs from its contract.
 type Image struct {
-	// Shell is "ash", busybox with its applets as in Alpine's images, or "dash"
-	// with the tools of Debian's smallest image. "" is "ash".
+	// Shell is who provides sh and the POSIX tools: "ash", busybox as in Alpine's
+	// images, or "dash", Debian's. "" is what the contract says.
 	Shell string
-	// Bin lists folders, which come into PATH as they are, and single programs.
-	// Name programs one by one where a folder holds more than the image has.
+	// Bin lists programs, and folders of programs, that take the places of the
+	// contract's tools of the same name; the first of a name counts. What the
+	// contract does not have they do not bring. The ones that they replace are in
+	// Behind.
 	Bin []string
+	// Without are tools that are taken out.
+	Without []string
 }
+
+// Behind is a folder in each container, outside of PATH, with the programs that
+// stand-ins took the place of.
+const Behind = remote.Behind
 
 // Options are what surrounds a container.
 type Options struct {
@@ -62,18 +73,11 @@ type Options struct {
 	Exec func(Exec) int
 	// Timeout of one container; five minutes if 0. Passing it fails the test.
 	Timeout time.Duration
-}
 
-// K8upImage is the image of K8up: restic, kubectl and jq on Alpine.
-func K8upImage(t testing.TB) Image {
-	t.Helper()
-	return Image{Shell: "ash", Bin: []string{Program(t, "restic"), Program(t, "kubectl"), Program(t, "jq"), Program(t, "curl")}}
-}
-
-// RcloneImage is the image of rclone: rclone on Alpine.
-func RcloneImage(t testing.TB) Image {
-	t.Helper()
-	return Image{Shell: "ash", Bin: []string{Program(t, "rclone")}}
+	// toolsDir is what the container "tools" writes to.
+	toolsDir string
+	// probe puts busybox and its applets into Behind, for scripts of tests.
+	probe bool
 }
 
 // pod is one container of a rendered pod, on its way to a sandbox.
@@ -99,18 +103,28 @@ type sandboxed struct {
 
 // prepare turns the pod into a sandbox: all that kubelet and the runtime do.
 func (p *pod) prepare(t testing.TB, o Options) (*sandboxed, error) {
-	image, err := p.image(t, o)
-	if err != nil {
-		return nil, err
+	// What runs before a test's own container is as the contract says.
+	if p.helps() {
+		o.Image.Shell = ""
 	}
 	account := text(p.spec, "serviceAccountName")
 	if o.Cluster != nil && o.Kubeconfig == "" && at(p.spec, "automountServiceAccountToken") != false {
 		o.Kubeconfig = o.Cluster.ServiceAccountKubeconfig(t, p.namespace, account)
 	}
-	b := &builder{pod: p, options: o, image: image, work: Folder(t, 0)}
+	b := &builder{pod: p, options: o, work: Folder(t, 0)}
 	b.Root = filepath.Join(b.work, "root")
 	if o.FreeLocks || o.Exec != nil {
-		b.first = Kubectl(t, KubectlOptions{Exec: o.Exec, FreeLocks: o.FreeLocks, Asks: o.Kubeconfig != ""})
+		b.standIn = Kubectl(t, KubectlOptions{Exec: o.Exec, FreeLocks: o.FreeLocks, Asks: o.Kubeconfig != ""})
+	}
+	dynamic, err := b.replacements()
+	if err != nil {
+		return nil, err
+	}
+	if b.contract, b.image, err = rootOf(text(p.container, "image"), o.Image, dynamic); err != nil {
+		return nil, err
+	}
+	if b.tools, err = p.tools(t, o, b.replaced["kubectl"]); err != nil {
+		return nil, err
 	}
 	b.Hostname, b.Argv, b.Exec = p.name, p.argv, p.exec
 	if len(b.Hostname) > 63 {
@@ -124,43 +138,206 @@ func (p *pod) prepare(t testing.TB, o Options) (*sandboxed, error) {
 	return &b.sandboxed, nil
 }
 
-// image is the test's, or the one that we know by its reference.
-func (p *pod) image(t testing.TB, o Options) (Image, error) {
-	reference := text(p.container, "image")
-	k8up := reference == p.instance.Plan.Platform.Images["k8up"]
-	fetches := slices.Contains([]string{"validate", "fetch", "verify"}, text(p.container, "name"))
-	image := o.Image
-	switch {
-	case k8up && (fetches || len(image.Bin) == 0):
-		image = K8upImage(t)
-		if !fetches && o.Image.Shell != "" {
-			image.Shell = o.Image.Shell
+// helps says whether the container is one of those that run before apply.
+func (p *pod) helps() bool {
+	return slices.Contains([]string{"tools", "validate", "fetch", "verify"}, text(p.container, "name"))
+}
+
+// roots are the images' roots that this test binary has made, by what they hold.
+var roots struct {
+	sync.Mutex
+	folder string
+	made   map[string]string
+}
+
+// contracts are the images by reference, and by the name that settings use.
+var contracts = sync.OnceValues(func() (map[string]kind.Image, error) {
+	all, err := image.All()
+	if err != nil {
+		return nil, err
+	}
+	for _, contract := range maps.Clone(all) {
+		all[contract.Reference] = contract
+	}
+	return all, nil
+})
+
+// rootOf is the contract of an image, by its reference or its name, and the root
+// that is made from it, with these programs for tools of their names.
+func rootOf(reference string, o Image, programs map[string]string) (kind.Image, string, error) {
+	all, err := contracts()
+	if err != nil {
+		return kind.Image{}, "", err
+	}
+	contract, ok := all[reference]
+	if !ok {
+		return contract, "", fmt.Errorf("no images.json has a contract of the image %q", reference)
+	}
+	if o.Shell != "" {
+		shells := map[string]string{"ash": image.Busybox, "dash": image.Debian}
+		if contract.Shell, ok = shells[o.Shell]; !ok {
+			return contract, "", fmt.Errorf("the shell %q is neither ash nor dash", o.Shell)
 		}
-	case len(image.Bin) == 0 && strings.Contains(reference, "rclone/rclone"):
-		image = RcloneImage(t)
-		if o.Image.Shell != "" {
-			image.Shell = o.Image.Shell
+	}
+	contract.Tools = maps.Clone(contract.Tools)
+	for _, name := range o.Without {
+		delete(contract.Tools, name)
+	}
+	roots.Lock()
+	defer roots.Unlock()
+	if roots.folder == "" {
+		if roots.folder, err = os.MkdirTemp("", "holdfast-e2e-roots-"); err != nil {
+			return contract, "", err
+		}
+		roots.made = map[string]string{}
+		if err := os.Chmod(roots.folder, 0o755); err != nil {
+			return contract, "", err
 		}
 	}
-	if image.Shell == "" {
-		image.Shell = "ash"
+	find := func(name string) (string, error) {
+		if program, ok := programs[name]; ok {
+			return program, nil
+		}
+		return findTool(name)
 	}
-	if image.Shell != "ash" && image.Shell != "dash" {
-		return image, fmt.Errorf("the shell %q is neither ash nor dash", image.Shell)
+	key := fmt.Sprintln(reference, contract.Shell, o.Without, programs)
+	if roots.made[key] == "" {
+		root := filepath.Join(roots.folder, strconv.Itoa(len(roots.made)))
+		if err := os.Mkdir(root, 0o755); err != nil {
+			return contract, "", err
+		}
+		if err := image.Build(root, contract, find); err != nil {
+			return contract, "", err
+		}
+		roots.made[key] = root
 	}
-	return image, nil
+	return contract, roots.made[key], nil
+}
+
+// removeRoots forgets all roots.
+func removeRoots() {
+	roots.Lock()
+	defer roots.Unlock()
+	// A folder in the machine's own temporary folder; nobody is left to tell.
+	_ = os.RemoveAll(roots.folder)
+	roots.folder, roots.made = "", nil
+}
+
+// findTool is this machine's program for a tool. Where Debian has a script that
+// looks for the right version, it is that version.
+func findTool(name string) (string, error) {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if err == nil && len(found) > 0 {
+		return found[len(found)-1], nil
+	}
+	return findProgram(name)
+}
+
+// toolFolders are what "tools" containers have left, by what they copied.
+var toolFolders struct {
+	sync.Mutex
+	made map[string]string
+}
+
+// tools is the folder that the pod's init container "tools" leaves: it runs first,
+// as kubelet would have it, in the root of its own image. Its copy serves all
+// pods alike. "" for a pod without one.
+func (p *pod) tools(t testing.TB, o Options, kubectl string) (string, error) {
+	if text(p.container, "name") == "tools" {
+		return "", nil
+	}
+	first := *p
+	first.container, first.argv, first.exec, first.dump = nil, nil, false, false
+	first.find("tools")
+	if first.container == nil {
+		return "", nil
+	}
+	toolFolders.Lock()
+	defer toolFolders.Unlock()
+	key := text(first.container, "image") + " " + kubectl
+	if _, err := os.Stat(filepath.Join(filepath.Dir(kubectl), "kubectl.json")); err == nil {
+		key = text(first.container, "image") + " stand-in"
+	}
+	if folder, ok := toolFolders.made[key]; ok {
+		if _, err := os.Stat(folder); err == nil {
+			return folder, nil
+		}
+	}
+	if _, _, err := rootOf(text(first.container, "image"), Image{}, nil); err != nil {
+		return "", err
+	}
+	folder := filepath.Join(roots.folder, fmt.Sprintf("tools-%d", len(toolFolders.made)))
+	if err := errors.Join(os.Mkdir(folder, 0o777), os.Chmod(folder, 0o777)); err != nil {
+		return "", err
+	}
+	with := Options{Secrets: o.Secrets, ConfigMaps: o.ConfigMaps, toolsDir: folder}
+	if kubectl != "" {
+		with.Image.Bin = []string{kubectl}
+	}
+	if r := start(t, &first, with).Wait(); r.Code != 0 {
+		return "", fmt.Errorf("the container tools ended with %d:\n%s", r.Code, r.Stderr)
+	}
+	if toolFolders.made == nil {
+		toolFolders.made = map[string]string{}
+	}
+	toolFolders.made[key] = folder
+	return folder, nil
 }
 
 // builder makes the sandbox of one pod.
 type builder struct {
 	sandboxed
-	pod     *pod
-	options Options
-	image   Image
-	work    string
-	first   string // folder before all others in PATH
-	path    []string
-	further map[string]string // environment that only this pod gets
+	pod      *pod
+	options  Options
+	contract kind.Image
+	image    string            // the image's root
+	tools    string            // what the init container left
+	standIn  string            // folder of the stand-in for kubectl
+	replaced map[string]string // programs in the place of tools, by name
+	work     string
+	further  map[string]string // environment that only this pod gets
+}
+
+// replacements finds the programs that take the places of tools. Dynamic ones
+// need a root that has their libraries as well, and are returned.
+func (b *builder) replacements() (map[string]string, error) {
+	programs, dynamic := map[string]string{}, map[string]string{}
+	bin := b.options.Image.Bin
+	if b.standIn != "" {
+		bin = append([]string{b.standIn}, bin...)
+	}
+	for _, name := range bin {
+		info, err := os.Stat(name)
+		if err != nil {
+			return nil, fmt.Errorf("the image's programs: %w", err)
+		}
+		files := []string{name}
+		if info.IsDir() {
+			if files, err = filepath.Glob(filepath.Join(name, "*")); err != nil {
+				return nil, err
+			}
+		}
+		for _, file := range files {
+			info, err := os.Stat(file)
+			if err != nil {
+				return nil, err
+			}
+			tool := filepath.Base(file)
+			if programs[tool]+dynamic[tool] != "" || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+				continue
+			}
+			switch needs, err := image.Dynamic(file); {
+			case err != nil:
+				return nil, err
+			case needs:
+				dynamic[tool] = file
+			default:
+				programs[tool] = file
+			}
+		}
+	}
+	b.replaced = programs
+	return dynamic, nil
 }
 
 // security takes user, group, capabilities and the root's mode.
@@ -201,9 +378,9 @@ func (b *builder) security() error {
 	return nil
 }
 
-// base lays out the root: what every image has.
+// base shows the image's root, and makes what the runtime makes.
 func (b *builder) base() error {
-	for _, dir := range []string{"bin", "usr", "etc", "proc", "dev", "tmp", "run", "var", "image/bin", "holdfast"} {
+	for _, dir := range []string{"proc", "dev", "tmp", "run", "var", "holdfast"} {
 		if err := os.MkdirAll(filepath.Join(b.Root, dir), 0o755); err != nil {
 			return err
 		}
@@ -212,106 +389,108 @@ func (b *builder) base() error {
 		return err
 	}
 	for name, target := range map[string]string{
-		"lib": "usr/lib", "lib64": "usr/lib64", "sbin": "bin", "var/run": "../run", "var/tmp": "../tmp",
+		"var/run": "../run", "var/tmp": "../tmp",
 		"dev/fd": "/proc/self/fd", "dev/stdin": "/proc/self/fd/0", "dev/stdout": "/proc/self/fd/1", "dev/stderr": "/proc/self/fd/2",
 	} {
 		if err := os.Symlink(target, filepath.Join(b.Root, name)); err != nil {
 			return err
 		}
 	}
-	for _, dir := range []string{"/usr", "/etc"} {
-		b.bind(dir, dir, true)
-	}
 	for _, device := range []string{"null", "zero", "full", "random", "urandom"} {
 		if err := b.bindFile("/dev/"+device, "/dev/"+device); err != nil {
 			return err
 		}
 	}
-	tools, err := shellTools(b.image.Shell)
+	entries, err := os.ReadDir(b.image)
 	if err != nil {
 		return err
 	}
-	for _, tool := range tools {
-		if err := os.Symlink(tool.target, filepath.Join(b.Root, "bin", tool.name)); err != nil && !errors.Is(err, fs.ErrExist) {
+	for _, entry := range entries {
+		source, place := filepath.Join(b.image, entry.Name()), filepath.Join(b.Root, entry.Name())
+		if _, err := os.Lstat(place); err == nil {
+			continue // mounted or made by the runtime
+		}
+		if target, err := os.Readlink(source); err == nil {
+			if err := os.Symlink(target, place); err != nil {
+				return err
+			}
+		} else if err := b.bindFolder(source, "/"+entry.Name(), true); err != nil {
 			return err
 		}
+	}
+	for _, file := range []string{"/etc/hosts", "/etc/resolv.conf"} {
+		b.bind(file, file, true)
 	}
 	return nil
 }
 
-// tool is a program of a shell's surroundings.
-type tool struct{ name, target string }
-
-// shellTools lists what /bin holds.
-func shellTools(shell string) ([]tool, error) {
-	var tools []tool
-	if shell == "ash" {
+// programs puts those of a test in the places of the image's.
+func (b *builder) programs() error {
+	behind := filepath.Join(b.work, "behind")
+	if err := os.MkdirAll(behind, 0o755); err != nil {
+		return err
+	}
+	if len(b.replaced) > 0 || b.options.probe {
+		if err := b.bindFolder(behind, Behind, true); err != nil {
+			return err
+		}
+	}
+	show := func(source, name string) error {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(behind, name)), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(behind, name), nil, 0o755); err != nil {
+			return err
+		}
+		b.bind(source, filepath.Join(Behind, name), true)
+		return nil
+	}
+	if b.options.probe {
+		if err := show("/usr/bin/busybox", "busybox"); err != nil {
+			return err
+		}
 		out, err := exec.Command("/usr/bin/busybox", "--list").Output()
 		if err != nil {
-			return nil, fmt.Errorf("busybox is missing: run e2e/setup.sh: %w", err)
+			return fmt.Errorf("busybox is missing: run e2e/setup.sh: %w", err)
 		}
 		for _, name := range strings.Fields(string(out)) {
-			tools = append(tools, tool{name, "/usr/bin/busybox"})
-		}
-		return tools, nil
-	}
-	// What Debian cannot be without.
-	out, err := exec.Command("dpkg-query", "-W", "-f", "${Essential} ${Priority} ${Package}\n").Output()
-	if err != nil {
-		return nil, fmt.Errorf("asking for Debian's packages: %w", err)
-	}
-	arguments := []string{"-L"}
-	for _, line := range strings.Split(string(out), "\n") {
-		f := strings.Fields(line)
-		if len(f) == 3 && (f[0] == "yes" || f[1] == "required") {
-			arguments = append(arguments, f[2])
-		}
-	}
-	out, err = exec.Command("dpkg-query", arguments...).Output()
-	if err != nil {
-		return nil, fmt.Errorf("asking for the files of Debian's packages: %w", err)
-	}
-	tools = []tool{{"sh", "/usr/bin/dash"}, {"awk", "/usr/bin/awk"}}
-	binary := regexp.MustCompile(`^(?:/usr)?(/s?bin/[^/]+)$`)
-	for _, line := range strings.Split(string(out), "\n") {
-		if m := binary.FindStringSubmatch(line); m != nil && filepath.Base(line) != "sh" {
-			tools = append(tools, tool{filepath.Base(line), "/usr" + m[1]})
-		}
-	}
-	return tools, nil
-}
-
-// programs brings the image's own programs and decides PATH.
-func (b *builder) programs() error {
-	var folders []string
-	for _, name := range b.image.Bin {
-		info, err := os.Stat(name)
-		if err != nil {
-			return fmt.Errorf("the image's programs: %w", err)
-		}
-		if !info.IsDir() {
-			if err := b.bindFile(name, "/image/bin/"+filepath.Base(name)); err != nil {
+			if err := errors.Join(os.MkdirAll(filepath.Join(behind, "applets"), 0o755), os.Symlink(Behind+"/busybox", filepath.Join(behind, "applets", name))); err != nil {
 				return err
 			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.replaced)) {
+		tool, ok := b.contract.Tools[name]
+		if !ok && name != "kubectl" {
 			continue
 		}
-		folders = append(folders, name)
-		if !strings.HasPrefix(name, "/usr/") {
-			if err := b.bindFolder(name, name, true); err != nil {
+		program, err := filepath.EvalSymlinks(b.replaced[name])
+		if err != nil {
+			return err
+		}
+		real := filepath.Join(b.image, tool.Path)
+		if !ok {
+			if real, err = findTool(name); err != nil {
 				return err
 			}
 		}
-	}
-	b.path = append([]string{"/image/bin"}, folders...)
-	if b.image.Shell == "ash" {
-		// A folder of Debian's must not replace what Alpine has from busybox.
-		b.path = append([]string{"/image/bin", "/bin"}, folders...)
-	} else {
-		b.path = append(b.path, "/bin")
-	}
-	if b.first != "" {
-		b.path = append([]string{b.first}, b.path...)
-		return b.bindFolder(b.first, b.first, true)
+		if _, err := os.Readlink(real); err == nil {
+			return fmt.Errorf("%s is part of busybox there, and cannot be replaced", name)
+		}
+		if ok {
+			b.bind(program, tool.Path, true)
+		}
+		if err := show(real, name); err != nil {
+			return err
+		}
+		// The stand-in for kubectl brings more than a program.
+		folder := filepath.Dir(b.replaced[name])
+		if _, err := os.Stat(filepath.Join(folder, "kubectl.json")); name == "kubectl" && err == nil {
+			if err := os.MkdirAll(filepath.Join(behind, "stand-in"), 0o755); err != nil {
+				return err
+			}
+			b.bind(folder, filepath.Join(Behind, "stand-in"), true)
+		}
 	}
 	return nil
 }
@@ -382,7 +561,7 @@ func (b *builder) volume(name, path string, readOnly bool, v map[string]any) err
 	}
 	switch {
 	case at(v, "emptyDir") != nil:
-		return b.emptyDir(name, path, text(v, "emptyDir", "sizeLimit"))
+		return b.emptyDir(name, path, text(v, "emptyDir", "sizeLimit"), readOnly)
 	case at(v, "configMap") != nil:
 		source := object(v, "configMap")
 		files, err := b.source("ConfigMap", text(source, "name"), source)
@@ -424,9 +603,12 @@ func (b *builder) volume(name, path string, readOnly bool, v map[string]any) err
 }
 
 // emptyDir is a tmpfs that everybody may write to, as kubelet makes it.
-func (b *builder) emptyDir(name, path, size string) error {
-	if name == "tools" {
-		return b.tools(path)
+func (b *builder) emptyDir(name, path, size string, readOnly bool) error {
+	if name == "tools" && b.options.toolsDir != "" {
+		return b.bindFolder(b.options.toolsDir, path, readOnly)
+	}
+	if name == "tools" && b.tools != "" {
+		return b.bindFolder(b.tools, path, readOnly)
 	}
 	if name == "scratch" && b.options.ScratchDir != "" {
 		return b.bindFolder(b.options.ScratchDir, path, false)
@@ -441,28 +623,7 @@ func (b *builder) emptyDir(name, path, size string) error {
 	if err != nil {
 		return err
 	}
-	b.Mounts = append(b.Mounts, sandbox.Mount{Target: path, Size: bytes, Mode: "0777"})
-	return nil
-}
-
-// tools holds what the init container of that name copies.
-func (b *builder) tools(path string) error {
-	folder := filepath.Join(b.work, "tools")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
-	}
-	if err := b.bindFolder(folder, path, true); err != nil {
-		return err
-	}
-	kubectl, err := findProgram("kubectl")
-	if err != nil {
-		// Only a container that calls it needs it.
-		return nil
-	}
-	if err := os.WriteFile(filepath.Join(folder, "kubectl"), nil, 0o755); err != nil {
-		return err
-	}
-	b.bind(kubectl, filepath.Join(path, "kubectl"), true)
+	b.Mounts = append(b.Mounts, sandbox.Mount{Target: path, Size: bytes, Mode: "0777", ReadOnly: readOnly})
 	return nil
 }
 
@@ -618,7 +779,7 @@ func parseKubeconfig(data []byte) (kubeconfig, error) {
 
 // environment makes what the program finds in its environment.
 func (b *builder) environment() error {
-	env := map[string]string{"PATH": strings.Join(b.path, ":"), "HOSTNAME": b.Hostname}
+	env := map[string]string{"PATH": image.Path(b.contract), "HOSTNAME": b.Hostname}
 	maps.Copy(env, b.further)
 	for _, from := range list(b.pod.container, "envFrom") {
 		for _, s := range []struct{ key, kind string }{{"configMapRef", "ConfigMap"}, {"secretRef", "Secret"}} {

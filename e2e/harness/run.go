@@ -92,7 +92,7 @@ func (i *Instance) Restore(t testing.TB, unit string, o Options) Result {
 	job := i.Object("Job", item.Namespace, item.Restore)
 	var names []string
 	for _, c := range append(list(job, "spec", "template", "spec", "initContainers"), list(job, "spec", "template", "spec", "containers")...) {
-		// The harness brings kubectl itself.
+		// "tools" runs whenever a container needs what it copies.
 		if name := text(c, "name"); name != "tools" && (o.Input == nil || name == "apply") {
 			names = append(names, name)
 		}

@@ -41,12 +41,12 @@ type Kind struct {
 	Resources Resources `json:"resources"`
 	// Retention replaces the built-in default of 30 daily copies.
 	Retention map[string]int `json:"retention,omitempty"`
-	// Images maps the names that units use to image references.
-	Images map[string]string `json:"images"`
 	// Sections are JSON Schemas of state sections that the kind reads and that
 	// the published state schema does not know, by the section's name.
 	Sections map[string]json.RawMessage `json:"sections,omitempty"`
 
+	// Images are the contracts of images.json, by the names that units use.
+	Images map[string]Image `json:"-"`
 	// Scripts are the names of the folder's *.sh files.
 	Scripts []string `json:"-"`
 }
@@ -57,12 +57,14 @@ type Resources struct {
 	Limits   map[string]string `json:"limits,omitempty"`
 }
 
-// Platform is what platform.json says: the images, resources and deadlines of
-// the jobs that belong to no kind.
+// Platform is what platform.json says: the resources and deadlines of the jobs
+// that belong to no kind.
 type Platform struct {
-	Images    map[string]string    `json:"images"`
 	Resources map[string]Resources `json:"resources"`
 	Deadlines map[string]int       `json:"deadlines"`
+
+	// Images are the contracts of the platform's images.json, by name.
+	Images map[string]Image `json:"-"`
 }
 
 // Set is all kinds of a run, by name, and the platform.
@@ -87,6 +89,22 @@ func (s Set) Names() []string {
 		names[i] = k.Name
 	}
 	return names
+}
+
+// Images returns the contracts of all images, by "kind/name" and
+// "platform/name", as the settings name them.
+func (s Set) Images() map[string]Image {
+	images := map[string]Image{}
+	add := func(owner string, of map[string]Image) {
+		for name, image := range of {
+			images[owner+"/"+name] = image
+		}
+	}
+	add("platform", s.Platform.Images)
+	for _, k := range s.Kinds {
+		add(k.Name, k.Images)
+	}
+	return images
 }
 
 // Sections returns the state sections that kinds bring themselves.
@@ -122,6 +140,11 @@ func Load(fsys fs.FS) (Set, problem.List) {
 	if err != nil {
 		problems = append(problems, problem.Problem{Pointer: "platform.json", Message: err.Error(), Rule: "HF101"})
 	}
+	images, wrong := loadImages(fsys, "platform")
+	for _, message := range wrong {
+		bad("platform", message, "")
+	}
+	set.Platform.Images = images
 
 	entries, err := fs.ReadDir(fsys, "kinds")
 	if err != nil {
@@ -185,14 +208,16 @@ func load(fsys fs.FS, name string) (Kind, []string) {
 	if k.Deadline < 60 {
 		wrong = append(wrong, "kind.json: deadline is less than 60 seconds")
 	}
-	if k.Summary == "" || k.Scratch == "" || k.Images == nil || k.RestoreOrder == 0 || len(k.Resources.Requests) == 0 || len(k.Resources.Limits) == 0 {
-		wrong = append(wrong, "kind.json: summary, restoreOrder, scratch, images and resources with requests and limits are required")
+	if k.Summary == "" || k.Scratch == "" || k.RestoreOrder == 0 || len(k.Resources.Requests) == 0 || len(k.Resources.Limits) == 0 {
+		wrong = append(wrong, "kind.json: summary, restoreOrder, scratch and resources with requests and limits are required")
 	}
 	for _, rule := range slices.Sorted(maps.Keys(k.Retention)) {
 		if !slices.Contains([]string{"keepLast", "keepHourly", "keepDaily", "keepWeekly", "keepMonthly", "keepYearly"}, rule) {
 			wrong = append(wrong, fmt.Sprintf("kind.json: retention has no rule %q", rule))
 		}
 	}
+	images, unsound := loadImages(fsys, dir)
+	k.Images, wrong = images, append(wrong, unsound...)
 	entries, err := fs.ReadDir(fsys, dir)
 	if err != nil {
 		wrong = append(wrong, err.Error())

@@ -53,8 +53,8 @@ type Part struct {
 //	sync    a CronJob of ours runs dump.sh, which copies bucket to bucket
 type Capture struct {
 	How string `json:"how"`
-	// Image names an entry of the kind's image table (kind.json, "images"),
-	// or of the platform's ("k8up", "rclone").
+	// Image names an entry of the kind's images.json, or of the platform's
+	// ("k8up", "rclone").
 	Image string `json:"image,omitempty"`
 	// Extension ends the name of the dump in the repository: ".pgdump".
 	Extension string `json:"extension,omitempty"`

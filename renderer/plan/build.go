@@ -114,7 +114,7 @@ func (b *builder) decideFrame() {
 	}
 	p.Flux = b.ask.flux(p.Instance)
 	for _, name := range slices.Sorted(maps.Keys(b.set.Platform.Images)) {
-		p.Platform.Images[name], _ = b.ask.image("platform", name, b.set.Platform.Images[name])
+		p.Platform.Images[name], _ = b.ask.image("platform", name, b.set.Platform.Images[name].Reference)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.set.Platform.Resources)) {
 		p.Platform.Resources[name] = b.ask.resources(b.set.Platform.Resources[name], name)

@@ -239,9 +239,10 @@ func (c *checker) imageKnown(key string) bool {
 		_, ok := c.plan.inputs.set.Platform.Images[name]
 		return ok
 	}
-	// A kind may be given images for versions that it does not know yet.
-	_, ok := c.plan.inputs.set.Find(owner)
-	return ok
+	// A kind may be given images for versions that it does not know yet, but none
+	// in the place of one that somebody else's pod has.
+	k, ok := c.plan.inputs.set.Find(owner)
+	return ok && !k.Images[name].Exec
 }
 
 // setting adds a problem at a place of a document's settings.
@@ -258,7 +259,7 @@ func (c *checker) images() {
 	check := func(where, name, reference string) {
 		switch {
 		case reference == "":
-			c.at(where, "HF108", fmt.Sprintf("set the image in the settings: \"images\": {%q: …}", name), "there is no image %q", name)
+			c.at(where, "HF108", c.hintImage(name), "there is no image %q", name)
 		case !tagged(reference):
 			c.at(where, "HF109", "name a version, best with its digest: name:tag@sha256:…", "image %q has no version", reference)
 		case digests && !strings.Contains(reference, "@sha256:"):
@@ -273,6 +274,17 @@ func (c *checker) images() {
 	for _, name := range slices.Sorted(maps.Keys(c.plan.Platform.Images)) {
 		check("platform", "platform/"+name, c.plan.Platform.Images[name])
 	}
+}
+
+// hintImage says which images there are beside one that is not.
+func (c *checker) hintImage(name string) string {
+	hint := fmt.Sprintf("set the image in the settings: \"images\": {%q: …}", name)
+	owner, _, _ := strings.Cut(name, "/")
+	k, _ := c.plan.inputs.set.Find(owner)
+	if has := slices.Sorted(maps.Keys(kind.References(k.Images))); len(has) > 0 {
+		hint += "; built in are " + strings.Join(has, ", ")
+	}
+	return hint
 }
 
 // tagged says whether an image reference names a version.

@@ -102,10 +102,10 @@ func (b *builder) given(capture *kind.Capture) *kind.Capture {
 
 // image resolves an image name of a kind, or of the platform.
 func (b *builder) image(k kind.Kind, name string) (string, string) {
-	if reference, from := b.ask.image(k.Name, name, k.Images[name]); reference != "" {
+	if reference, from := b.ask.image(k.Name, name, kind.References(k.Images)[name]); reference != "" {
 		return reference, from
 	}
-	return b.ask.image("platform", name, b.set.Platform.Images[name])
+	return b.ask.image("platform", name, b.set.Platform.Images[name].Reference)
 }
 
 // target says where the unit's copies go and what they look like there.

@@ -10,6 +10,10 @@ HOLDFAST_UNIT=${HOLDFAST_UNIT:-repository}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools curl cut jq restic
+at_least curl 7.86 curl --version
+at_least jq 1.6 jq --version
+at_least restic 0.17 restic version
 need RESTIC_REPOSITORY RESTIC_PASSWORD
 RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}
 export RESTIC_CACHE_DIR
@@ -28,9 +32,13 @@ bucket_is_there() {
     printf '%s:%s' "${AWS_ACCESS_KEY_ID:-}" "${AWS_SECRET_ACCESS_KEY:-}" | sed 's/["\\]/\\&/g'
     printf '"\n'
   } >"$WORK/curl"
+  authorities=${RESTIC_CACERT:-}
+  if [ -z "$authorities" ]; then
+    authorities=$(ca_bundle)
+  fi
   attempt 69 "asking for the bucket $bucket" \
     curl --config "$WORK/curl" --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --silent --show-error --head --connect-timeout 15 --max-time 60 \
-    --cacert "${RESTIC_CACERT:-/etc/ssl/certs/ca-certificates.crt}" --aws-sigv4 "aws:amz:${AWS_DEFAULT_REGION:-us-east-1}:s3" \
+    --cacert "$authorities" --aws-sigv4 "aws:amz:${AWS_DEFAULT_REGION:-us-east-1}:s3" \
     --output /dev/null --write-out '%{http_code}' --url "$server/$bucket" >"$WORK/code"
   rm -f -- "$WORK/curl"
   [ "$(cat "$WORK/code")" != 404 ] || die 65 "there is no bucket $bucket"

@@ -9,7 +9,7 @@
 # Folders, below HOLDFAST_ROOT (/holdfast):
 #   bin                    the scripts
 #   files                  entries of Secrets and ConfigMaps, such as ca.crt
-#   tools                  kubectl, where the image has none
+#   tools                  kubectl, where the image has none; tools.sh copies it
 #   locks/unit             holder, until: the unit's lock; may be absent
 #   locks/instance         the same of the instance's lock
 #
@@ -33,6 +33,7 @@
 #   HOLDFAST_ALLOW_EMPTY   why an empty copy is fine; "" = it is not
 #   HOLDFAST_DEADLINE      seconds that one command may take, 0 = no limit
 #   HOLDFAST_HOLDER        who we are to a lock, where we hold one
+#   HOLDFAST_IMAGE         the image that this runs in; messages name it
 
 umask 077
 LC_ALL=C
@@ -67,12 +68,49 @@ die() {
   exit "$die_code"
 }
 
+# require_tools NAME…: each must be in the image. Nothing is started to find out,
+# so each script says it at its start, before it changes anything.
+require_tools() {
+  for required_tool in "$@"; do
+    command -v "$required_tool" >/dev/null || die 69 "$required_tool is missing in $HERE"
+  done
+}
+HERE="the image ${HOLDFAST_IMAGE:-of this container}"
+require_tools awk cat date grep head mkdir rm sed tail timeout tr wc
+
+# at_least NAME MIN COMMAND [ARG…]: the first version that the command prints must
+# not be older than MIN.
+at_least() {
+  at_least_name=$1 at_least_min=$2
+  shift 2
+  attempt 69 "asking $at_least_name for its version" "$@" >"$WORK/version" </dev/null
+  at_least_found=$(grep -Eo '[0-9]+([.][0-9]+)+' "$WORK/version" | head -n 1)
+  # shellcheck disable=SC2016 # awk's own variables
+  awk 'BEGIN {
+    n = split(ARGV[1], found, "."); m = split(ARGV[2], least, ".")
+    for (i = 1; i <= n || i <= m; i++) if (found[i] + 0 != least[i] + 0) exit found[i] + 0 < least[i] + 0
+    exit n == 0
+  }' "$at_least_found" "$at_least_min" ||
+    die 69 "$at_least_name is ${at_least_found:-of no known version} in $HERE; it must be $at_least_min or newer"
+}
+
+# ca_bundle, on stdout: the image's own file of public authorities. Distributions
+# keep it in places of their own.
+ca_bundle() {
+  for ca_bundle_file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
+    [ -s "$ca_bundle_file" ] || continue
+    echo "$ca_bundle_file"
+    return 0
+  done
+  die 69 "there are no certificate authorities in $HERE: name the server's own (caRef, caPem)"
+}
+
 # need NAME…: each variable must be set and not be empty.
 need() {
   # awk, for it is in every image; not every busybox has printenv.
   # shellcheck disable=SC2016 # awk's own variables
   need_missing=$(awk 'BEGIN { for (i = 1; i < ARGC; i++) if (ENVIRON[ARGV[i]] == "") { print ARGV[i]; break }; exit }' "$@") ||
-    die 64 'awk is missing'
+    die 69 "awk failed in $HERE"
   [ -z "$need_missing" ] || die 64 "$need_missing is not set"
 }
 
@@ -143,6 +181,9 @@ failed() {
     say "$2 did not end within $HOLDFAST_DEADLINE s"
   else
     say "$2 failed with exit code $3"
+    case $3 in
+      126 | 127) cannot_run ;;
+    esac
   fi
   if [ -s "$WORK/stderr" ]; then
     masked "$WORK/stderr" >&2 || :
@@ -150,8 +191,21 @@ failed() {
   exit "$failed_code"
 }
 
+# cannot_run says what exit code 126 or 127 of the command that ran last means.
+# The shell and timeout call a program "not found" as well whose libc is absent.
+cannot_run() {
+  if grep -q '^command terminated with exit code 12[67]' "$WORK/stderr" 2>/dev/null; then
+    say 'a tool is missing in the pod that was entered, or cannot run there'
+  elif command -v "${bounded_tool:-}" >/dev/null; then
+    say "$bounded_tool is there, but cannot run in $HERE: it was built for another libc or processor"
+  else
+    say "${bounded_tool:-a tool} is missing in $HERE"
+  fi
+}
+
 # bounded COMMAND [ARG…]: the command, within the deadline.
 bounded() {
+  bounded_tool=$1
   bounded_since=$(date +%s)
   if [ "$HOLDFAST_DEADLINE" -gt 0 ]; then
     timeout "$HOLDFAST_DEADLINE" "$@"
@@ -187,6 +241,7 @@ hushed() {
 # shell acts on a signal only between commands, but at once while it waits.
 CHILD=
 run_child() {
+  bounded_tool=$1
   "$@" &
   CHILD=$!
   child_status=0
@@ -400,6 +455,10 @@ explain() {
   case $tidy_status in
     0 | 64 | 75 | 129 | 130 | 143) return 0 ;;
     65 | 69 | 70 | 73 | 74) ;;
+    126 | 127)
+      say "a tool is missing in $HERE, or cannot run there (exit code $tidy_status)"
+      tidy_status=69
+      ;;
     *) say "a command failed with exit code $tidy_status" ;;
   esac
   if ! head -c 65536 </dev/zero 2>/dev/null >"$WORK/room"; then

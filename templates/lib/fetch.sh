@@ -20,6 +20,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools cp dirname jq mv restic
 RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}
 export RESTIC_CACHE_DIR
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
@@ -48,6 +49,10 @@ validate() {
     *[!0-9a-f]* | ? | ?? | ???) die 64 'HOLDFAST_SNAPSHOT is neither "latest" nor a snapshot id' ;;
   esac
   rm -f -- "$CHOSEN"
+  # Older ones have no exit codes of their own for a wrong password or no
+  # repository, and a snapshot that does not tell its size.
+  at_least restic 0.17 restic version
+  at_least jq 1.6 jq --version
   restic_said 69 'listing the snapshots' restic --no-lock --json snapshots >"$WORK/snapshots"
   # restic leaves out a snapshot that it cannot read, and ends well: the newest of
   # the others need not be the latest.

@@ -26,6 +26,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools kubectl mv setsid sleep
 [ $# -gt 0 ] || die 64 'usage: guard.sh COMMAND [ARG...]'
 need HOLDFAST_NAMESPACE HOLDFAST_LOCK HOLDFAST_HOLDER HOLDFAST_LOCK_TTL
 number HOLDFAST_LOCK_TTL "$HOLDFAST_LOCK_TTL"
@@ -48,7 +49,7 @@ api() {
 # refused WHAT STATUS: die for a request that failed.
 # shellcheck disable=SC2034 # common.sh reads it
 refused() {
-  bounded_since=
+  bounded_since='' bounded_tool=kubectl
   case $2 in
     124 | 143) HOLDFAST_DEADLINE=$LIMIT bounded_since=0 ;;
   esac
@@ -246,9 +247,5 @@ fi
 # In a process group of its own, so that a signal reaches whatever the command
 # runs at that moment: a shell passes none on.
 status=0
-if command -v setsid >/dev/null; then
-  run_child setsid "$@" || status=$?
-else
-  run_child "$@" || status=$?
-fi
+run_child setsid "$@" || status=$?
 exit "$status"

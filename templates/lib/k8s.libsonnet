@@ -108,13 +108,14 @@
   rootRestorer:: $.restrictedContainer { capabilities: { drop: ['ALL'], add: ['CHOWN', 'DAC_OVERRIDE', 'FOWNER'] } },
 
   // container: plain values come from ConfigMaps (envFrom), so that each stands
-  // in one place; env is for Secrets and for fields of the pod.
+  // in one place; env is for Secrets and for fields of the pod. Scripts name the
+  // image where it lacks something.
   container(name, image, command, env, envFrom, mounts, resources, security):: {
     name: name,
     image: image,
     imagePullPolicy: 'IfNotPresent',
     command: command,
-    [if std.length(env) > 0 then 'env']: env,
+    env: [{ name: 'HOLDFAST_IMAGE', value: image }] + env,
     [if std.length(envFrom) > 0 then 'envFrom']: envFrom,
     volumeMounts: mounts,
     resources: resources,
@@ -155,6 +156,7 @@
   scriptsMount:: { name: 'scripts', mountPath: '/holdfast/bin', readOnly: true },
   scratchMount:: { name: 'scratch', mountPath: '/holdfast/scratch' },
   toolsMount:: { name: 'tools', mountPath: '/holdfast/tools' },
+  copiedTools:: { name: 'tools', mountPath: '/holdfast/tools', readOnly: true },
   // filesVolume projects the unit's files into one folder; [] when it has none.
   filesVolume(files):: if std.length(files) == 0 then [] else [{
     name: 'files',

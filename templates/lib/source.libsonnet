@@ -23,14 +23,14 @@ local token(item) = {
   automountServiceAccountToken: item.serviceAccount == item.name,
 };
 
-// tools copies kubectl out of K8up's image, for images that have none.
-local tools(item) = k8s.container(
+// tools copies kubectl out of an image that has it, for images that have none.
+local tools(item, values) = k8s.container(
   name='tools',
-  image=item.platformImages.k8up,
-  command=['cp', '/usr/local/bin/kubectl', '/holdfast/tools/kubectl'],
+  image=item.platformImages.tools,
+  command=[bin('tools.sh')],
   env=[],
-  envFrom=[],
-  mounts=[k8s.toolsMount],
+  envFrom=values,
+  mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.toolsMount],
   resources=item.toolResources,
   security=k8s.restrictedContainer,
 );
@@ -115,7 +115,7 @@ local lockRules(item) = [
       automountServiceAccountToken: true,
       securityContext: k8s.restrictedPod(item.uid, item.gid),
       terminationGracePeriodSeconds: 60,
-      initContainers: [tools(item)],
+      initContainers: [tools(item, k8s.fromConfigMaps([item.name]))],
       containers: [
         k8s.container(
           name=item.container,
@@ -123,7 +123,7 @@ local lockRules(item) = [
           command=[bin('guard.sh'), bin('dump.sh')],
           env=k8s.secretEnv(item.secretEnv) + rclone.backupSecrets(item.copy) + holder,
           envFrom=k8s.fromConfigMaps([item.name]),
-          mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.toolsMount] + k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(item.copy),
+          mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.copiedTools] + k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(item.copy),
           resources=item.resources,
           security=k8s.restrictedContainer,
         ),
@@ -187,7 +187,7 @@ local lockRules(item) = [
       command=[bin('guard.sh'), bin('restore.sh')],
       env=k8s.secretEnv(item.secretEnv) + (if fetches then [] else storageSecrets) + holder,
       envFrom=values,
-      mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.toolsMount] +
+      mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.copiedTools] +
              k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(storage) + mounts,
       resources=item.resources,
       security=if item.root then k8s.rootRestorer else k8s.restrictedContainer,
@@ -213,7 +213,7 @@ local lockRules(item) = [
           automountServiceAccountToken: true,
           securityContext: if item.root then k8s.rootPod else k8s.restrictedPod(item.uid, item.gid),
           terminationGracePeriodSeconds: 60,
-          initContainers: [tools(item)] + (if fetches then [step('validate'), step('fetch'), step('verify')] else []),
+          initContainers: [tools(item, values)] + (if fetches then [step('validate'), step('fetch'), step('verify')] else []),
           containers: [apply],
           volumes: [
             k8s.scriptsVolume(item.scripts),

@@ -53,7 +53,7 @@ local lock(name, namespace, labels) = {
           labels=plan.labels,
           data=scripts[kind] + {
             [name]: shared[name]
-            for name in ['common.sh', 'guard.sh', 'fetch.sh']
+            for name in ['common.sh', 'guard.sh', 'fetch.sh', 'tools.sh']
           },
         ),
       ],

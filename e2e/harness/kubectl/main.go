@@ -1,11 +1,10 @@
 // Kubectl stands in for kubectl inside a container of the harness: it answers
-// what kubectl.json beside it says, and hands everything else to the next
-// kubectl in PATH.
+// what kubectl.json says, and hands everything else to the kubectl that it took
+// the place of.
 package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -29,11 +28,8 @@ func main() {
 }
 
 func run(args []string) (int, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return 0, err
-	}
-	dir := filepath.Dir(self)
+	// Not beside the program, for that is copied from image to image.
+	const dir = remote.Behind + "/stand-in"
 	data, err := os.ReadFile(filepath.Join(dir, "kubectl.json"))
 	if err != nil {
 		return 0, err
@@ -53,23 +49,11 @@ func run(args []string) (int, error) {
 		// An absent lock is a free one, and there is no pod to wait for.
 		return 0, nil
 	}
-	next, err := nextKubectl(dir)
-	if err != nil {
-		return 0, err
-	}
-	return 0, syscall.Exec(next, append([]string{"kubectl"}, args...), os.Environ())
+	return 0, syscall.Exec(realKubectl, append([]string{"kubectl"}, args...), os.Environ())
 }
 
-// nextKubectl is the one that PATH would name without us.
-func nextKubectl(own string) (string, error) {
-	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		name := filepath.Join(dir, "kubectl")
-		if info, err := os.Stat(name); err == nil && dir != own && info.Mode()&0o111 != 0 {
-			return name, nil
-		}
-	}
-	return "", errors.New("the stand-in for kubectl has no answer, and there is no kubectl behind it")
-}
+// realKubectl is the one that this stands in for.
+const realKubectl = remote.Behind + "/kubectl"
 
 // remoteExec runs "kubectl exec" through the test's socket.
 func remoteExec(dir string, args []string, ask bool) (int, error) {
@@ -78,7 +62,7 @@ func remoteExec(dir string, args []string, ask bool) (int, error) {
 		return 0, err
 	}
 	if ask {
-		if err := allowed(dir, call); err != nil {
+		if err := allowed(call); err != nil {
 			return 0, err
 		}
 	}
@@ -107,17 +91,13 @@ func remoteExec(dir string, args []string, ask bool) (int, error) {
 }
 
 // allowed asks the API server for what kubectl itself would do there.
-func allowed(dir string, call remote.Call) error {
-	kubectl, err := nextKubectl(dir)
-	if err != nil {
-		return err
-	}
+func allowed(call remote.Call) error {
 	namespace := "--namespace=" + call.Namespace
 	for _, args := range [][]string{
 		{"get", "pod", call.Pod, "--output=name", namespace},
 		{"auth", "can-i", "create", "pods/" + call.Pod, "--subresource=exec", "--quiet", namespace},
 	} {
-		cmd := exec.Command(kubectl, args...)
+		cmd := exec.Command(realKubectl, args...)
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)

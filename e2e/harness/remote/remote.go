@@ -13,6 +13,10 @@ import (
 	"sync"
 )
 
+// Behind is a folder in each container, outside of PATH, with the programs that
+// stand-ins took the place of.
+const Behind = "/behind"
+
 // Kubectl says what the stand-in answers by itself.
 type Kubectl struct {
 	// FreeLocks answers guard.sh as if every lock were free.

@@ -2,6 +2,7 @@
 # crypt.sh is sourced, after common.sh, by the scripts that copy buckets: the
 # crypt remote, and rclone run so that a signal stops it at once.
 
+require_tools cmp rclone sha256sum sort
 need HOLDFAST_BACKUP CRYPT_PASSWORD CANARY_PATH CANARY_SHA256
 # shellcheck disable=SC2153 # from the environment
 one_line CRYPT_PASSWORD "$CRYPT_PASSWORD"
@@ -23,7 +24,7 @@ unset AWS_CA_BUNDLE
 # An older rclone reads a backup with a wrong password as empty, without an error,
 # or cannot say what it would replace. It would fail later, after a first write.
 rclone sync --help --crypt-strict-names --differ="$WORK/differ" >/dev/null 2>&1 ||
-  die 69 'rclone is missing, or older than 1.66'
+  die 69 "rclone is older than 1.66 in $HERE, or cannot run there"
 
 # obscured TEXT: as rclone wants passwords, on stdout. rclone takes one from
 # stdin, so it is in no process list.

@@ -27,6 +27,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/crypt.sh"
 
+require_tools sleep
 need HOLDFAST_SOURCE HOLDFAST_INSTANCE
 MAX_DELETE_PERCENT=${MAX_DELETE_PERCENT:-10}
 HISTORY_DAYS=${HISTORY_DAYS:-30}

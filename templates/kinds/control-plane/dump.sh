@@ -10,6 +10,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools cp jq kubectl mv
 need RESOURCES EXPECT_NAMESPACE
 refuse_if_locked
 

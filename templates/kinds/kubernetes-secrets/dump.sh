@@ -11,6 +11,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools jq kubectl
 need HOLDFAST_NAMESPACE
 refuse_if_locked
 

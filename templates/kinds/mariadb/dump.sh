@@ -15,15 +15,10 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools mariadb mariadb-dump
 need MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD MARIADB_TLS
 number MIN_TABLES "${MIN_TABLES:-0}"
 refuse_if_locked
-
-# The tools were called mysql and mysqldump before MariaDB 10.5 or so.
-client=mariadb
-command -v mariadb >/dev/null || client=mysql
-dumper=mariadb-dump
-command -v mariadb-dump >/dev/null || dumper=mysqldump
 
 # Options that client and dumper share. --no-defaults must come first.
 set -- --no-defaults --protocol=tcp --host="$MARIADB_HOST" --port="$MARIADB_PORT" --user="$MARIADB_USER" \
@@ -36,16 +31,16 @@ case $MARIADB_TLS in
 esac
 
 # --raw: names are listed as they are, and a backslash is one.
-attempt 69 'listing the schemas' "$client" "$@" --batch --raw --skip-column-names --execute='SHOW DATABASES' >"$WORK/all"
+attempt 69 'listing the schemas' mariadb "$@" --batch --raw --skip-column-names --execute='SHOW DATABASES' >"$WORK/all"
 if [ "$MARIADB_TLS" != disable ]; then
-  attempt 69 'asking for TLS' "$client" "$@" --batch --skip-column-names \
+  attempt 69 'asking for TLS' mariadb "$@" --batch --skip-column-names \
     --execute="SHOW SESSION STATUS LIKE 'Ssl_cipher'" >"$WORK/cipher"
   grep -q '^Ssl_cipher[[:space:]][^[:space:]]' "$WORK/cipher" || die 69 'the connection is not encrypted'
 fi
 
 # What an account may not see is missing without any error, so it must have the
 # rights to see everything.
-attempt 69 'asking for privileges' "$client" "$@" --batch --skip-column-names --execute="
+attempt 69 'asking for privileges' mariadb "$@" --batch --skip-column-names --execute="
 SELECT privilege FROM (SELECT 'SELECT' AS privilege UNION SELECT 'SHOW VIEW' UNION SELECT 'TRIGGER' UNION SELECT 'EVENT') AS needed
 WHERE privilege NOT IN (
   SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES
@@ -85,7 +80,7 @@ whole() {
 
 dump=$WORK/dump
 # Accounts as CREATE USER IF NOT EXISTS and GRANT: a restore keeps those it meets.
-attempt 69 "$dumper of the accounts" "$dumper" "$@" --comments --skip-dump-date --insert-ignore --system=users >"$WORK/accounts"
+attempt 69 "mariadb-dump of the accounts" mariadb-dump "$@" --comments --skip-dump-date --insert-ignore --system=users >"$WORK/accounts"
 whole "$WORK/accounts" 'the accounts'
 # A GRANT repeats the password, and would give it to an account that exists; of a
 # new account CREATE USER has set it already. The PROXY right that an
@@ -114,7 +109,7 @@ while IFS= read -r name <&3; do
   fi
   set -- "$@" "$name"
 done 3<"$WORK/schemas"
-attempt 69 "$dumper of $count schemas" "$dumper" "$@" >"$WORK/data"
+attempt 69 "mariadb-dump of $count schemas" mariadb-dump "$@" >"$WORK/data"
 whole "$WORK/data" 'the schemas'
 
 created=$(count_lines '^CREATE DATABASE .*`' "$WORK/data")

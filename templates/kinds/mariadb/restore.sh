@@ -14,12 +14,11 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools mariadb sort
 need MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD MARIADB_TLS
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 [ -f "$INPUT" ] || die 64 "$INPUT is absent"
 
-client=mariadb
-command -v mariadb >/dev/null || client=mysql
 set -- --no-defaults --protocol=tcp --host="$MARIADB_HOST" --port="$MARIADB_PORT" --user="$MARIADB_USER" \
   --default-character-set=utf8mb4
 case $MARIADB_TLS in
@@ -37,7 +36,7 @@ sed -n 's/^USE `\(.*\)`;$/\1/p' "$INPUT" | sed 's/``/`/g' | sort -u >"$WORK/sche
 
 # tables: the schema of each table of the target, one a line.
 tables() {
-  attempt 69 'listing the tables' "$client" "$@" --batch --raw --skip-column-names \
+  attempt 69 'listing the tables' mariadb "$@" --batch --raw --skip-column-names \
     --execute="SELECT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')" >"$WORK/tables"
 }
 
@@ -52,14 +51,14 @@ fi
 # A row that the server took may be twice as long as a statement: for the time of
 # the load the limit is the client's. Without the right to raise it the load
 # fails if it meets such a row.
-attempt 69 'asking for the packet limit' "$client" "$@" --batch --skip-column-names --execute='SELECT @@GLOBAL.max_allowed_packet' >"$WORK/packet"
+attempt 69 'asking for the packet limit' mariadb "$@" --batch --skip-column-names --execute='SELECT @@GLOBAL.max_allowed_packet' >"$WORK/packet"
 read -r packet <"$WORK/packet"
 number max_allowed_packet "$packet"
 # limit BYTES CLIENT-OPTION…
 limit() {
   limit_bytes=$1
   shift
-  bounded "$client" "$@" --batch --execute="SET GLOBAL max_allowed_packet = $limit_bytes" 2>"$WORK/limit.err"
+  bounded mariadb "$@" --batch --execute="SET GLOBAL max_allowed_packet = $limit_bytes" 2>"$WORK/limit.err"
 }
 raised=no
 if [ "$packet" -lt 1073741824 ] && limit 1073741824 "$@"; then
@@ -68,7 +67,7 @@ fi
 
 # Binary mode: the dump is data and SQL, and no command to the client itself.
 status=0
-bounded "$client" "$@" --batch --skip-column-names --binary-mode --max-allowed-packet=1G <"$INPUT" >"$WORK/out" 2>"$WORK/load.err" || status=$?
+bounded mariadb "$@" --batch --skip-column-names --binary-mode --max-allowed-packet=1G <"$INPUT" >"$WORK/out" 2>"$WORK/load.err" || status=$?
 load_since=$bounded_since
 if [ "$raised" = yes ]; then
   limit "$packet" "$@" || say "max_allowed_packet of the server stays raised: it was $packet"
@@ -81,7 +80,7 @@ if [ "$status" -ne 0 ]; then
 fi
 left_out=$(count_lines '^a right on a table or routine' "$WORK/out")
 [ "$left_out" -eq 0 ] || say "$left_out rights were left out: their table or routine is not in the dump"
-attempt 69 'reading the accounts again' "$client" "$@" --batch --execute='FLUSH PRIVILEGES'
+attempt 69 'reading the accounts again' mariadb "$@" --batch --execute='FLUSH PRIVILEGES'
 
 tables "$@"
 expected=$(count_lines '^-- Table structure for table `' "$INPUT")

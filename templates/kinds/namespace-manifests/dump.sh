@@ -15,6 +15,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools cp jq kubectl mv
 need HOLDFAST_NAMESPACE RESOURCES
 refuse_if_locked
 

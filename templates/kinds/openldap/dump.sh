@@ -17,6 +17,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools base64
 need HOLDFAST_METHOD LDAP_BASE_DN
 one_line LDAP_BASE_DN "$LDAP_BASE_DN"
 refuse_if_locked
@@ -55,6 +56,7 @@ leader() {
 
 case $HOLDFAST_METHOD in
   slapcat)
+    require_tools jq kubectl sleep
     need HOLDFAST_NAMESPACE LDAP_POD LDAP_CONTAINER
     leader
     say "reading $LDAP_POD"
@@ -75,6 +77,7 @@ case $HOLDFAST_METHOD in
     tail -n 1 <"$WORK/raw" | grep -qxF -e '# holdfast: end' || die 65 'the answer is cut: its end mark is missing'
     ;;
   ldapsearch)
+    require_tools ldapsearch
     need LDAP_URI LDAP_ADMIN_DN LDAP_PASSWORD
     # ldapsearch takes the whole file as the password: no line end.
     printf '%s' "$LDAP_PASSWORD" >"$WORK/password"
@@ -84,6 +87,9 @@ case $HOLDFAST_METHOD in
     fi
     if [ -f "$HOLDFAST_ROOT/files/ca.crt" ]; then
       LDAPTLS_CACERT=$HOLDFAST_ROOT/files/ca.crt
+      export LDAPTLS_CACERT
+    elif [ "${LDAP_STARTTLS:-no}" = yes ]; then
+      LDAPTLS_CACERT=$(ca_bundle)
       export LDAPTLS_CACERT
     fi
     # "*" and "+": without "+" the entries lose their identity (entryUUID).

@@ -14,6 +14,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools kubectl
 need HOLDFAST_NAMESPACE LDAP_POD LDAP_CONTAINER LDAP_BASE_DN
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 DATABASE=${LDAP_DATABASE_DIR:-/var/lib/univention-ldap/ldap}

@@ -11,11 +11,11 @@ set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/connect.sh"
 
-need HOLDFAST_MODE PGHOST PGPORT PGDATABASE PGUSER PGPASSWORD PGSSLMODE
-PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-30}
-PGAPPNAME=holdfast
-export PGCONNECT_TIMEOUT PGAPPNAME
+require_tools pg_dump pg_dumpall pg_restore psql
+need HOLDFAST_MODE
 refuse_if_locked
 
 dump=$WORK/dump

@@ -15,10 +15,8 @@ local env(server, database) = {
   PGPORT: std.toString(server.port),
   PGUSER: database.username,
   PGSSLMODE: sslMode(server),
-  // Without a CA of its own a verified server has one from a public CA; libpq
-  // has no such default.
-  [if std.startsWith(sslMode(server), 'verify') || std.get(server, 'caRef') != null then 'PGSSLROOTCERT']:
-    if std.get(server, 'caRef') == null then '/etc/ssl/certs/ca-certificates.crt' else '/holdfast/files/ca.crt',
+  // Where there is no CA of its own, connect.sh looks for the image's.
+  [if std.get(server, 'caRef') != null then 'PGSSLROOTCERT']: '/holdfast/files/ca.crt',
 };
 
 local capture(server, database) = {

@@ -18,15 +18,15 @@ set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/connect.sh"
 
-need HOLDFAST_MODE PGHOST PGPORT PGDATABASE PGUSER PGPASSWORD PGSSLMODE
+require_tools pg_restore psql
+need HOLDFAST_MODE
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 OVERWRITE=${HOLDFAST_OVERWRITE:-no}
 OWNER=${HOLDFAST_OWNER:-}
 CREATE_PARAMS=${HOLDFAST_CREATE_PARAMS:-}
-PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-30}
-PGAPPNAME=holdfast
-export PGCONNECT_TIMEOUT PGAPPNAME
 [ -f "$INPUT" ] || die 64 "$INPUT is absent"
 
 # query [ARG…]: SQL on stdin, plain values on stdout.

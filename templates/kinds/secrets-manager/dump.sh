@@ -17,6 +17,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/vault.sh"
 
+require_tools mv
 refuse_if_locked
 login
 

@@ -3,6 +3,7 @@
 # Vault-compatible key-value store. Neither password nor token is ever an
 # argument: both reach curl by a file in scratch.
 
+require_tools curl jq
 need SM_ADDRESS SM_MOUNT SM_USERNAME SM_PASSWORD
 one_line SM_ADDRESS "$SM_ADDRESS"
 case $SM_ADDRESS in
@@ -16,8 +17,9 @@ encoded() {
 }
 
 # The image's own authorities, where none were given.
-CA=/etc/ssl/certs/ca-certificates.crt
-if [ -n "${SM_CA_PEM:-}" ]; then
+if [ -z "${SM_CA_PEM:-}" ]; then
+  CA=$(ca_bundle)
+else
   CA=$WORK/ca.crt
   printf '%s\n' "$SM_CA_PEM" >"$CA" || die 73 'scratch is full'
 fi

@@ -13,6 +13,7 @@ HOLDFAST_UNIT=${HOLDFAST_UNIT:-volume}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools kubectl
 need HOLDFAST_NAMESPACE HOLDFAST_CLAIMS
 # One claim must not use up the time of all.
 [ "$HOLDFAST_DEADLINE" -gt 0 ] && [ "$HOLDFAST_DEADLINE" -lt 60 ] || HOLDFAST_DEADLINE=60

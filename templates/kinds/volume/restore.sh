@@ -17,6 +17,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
+require_tools find id jq restic
 need RESTIC_REPOSITORY RESTIC_PASSWORD HOLDFAST_SNAPSHOT_PATH
 TARGET=${HOLDFAST_TARGET:-$HOLDFAST_ROOT/target}
 OWNER=${HOLDFAST_UID:-}

@@ -4,6 +4,7 @@ set -eu
 # shellcheck source=/dev/null
 . "${HOLDFAST_ROOT:-/holdfast}/bin/common.sh"
 
+require_tools valkey-cli
 need VALKEY_HOST VALKEY_PORT REDISCLI_AUTH HOLDFAST_SCRATCH
 refuse_if_locked
 
