@@ -391,7 +391,7 @@ func bucketChangedUnderWay(t *testing.T) {
 	b := newBuckets(t)
 	old, changed := strings.Repeat("A", 4<<20), strings.Repeat("B", 4<<20)
 	b.put(t, map[string]string{"big": old, "small": "small"})
-	process := b.Start(t, "bucket/files", "dump", b.with(map[string]string{"BANDWIDTH": "1M"}))
+	process := b.Start(t, "bucket/files", "dump", b.with(map[string]string{"BANDWIDTH": "400k"}))
 	harness.WaitFor(t, "the copy has begun", 20*time.Second, func() error {
 		if out, _ := b.rclone(t, "", "lsf", "enc:unfinished"); !strings.HasPrefix(out, "2") {
 			return fmt.Errorf("no mark: %s", out)
@@ -762,7 +762,7 @@ func bucketFailures(t *testing.T) {
 	t.Run("deadline", func(t *testing.T) {
 		b.put(t, map[string]string{"big": strings.Repeat("x", 4<<20)})
 		result := b.dump(t, map[string]string{"BANDWIDTH": "100k", "HOLDFAST_DEADLINE": "10"}).Fails(t, 69, "no time left")
-		if result.Took > 40*time.Second {
+		if result.Took > harness.Patience {
 			t.Errorf("it took %s", result.Took)
 		}
 		again(t)
@@ -772,14 +772,13 @@ func bucketFailures(t *testing.T) {
 			changed := numberedObjects(8, "CONTENT")
 			changed["big"] = strings.Repeat("x", 4<<20)
 			b.put(t, changed)
-			process := b.Start(t, "bucket/files", "dump", b.with(map[string]string{"BANDWIDTH": "200k"}))
+			process := b.Start(t, "bucket/files", "dump", b.with(map[string]string{"BANDWIDTH": "20k"}))
 			harness.WaitFor(t, "the copy has begun", 20*time.Second, func() error {
 				if len(b.decrypted(t, "current")) == 0 || len(b.history(t)) == 0 {
 					return fmt.Errorf("nothing was moved yet")
 				}
 				return nil
 			})
-			time.Sleep(time.Second)
 			if signal == syscall.SIGKILL {
 				process.Kill()
 			} else {
@@ -789,7 +788,7 @@ func bucketFailures(t *testing.T) {
 			if signal == syscall.SIGTERM && result.Code != 143 {
 				t.Errorf("it ended with %d: %s", result.Code, result.Stderr)
 			}
-			if signal == syscall.SIGTERM && result.Took > 30*time.Second {
+			if signal == syscall.SIGTERM && result.Took > harness.Patience {
 				t.Errorf("it took %s", result.Took)
 			}
 			b.dump(t, nil).OK(t)
@@ -916,7 +915,7 @@ func bucketLocked(t *testing.T) {
 	})
 	t.Run("term", func(t *testing.T) {
 		b.rcloneOK(t, "", "purge", "bak:copies/deep")
-		process := b.Start(t, "bucket/files", "dump", b.with(map[string]string{"BANDWIDTH": "100k"}))
+		process := b.Start(t, "bucket/files", "dump", b.with(map[string]string{"BANDWIDTH": "20k"}))
 		harness.WaitFor(t, "the copy has begun", 20*time.Second, func() error {
 			if out, _ := b.rclone(t, "", "lsf", "enc:unfinished"); !strings.HasPrefix(out, "2") {
 				return fmt.Errorf("no mark: %s", out)
@@ -925,7 +924,7 @@ func bucketLocked(t *testing.T) {
 		})
 		process.Signal(syscall.SIGTERM)
 		since := time.Now()
-		if result := process.Wait(); result.Code != 143 || time.Since(since) > 10*time.Second {
+		if result := process.Wait(); result.Code != 143 || time.Since(since) > harness.Patience {
 			t.Errorf("it ended with %d after %s: %s", result.Code, time.Since(since), result.Stderr)
 		}
 		free(t)

@@ -199,11 +199,18 @@ func (w *world) without(t testing.TB, role map[string]any, missing grant, f func
 func (w *world) less(t testing.TB, role map[string]any, gone func(map[string]any, grant) bool, f func()) {
 	t.Helper()
 	var rules []any
+	var taken []string // as kubectl auth can-i asks for it
 	for _, r := range role["rules"].([]any) {
 		rule := r.(map[string]any)
 		for _, resource := range rule["resources"].([]any) {
 			for _, verb := range rule["verbs"].([]any) {
-				if gone(rule, grant{rule["apiGroups"].([]any)[0].(string), resource.(string), verb.(string)}) {
+				g := grant{rule["apiGroups"].([]any)[0].(string), resource.(string), verb.(string)}
+				if gone(rule, g) {
+					what := g.String()
+					if names, _ := rule["resourceNames"].([]any); len(names) > 0 {
+						what += "/" + names[0].(string)
+					}
+					taken = append(taken, what)
 					continue
 				}
 				one := maps.Clone(rule)
@@ -215,11 +222,34 @@ func (w *world) less(t testing.TB, role map[string]any, gone func(map[string]any
 	changed := maps.Clone(role)
 	changed["rules"] = rules
 	w.cluster.Apply(t, changed)
-	// The API server sees a changed role a moment later.
-	time.Sleep(400 * time.Millisecond)
+	w.decides(t, role, taken, "no")
 	f()
 	w.cluster.Apply(t, role)
-	time.Sleep(400 * time.Millisecond)
+	w.decides(t, role, taken, "yes")
+}
+
+// decides waits until the API server has seen a changed role: it answers about
+// all of this as it is to.
+func (w *world) decides(t testing.TB, role map[string]any, what []string, answer string) {
+	t.Helper()
+	metadata := role["metadata"].(map[string]any)
+	namespace, _ := metadata["namespace"].(string)
+	binding := w.instance.Object(fmt.Sprint(role["kind"])+"Binding", namespace, fmt.Sprint(metadata["name"]))
+	if binding == nil {
+		t.Fatalf("no binding of %s", metadata["name"])
+	}
+	subject := binding["subjects"].([]any)[0].(map[string]any)
+	for _, one := range what {
+		arguments := append([]string{"auth", "can-i", fmt.Sprintf("--as=system:serviceaccount:%s:%s", subject["namespace"], subject["name"]), "--namespace=" + w.namespace}, strings.Fields(one)...)
+		harness.WaitFor(t, fmt.Sprintf("the API server says %q to %s", answer, one), harness.Patience, func() error {
+			// "no" is no success to kubectl.
+			out, err := w.cluster.TryKubectl(arguments...)
+			if strings.TrimSpace(out) == answer {
+				return nil
+			}
+			return fmt.Errorf("%q %v", out, err)
+		})
+	}
 }
 
 // role is the Role of a unit's dump or restore.
@@ -430,7 +460,7 @@ head -c `+keep+` "$TMPDIR/whole"`)
 		api, through := newGate(t, config)
 		api.shut.Store(true)
 		r := w.instance.Dump(t, unit, harness.Options{Kubeconfig: through, Env: map[string]string{"HOLDFAST_DEADLINE": "2"}}).Fails(t, 70, "did not end within 2 s")
-		if r.Took > 20*time.Second {
+		if r.Took > harness.Patience {
 			t.Errorf("it took %s", r.Took)
 		}
 	})
@@ -898,7 +928,13 @@ kubectl "$@"`)
 		// The rest is copied, and the gap is on record.
 		w.apply(t, `{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"cluster":true,"name":"v1.cert-manager.io"},"spec":{"group":"cert-manager.io","version":"v1","groupPriorityMinimum":100,"versionPriority":10,"insecureSkipTLSVerify":true,"service":{"name":"nowhere","namespace":"kube-system"}}}`)
 		defer w.cluster.Kubectl(t, "delete", "apiservice", "v1.cert-manager.io")
-		time.Sleep(2 * time.Second)
+		harness.WaitFor(t, "the API server misses that API", harness.Patience, func() error {
+			_, err := w.cluster.TryKubectl("get", "--raw=/apis/cert-manager.io/v1")
+			if err == nil || !strings.Contains(err.Error(), "ServiceUnavailable") && !strings.Contains(err.Error(), "unable to handle the request") {
+				return fmt.Errorf("it answers: %v", err)
+			}
+			return nil
+		})
 		r := w.instance.Dump(t, unit, harness.Options{Kubeconfig: config}).OK(t)
 		if !bytes.Contains(r.Stdout, []byte(`"certificates.cert-manager.io"`)) || len(copied(t, r.Stdout)) != len(before) {
 			t.Errorf("the dump has %d objects of %d", len(copied(t, r.Stdout)), len(before))

@@ -426,7 +426,7 @@ GRANT SELECT ON mysql.* TO partial; GRANT SELECT ON PRIMARYDB_9.mails TO partial
 	failure("slow", func(t *testing.T, o harness.Options) {
 		// A table that somebody else holds.
 		cmd := exec.Command("mariadb", "--no-defaults", "--host=127.0.0.1", "--port="+strconv.Itoa(s.port), "--user=root", "--skip-ssl",
-			"--execute=LOCK TABLES configdb.t WRITE; SELECT SLEEP(60)")
+			"--execute=LOCK TABLES configdb.t WRITE; SELECT SLEEP(600)")
 		cmd.Env = []string{"PATH=/usr/bin:/bin", "MYSQL_PWD=" + myRoot}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

@@ -563,7 +563,7 @@ func withDenied(o harness.Options) harness.Options {
 // lock holds a table in a session of its own.
 func (s *pgServer) lock(t testing.TB, database, table string) (release func()) {
 	t.Helper()
-	cmd := exec.Command(pgBin+"/psql", "-X", "-q", "-c", "BEGIN; LOCK TABLE "+table+"; SELECT pg_sleep(60)")
+	cmd := exec.Command(pgBin+"/psql", "-X", "-q", "-c", "BEGIN; LOCK TABLE "+table+"; SELECT pg_sleep(600)")
 	cmd.Env = []string{
 		"PGHOST=127.0.0.1", fmt.Sprintf("PGPORT=%d", s.port), "PGUSER=" + pgSuper, "PGPASSWORD=" + pgSecret, "PGDATABASE=" + database,
 		"PGAPPNAME=locker",

@@ -9,6 +9,13 @@ cd "$(dirname "$0")/.."
 bin=$PWD/.cache/e2e
 mkdir -p "$bin"
 
+made_policy='' debootstrap=''
+tidy() {
+  [ -z "$made_policy" ] || rm -f "$made_policy"
+  [ -z "$debootstrap" ] || kill "$debootstrap" 2>/dev/null || :
+}
+trap tidy EXIT
+
 export CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOWORK=off
 versitygw=v1.8.0 restic=v0.18.1 rclone=v1.75.1 vault=v1.21.0
 # The version of Kubernetes' modules, and of the programs made from them.
@@ -35,7 +42,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod +x "$policy"
-    trap 'rm -f "$policy"' EXIT
+    made_policy=$policy
   fi
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
@@ -133,6 +140,17 @@ program vault github.com/hashicorp/vault github.com/hashicorp/vault "$vault" min
 
 [ "$with" = cluster ] || exit 0
 
+# Debian's packages for the image come while the rest is built: that is mostly
+# waiting. If they do not come, the end of this script says why.
+image=$bin/image
+if [ ! -e "$image/root.done" ]; then
+  rm -rf "$image/root"
+  mkdir -p "$image"
+  debootstrap --variant=minbase --include=postgresql-15,mariadb-server,slapd,ldap-utils,jq,curl,ca-certificates,tzdata \
+    bookworm "$image/root" >"$image/debootstrap.log" 2>&1 &
+  debootstrap=$!
+fi
+
 program k8up github.com/k8up-io/k8up/v2/cmd/k8up github.com/k8up-io/k8up/v2 "$k8up"
 if ! [ -e "$bin/k8up-config/$k8up" ]; then
   rm -rf "$bin/k8up-config"
@@ -184,15 +202,12 @@ fi
 # One image for every pod: Debian with all servers and their clients, and the
 # programs from above. No registry can be reached, so the image also stands for
 # those that the rendered manifests name.
-image=$bin/image
 content="$versitygw $restic $rclone $kubernetes $vault $k8up $coredns 2"
 if [ ! -e "$image/image.tar" ] || [ "$(cat "$image/content" 2>/dev/null)" != "$content" ]; then
   echo "e2e: making the image of the cluster's pods" >&2
-  mkdir -p "$image"
   if [ ! -e "$image/root.done" ]; then
-    rm -rf "$image/root"
-    debootstrap --variant=minbase --include=postgresql-15,mariadb-server,slapd,ldap-utils,jq,curl,ca-certificates,tzdata \
-      bookworm "$image/root" >"$image/debootstrap.log" 2>&1 || { tail -n 20 "$image/debootstrap.log" >&2; exit 1; }
+    wait "$debootstrap" || { tail -n 20 "$image/debootstrap.log" >&2; exit 1; }
+    debootstrap=
     rm -rf "$image"/root/var/{cache/apt,lib/apt/lists,log,lib/mysql,lib/postgresql,lib/ldap}/* "$image"/root/usr/share/{doc,man,locale,info}/* "$image"/root/boot "$image"/root/dev/* "$image"/root/etc/ldap/slapd.d
     # initdb asks for its user's name.
     echo 'desk:x:1000:1000::/tmp:/bin/sh' >>"$image/root/etc/passwd"

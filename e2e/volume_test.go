@@ -517,7 +517,7 @@ func volumeFailures(t *testing.T) {
 	cutOff := func(silent bool) (target string, p *harness.Process) {
 		target = v.target(t)
 		o := v.into(target, v.through(t, v.relay(t, 2<<20, silent), 8))
-		o.Timeout = 110 * time.Second
+		o.Timeout = 4 * time.Minute
 		return target, v.Start(t, volumeUnit, "apply", o)
 	}
 	gone, goneRestore := cutOff(false)
@@ -683,7 +683,7 @@ kubectl "$@"`)
 	t.Run("slow", func(t *testing.T) {
 		quick := func(t *testing.T, took time.Duration) {
 			t.Helper()
-			if took > 30*time.Second {
+			if took > harness.Patience {
 				t.Errorf("it took %s", took)
 			}
 		}

@@ -118,9 +118,10 @@ func TestAcceptance(t *testing.T) {
 	tree, err := cluster.Render(state, credentials, "", t.TempDir())
 	must(err)
 	c := start(t, images(t, tree))
-	t.Parallel()
-	endRounds := sync.OnceFunc(func() { close(roundsDone) })
+	operatorNeeded.Add(1)
+	endRounds := sync.OnceFunc(operatorNeeded.Done)
 	defer endRounds()
+	t.Parallel()
 	desk, err := c.Deploy()
 	must(err)
 	opens, err := cluster.ReadCredentials(credentials)
@@ -135,12 +136,16 @@ func TestAcceptance(t *testing.T) {
 	))
 	say("the desk runs and holds data, the repositories are made")
 
-	// The Schedules must be there before the first minute.
-	first := time.Now().UTC().Add(20 * time.Second).Truncate(time.Minute).Add(time.Minute)
+	// K8up must know the Schedules before their first minute: it makes up for none.
+	first := time.Now().UTC().Add(time.Minute).Truncate(time.Minute).Add(time.Minute)
 	policy, last := schedules(t, tree.Plan, first)
 	tree, err = cluster.Render(state, credentials, policy, t.TempDir())
 	must(err)
 	must(flux.Apply(tree, "backup"))
+	eventually(t, "K8up has taken all Schedules", func() error { return c.Scheduled(tree.Plan) })
+	if now := time.Now(); now.After(first) {
+		t.Fatalf("the Schedules were there at %s, after their first minute: this machine is too slow", now.UTC().Format(time.TimeOnly))
+	}
 	say("schedules are applied; the last starts at %s", last.Format(time.TimeOnly))
 	beside(t, c, desk, tree.Plan, opens)
 	say("checks and prunes waited for a dump that was held up")
@@ -161,8 +166,8 @@ func TestAcceptance(t *testing.T) {
 		}
 		return nil
 	}
-	time.Sleep(time.Until(last.Add(12 * time.Second)))
-	eventually(t, "the first round", 4*time.Minute, func() error {
+	time.Sleep(time.Until(last)) // before that it cannot be
+	eventually(t, "the first round", func() error {
 		err := complete(begin)
 		if err != nil {
 			time.Sleep(3 * time.Second)
@@ -221,7 +226,7 @@ func TestAcceptance(t *testing.T) {
 	// slapd has made an empty database when it first started.
 	requests := map[string]map[string]string{"openldap/directory": {"HOLDFAST_OVERWRITE": "yes"}}
 	for order, units := range byOrder(tree.Plan) {
-		must(parallel(units, func(unit plan.Item) error { return c.Restore(tree, unit, requests[unit.ID], 4*time.Minute) }))
+		must(parallel(units, func(unit plan.Item) error { return c.Restore(tree, unit, requests[unit.ID]) }))
 		say("restored (%d): %s", order, names(units))
 	}
 	must(both(desk.ReleaseLDAP, func() error { return scale(desk, 1) }))
@@ -314,7 +319,7 @@ func beside(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan, 
 	// to backup", and stops the first one's dump (T13).
 	alone := func() {
 		t.Helper()
-		eventually(t, "the pods of "+unit.ID+" are gone", time.Minute, func() error {
+		eventually(t, "the pods of "+unit.ID+" are gone", func() error {
 			out, err := c.Control.TryKubectl("get", "deployment", unit.Name, "--namespace="+unit.Namespace, "--ignore-not-found", "--output=name")
 			if err == nil && out != "" {
 				err = errors.New("they are still there")
@@ -322,7 +327,7 @@ func beside(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan, 
 			return err
 		})
 	}
-	eventually(t, "the first copy of "+unit.ID, 4*time.Minute, func() error {
+	eventually(t, "the first copy of "+unit.ID, func() error {
 		if copies() == 0 {
 			time.Sleep(2 * time.Second)
 			return errors.New("not there yet")
@@ -389,7 +394,7 @@ func again(t *testing.T, c *cluster.Cluster, p *plan.Plan) {
 		case err != nil:
 			return err
 		case kind == "job":
-			return c.WaitJob(unit.Namespace, name, 4*time.Minute)
+			return c.WaitJob(unit.Namespace, name)
 		}
 		return succeeded(c, unit.Namespace, kind, name)
 	}))
@@ -397,7 +402,7 @@ func again(t *testing.T, c *cluster.Cluster, p *plan.Plan) {
 
 // succeeded waits for a run of K8up's, which must end well.
 func succeeded(c *cluster.Cluster, namespace, kind, name string) error {
-	reason, err := c.WaitRun(namespace, kind, name, 6*time.Minute)
+	reason, err := c.WaitRun(namespace, kind, name)
 	if err == nil && reason != "Succeeded" {
 		err = fmt.Errorf("%s %s/%s: %s", kind, namespace, name, reason)
 	}

@@ -59,6 +59,10 @@ type Cluster struct {
 	once      sync.Once
 }
 
+// patience is how long a state may take to come. Only what is broken takes so
+// long; what works on a busy machine is merely late.
+const patience = 10 * time.Minute
+
 //go:embed audit.yaml
 var auditPolicy []byte
 
@@ -155,17 +159,30 @@ func (c *Cluster) enter() []string {
 // Run runs a program of the machine in the cluster's network, where Services
 // can be reached by address.
 func (c *Cluster) Run(environment []string, argv ...string) (string, error) {
-	path, err := harness.FindProgram(argv[0])
+	cmd, err := c.command(environment, argv...)
 	if err != nil {
 		return "", err
+	}
+	return output(cmd)
+}
+
+func (c *Cluster) command(environment []string, argv ...string) (*exec.Cmd, error) {
+	path, err := harness.FindProgram(argv[0])
+	if err != nil {
+		return nil, err
 	}
 	argv = append(append(c.enter(), path), argv[1:]...)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + c.Dir}, environment...)
+	return cmd, nil
+}
+
+// output runs a command, and returns what it prints.
+func output(cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%s: %w\n%s", strings.Join(argv[len(c.enter()):], " "), err, stderr.String())
+		return stdout.String(), fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, stderr.String())
 	}
 	return stdout.String(), nil
 }
@@ -299,7 +316,7 @@ func (c *Cluster) join() error {
 		"--leader-elect=false", "--bind-address=127.0.0.1", "--profiling=false"); err != nil {
 		return err
 	}
-	if err := c.wait("the node is ready", time.Minute, "wait", "--for=condition=Ready", "node/"+NodeName, "--timeout=1s"); err != nil {
+	if err := c.wait("the node is ready", "wait", "--for=condition=Ready", "node/"+NodeName, "--timeout=1s"); err != nil {
 		return err
 	}
 	proxy, err := c.Control.User("proxy", pkix.Name{CommonName: "system:kube-proxy"})
@@ -335,8 +352,8 @@ func (c *Cluster) join() error {
 }
 
 // wait repeats kubectl until it succeeds.
-func (c *Cluster) wait(what string, limit time.Duration, arguments ...string) error {
-	end := time.Now().Add(limit)
+func (c *Cluster) wait(what string, arguments ...string) error {
+	end := time.Now().Add(patience)
 	for {
 		_, err := c.Control.TryKubectl(arguments...)
 		if err == nil {
@@ -346,15 +363,15 @@ func (c *Cluster) wait(what string, limit time.Duration, arguments ...string) er
 			return errors.New("the node ended")
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("%s: not within %s: %w", what, limit, err)
+			return fmt.Errorf("%s: not within %s: %w", what, patience, err)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
 }
 
 // until repeats something until it succeeds.
-func (c *Cluster) until(limit time.Duration, do func() error) error {
-	end := time.Now().Add(limit)
+func (c *Cluster) until(do func() error) error {
+	end := time.Now().Add(patience)
 	for {
 		err := do()
 		if err == nil || time.Now().After(end) {
@@ -373,7 +390,7 @@ func (c *Cluster) addons() error {
 		return err
 	}
 	for _, deployment := range [][2]string{{"kube-system", "coredns"}, {"k8up-system", "k8up"}} {
-		if err := c.wait(deployment[1]+" runs", time.Minute, "rollout", "status", "--namespace="+deployment[0], "deployment/"+deployment[1], "--timeout=1s"); err != nil {
+		if err := c.wait(deployment[1]+" runs", "rollout", "status", "--namespace="+deployment[0], "deployment/"+deployment[1], "--timeout=1s"); err != nil {
 			return err
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 //go:embed desk.yaml
@@ -59,7 +58,7 @@ func (c *Cluster) Deploy() (*Desk, error) {
 
 // storage waits for an S3 server, and returns its address on the node.
 func (c *Cluster) storage(name string) (string, error) {
-	if err := c.wait(name+" runs", time.Minute, "rollout", "status", "--namespace=storage", "deployment/"+name, "--timeout=1s"); err != nil {
+	if err := c.wait(name+" runs", "rollout", "status", "--namespace=storage", "deployment/"+name, "--timeout=1s"); err != nil {
 		return "", err
 	}
 	return c.Control.TryKubectl("get", "service", name, "--namespace=storage", "--output=jsonpath=http://{.spec.clusterIP}:{.spec.ports[0].port}")
@@ -114,7 +113,7 @@ spec:
 // Ready waits until every workload of the desk serves.
 func (d *Desk) Ready() error {
 	for _, set := range [][2]string{{"desk", "ldap"}, {"desk", "vault"}, {"desk", "web"}, {"desk-db", "postgresql"}, {"desk-db", "mariadb"}, {"desk-db", "spool"}} {
-		if err := d.wait(set[1]+" runs", 2*time.Minute, "rollout", "status", "--namespace="+set[0], "statefulset/"+set[1], "--timeout=1s"); err != nil {
+		if err := d.wait(set[1]+" runs", "rollout", "status", "--namespace="+set[0], "statefulset/"+set[1], "--timeout=1s"); err != nil {
 			out, _ := d.Control.TryKubectl("logs", "--namespace="+set[0], set[1]+"-0", "--tail=20")
 			return fmt.Errorf("%w\n%s", err, out)
 		}
@@ -130,7 +129,7 @@ func (d *Desk) Account(bucket, access, secret string) error {
 func (c *Cluster) account(storage, bucket, access, secret string) error {
 	admin := []string{"versitygw", "admin", "--access", "root", "--secret", Root, "--endpoint-url", storage}
 	// A Service leads nowhere until kube-proxy has heard of its pod.
-	err := c.until(20*time.Second, func() error {
+	err := c.until(func() error {
 		_, err := c.Run(nil, append(admin, "create-user", "--access", access, "--secret", secret, "--role", "user")...)
 		return err
 	})
@@ -368,11 +367,11 @@ func (d *Desk) data(namespace, kind, name string) (string, error) {
 // Destroy loses the whole instance: both namespaces with all that is in them, the
 // volumes' content, and the bucket. Only the backup's storage is left.
 func (d *Desk) Destroy() error {
-	if _, err := d.Control.TryKubectl("delete", "namespace", "desk", "desk-db", "--timeout=120s"); err != nil {
+	if _, err := d.Control.TryKubectl("delete", "namespace", "desk", "desk-db", "--timeout=10m"); err != nil {
 		return err
 	}
 	for _, claim := range claims {
-		if _, err := d.Control.TryKubectl("delete", "persistentvolume", claim.name, "--timeout=60s"); err != nil {
+		if _, err := d.Control.TryKubectl("delete", "persistentvolume", claim.name, "--timeout=10m"); err != nil {
 			return err
 		}
 		if err := os.RemoveAll(filepath.Join(d.Dir, "volumes", claim.name)); err != nil {
@@ -389,9 +388,9 @@ func (d *Desk) Scale(namespace, name string, replicas int) error {
 		return err
 	}
 	if replicas > 0 {
-		return d.wait(name+" runs", 2*time.Minute, "rollout", "status", "--namespace="+namespace, "statefulset/"+name, "--timeout=1s")
+		return d.wait(name+" runs", "rollout", "status", "--namespace="+namespace, "statefulset/"+name, "--timeout=1s")
 	}
-	return d.wait(name+" is gone", time.Minute, "wait", "--for=delete", "pod/"+name+"-0", "--namespace="+namespace, "--timeout=1s")
+	return d.wait(name+" is gone", "wait", "--for=delete", "pod/"+name+"-0", "--namespace="+namespace, "--timeout=1s")
 }
 
 // HoldLDAP starts the directory's pod with slapd held back, by the commands that

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,10 +13,6 @@ import (
 	"github.com/holdfast-backup/holdfast/e2e/cluster"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 )
-
-// roundsDone is closed when the acceptance run no longer needs the operator: then
-// it may be restarted.
-var roundsDone = make(chan struct{})
 
 // fault is the small instance that the faults happen to.
 type fault struct {
@@ -34,25 +31,29 @@ func (f fault) unit(t *testing.T, id string) plan.Item {
 }
 
 // run starts a unit, and tells how it ended and what its pods wrote.
-func (f fault) run(t *testing.T, id string, limit time.Duration) (reason, log string) {
+func (f fault) run(t *testing.T, id string) (reason, log string) {
 	t.Helper()
 	unit := f.unit(t, id)
 	kind, name, err := f.Now(unit)
 	must(t, err)
-	return f.ended(t, unit, kind, name, limit)
+	return f.ended(t, unit, kind, name)
 }
 
-func (f fault) ended(t *testing.T, unit plan.Item, kind, name string, limit time.Duration) (reason, log string) {
+func (f fault) ended(t *testing.T, unit plan.Item, kind, name string) (reason, log string) {
 	t.Helper()
-	// A Job's pods go when it fails at its deadline, so their words are kept.
+	// A Job's pods go when it fails at its deadline, so their words are kept. The
+	// first attempt's are those of the "previous" container: kubelet starts the
+	// second one at once, and only later ones after a while.
 	done := make(chan struct{})
 	var reading sync.WaitGroup
+	var heard strings.Builder
 	reading.Go(func() {
 		for {
-			for _, suffix := range []string{"-prebackup", "-0"} {
-				out, err := f.Control.TryKubectl("logs", "--namespace="+unit.Namespace, "--selector=batch.kubernetes.io/job-name=backup-"+name+suffix, "--tail=200")
-				if err == nil && len(out) > 0 && !strings.Contains(log, out) {
-					log += out
+			for _, job := range jobsOf(name) {
+				for _, words := range f.Said(unit.Namespace, job) {
+					if !strings.Contains(heard.String(), words) {
+						heard.WriteString(words)
+					}
 				}
 			}
 			select {
@@ -62,11 +63,16 @@ func (f fault) ended(t *testing.T, unit plan.Item, kind, name string, limit time
 			}
 		}
 	})
-	reason, err := f.WaitRun(unit.Namespace, kind, name, limit)
+	reason, err := f.WaitRun(unit.Namespace, kind, name)
 	close(done)
 	reading.Wait()
 	must(t, err)
-	return reason, log
+	return reason, heard.String()
+}
+
+// jobsOf are the Jobs that K8up makes of a Backup: of a dump, and of a claim.
+func jobsOf(backup string) []string {
+	return []string{"backup-" + backup + "-prebackup", "backup-" + backup + "-0"}
 }
 
 // snapshots are those of a unit that are newer than since.
@@ -152,7 +158,7 @@ func TestFaults(t *testing.T) {
 	side, tiny, err := c.Sides(t.TempDir())
 	must(t, err)
 	f := fault{side}
-	eventually(t, "the server runs", time.Minute, func() error { _, err := f.psql("postgres", "SELECT 1"); return err })
+	eventually(t, "the server runs", func() error { _, err := f.psql("postgres", "SELECT 1"); return err })
 	for _, name := range []string{"good", "slow", "broken"} {
 		_, err := f.psql("postgres", "CREATE DATABASE "+name)
 		must(t, err)
@@ -169,7 +175,7 @@ func TestFaults(t *testing.T) {
 			ids := []string{"postgresql/good", "postgresql/slow", "postgresql/broken"}
 			outcomes := make([]outcome, len(ids))
 			must(t, parallel([]int{0, 1, 2}, func(i int) error {
-				outcomes[i].reason, outcomes[i].log = f.run(t, ids[i], 5*time.Minute)
+				outcomes[i].reason, outcomes[i].log = f.run(t, ids[i])
 				return nil
 			}))
 			f.succeeded(t, ids[0], outcomes[0].reason, outcomes[0].log, since)
@@ -191,7 +197,7 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			small := fault{tiny}
 			since := time.Now()
-			reason, log := small.run(t, "volume/tiny-files", 4*time.Minute)
+			reason, log := small.run(t, "volume/tiny-files")
 			if reason != "Failed" {
 				t.Errorf("%s, though the storage is too small\n%s", reason, tail(log))
 			}
@@ -210,7 +216,7 @@ func TestFaults(t *testing.T) {
 		must(t, err)
 		f.slow().dumping(t)
 		f.kubectl(t, "delete", "pod", "postgresql-0", "--namespace=side", "--grace-period=0", "--force")
-		reason, log := f.ended(t, unit, kind, name, 6*time.Minute)
+		reason, log := f.ended(t, unit, kind, name)
 		// K8up tries again; what it stores in the end is whole.
 		f.succeeded(t, unit.ID, reason, log, since)
 		if !strings.Contains(log, "postgresql/slow") {
@@ -226,10 +232,14 @@ func TestFaults(t *testing.T) {
 		must(t, err)
 		f.slow().dumping(t)
 		f.kubectl(t, "delete", "pod", "--namespace=side", "--selector=k8up.io/preBackupPod="+unit.Name, "--grace-period=0", "--force")
-		reason, log := f.ended(t, unit, kind, name, 4*time.Minute)
+		reason, log := f.ended(t, unit, kind, name)
 		release() // not before: the pod's processes outlive its object
-		if !strings.Contains(log, "exit code 137") {
-			t.Errorf("nothing tells that the dump was killed:\n%s", tail(log))
+		// What is there in the morning: the Job's pod says that its first attempt
+		// failed. Its words are gone with the container.
+		attempts, err := f.Attempts(unit.Namespace, jobsOf(name)[0])
+		must(t, err)
+		if len(attempts) != 1 || attempts[0].Restarts != 1 || attempts[0].Last == 0 || attempts[0].Now != 0 {
+			t.Errorf("the Job's pod does not tell that its first attempt failed: %+v", attempts)
 		}
 		// K8up tries again with the name of the pod that is gone, finds nothing to
 		// do, and is content (T14): a round is complete by its snapshots only. A
@@ -245,20 +255,16 @@ func TestFaults(t *testing.T) {
 		unit := f.unit(t, "postgresql/good")
 		kind, name, err := f.Now(unit)
 		must(t, err)
-		time.Sleep(50 * time.Second)
+		f.refused(t, unit.Namespace, jobsOf(name)[0])
 		f.kubectl(t, "scale", "deployment", "s3-side", "--namespace=storage", "--replicas=1")
-		f.kubectl(t, "rollout", "status", "deployment/s3-side", "--namespace=storage", "--timeout=60s")
-		reason, log := f.ended(t, unit, kind, name, 4*time.Minute)
+		f.kubectl(t, "rollout", "status", "deployment/s3-side", "--namespace=storage", "--timeout=10m")
+		reason, log := f.ended(t, unit, kind, name)
 		f.succeeded(t, unit.ID, reason, log, since)
 		say("storage refused: the copy came as soon as it was back")
 	})
 	t.Run("wrong repository password", f.wrongPassword)
 	t.Run("operator restarted", func(t *testing.T) {
-		select {
-		case <-roundsDone:
-		case <-time.After(15 * time.Minute):
-			t.Fatal("the acceptance run has not come far enough")
-		}
+		operatorNeeded.Wait()
 		since := time.Now()
 		release := f.slow().hold(t)
 		unit := f.unit(t, "postgresql/slow")
@@ -266,11 +272,30 @@ func TestFaults(t *testing.T) {
 		must(t, err)
 		f.slow().dumping(t)
 		f.kubectl(t, "delete", "pod", "--namespace=k8up-system", "--selector=app=k8up")
-		f.kubectl(t, "rollout", "status", "deployment/k8up", "--namespace=k8up-system", "--timeout=60s")
+		f.kubectl(t, "rollout", "status", "deployment/k8up", "--namespace=k8up-system", "--timeout=10m")
 		release()
-		reason, log := f.ended(t, unit, kind, name, 6*time.Minute)
+		reason, log := f.ended(t, unit, kind, name)
 		f.succeeded(t, unit.ID, reason, log, since)
 		say("operator restarted: the backup ended all the same")
+	})
+}
+
+// refused waits until a Job's pod has run into a storage that is not there: its
+// container runs for a while, in which restic asks again and again, or it has
+// ended already.
+func (f fault) refused(t *testing.T, namespace, job string) {
+	t.Helper()
+	eventually(t, "the storage is asked for", func() error {
+		attempts, err := f.Attempts(namespace, job)
+		if err != nil {
+			return err
+		}
+		for _, a := range attempts {
+			if a.Restarts > 0 || !a.Since.IsZero() && time.Since(a.Since) > 15*time.Second {
+				return nil
+			}
+		}
+		return errors.New("no pod has run for long enough")
 	})
 }
 
@@ -301,17 +326,16 @@ func (f fault) byHand(t *testing.T) {
 	f.kubectl(t, "patch", "configmap", lock, "--namespace=side", "--type=merge", "--field-manager=holdfast", "--patch", held)
 	_, name, err := f.Now(unit)
 	must(t, err)
-	if err := f.WaitJob("side", name, 2*time.Minute); err == nil || !strings.Contains(err.Error(), "skipped") {
+	if err := f.WaitJob("side", name); err == nil || !strings.Contains(err.Error(), "skipped") {
 		t.Errorf("the Job against a lock that is held: %v", err)
 	}
 	if got := data(); !strings.Contains(got, "somebody.else") {
 		t.Errorf("the lock of another was changed: %s", got)
 	}
 	f.kubectl(t, "patch", "configmap", lock, "--namespace=side", "--type=json", "--field-manager=holdfast", `--patch=[{"op":"remove","path":"/data"}]`)
-	time.Sleep(time.Second)
 	_, name, err = f.Now(unit)
 	must(t, err)
-	must(t, f.WaitJob("side", name, 2*time.Minute))
+	must(t, f.WaitJob("side", name))
 	if got := data(); got != "" {
 		t.Errorf("the lock is still held after the run: %s", got)
 	}
@@ -323,7 +347,7 @@ func (f fault) byHand(t *testing.T) {
 // is back, so is the backup.
 func (f fault) movedNode(t *testing.T) {
 	f.kubectl(t, "scale", "statefulset", "web", "--namespace=side", "--replicas=0")
-	f.kubectl(t, "wait", "--for=delete", "pod/web-0", "--namespace=side", "--timeout=60s")
+	f.kubectl(t, "wait", "--for=delete", "pod/web-0", "--namespace=side", "--timeout=10m")
 	must(t, f.Manifest(`apiVersion: v1
 kind: Node
 metadata: {name: node9, labels: {kubernetes.io/hostname: node9}}
@@ -349,7 +373,7 @@ spec:
 	kind, name, err := f.Now(unit)
 	must(t, err)
 	var node string
-	eventually(t, "K8up makes a job", 30*time.Second, func() error {
+	eventually(t, "K8up makes a job", func() error {
 		out, err := f.Control.TryKubectl("get", "job", "backup-"+name+"-0", "--namespace=side", `--output=jsonpath={.spec.template.spec.nodeSelector.kubernetes\.io/hostname}`)
 		node = out
 		return err
@@ -357,14 +381,14 @@ spec:
 	if node != "node9" {
 		t.Errorf("the job goes to %q, not to the claim's node", node)
 	}
-	reason, log := f.ended(t, unit, kind, name, 4*time.Minute)
+	reason, log := f.ended(t, unit, kind, name)
 	f.failed(t, unit.ID, reason, log, since)
 	f.kubectl(t, "delete", "pod", "web-0", "--namespace=side", "--grace-period=0", "--force")
 	f.kubectl(t, "delete", "node", "node9")
 	f.kubectl(t, "scale", "statefulset", "web", "--namespace=side", "--replicas=1")
-	f.kubectl(t, "rollout", "status", "statefulset/web", "--namespace=side", "--timeout=60s")
+	f.kubectl(t, "rollout", "status", "statefulset/web", "--namespace=side", "--timeout=10m")
 	since = time.Now()
-	reason, log = f.run(t, unit.ID, 3*time.Minute)
+	reason, log = f.run(t, unit.ID)
 	f.succeeded(t, unit.ID, reason, log, since)
 	say("the claim's node is gone: red; it is back: a copy")
 }
@@ -376,7 +400,7 @@ func (f fault) wrongPassword(t *testing.T) {
 	}
 	set("another password")
 	since := time.Now()
-	reason, log := f.run(t, "volume/side-files", 4*time.Minute)
+	reason, log := f.run(t, "volume/side-files")
 	set(f.Credentials.Restic.Password)
 	f.failed(t, "volume/side-files", reason, log, since, "wrong password")
 	say("wrong repository password: red, and the log says so")

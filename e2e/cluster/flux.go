@@ -55,11 +55,21 @@ var holdfast = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	program := filepath.Join(root, "..", ".cache", "e2e", "holdfast")
-	build := exec.Command("go", "build", "-o", program, "./cmd/holdfast")
+	cache := filepath.Join(root, "..", ".cache", "e2e")
+	program := filepath.Join(cache, "holdfast")
+	// Another run of the tests may be about to start it.
+	work, err := os.MkdirTemp(cache, "build")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(work)
+	build := exec.Command("go", "build", "-o", work, "./cmd/holdfast")
 	build.Dir = filepath.Dir(root)
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building holdfast: %w\n%s", err, out)
+	}
+	if err := os.Rename(filepath.Join(work, "holdfast"), program); err != nil {
+		return "", err
 	}
 	return program, nil
 })
@@ -163,7 +173,7 @@ func (r *Reconciler) Apply(t *Tree, stage string) error {
 		if o.kind != "Job" {
 			continue
 		}
-		if err := r.cluster.WaitJob(o.namespace, o.name, 3*time.Minute); err != nil {
+		if err := r.cluster.WaitJob(o.namespace, o.name); err != nil {
 			return err
 		}
 	}
@@ -209,8 +219,8 @@ func (r *Reconciler) replaceIfNeeded(o object) error {
 
 // WaitJob waits until a Job has ended. One that failed is an error with the end
 // of its pods' logs.
-func (c *Cluster) WaitJob(namespace, name string, limit time.Duration) error {
-	end := time.Now().Add(limit)
+func (c *Cluster) WaitJob(namespace, name string) error {
+	end := time.Now().Add(patience)
 	for {
 		out, err := c.Control.TryKubectl("get", "job", name, "--namespace="+namespace, "--output=json")
 		if err != nil {
@@ -236,7 +246,7 @@ func (c *Cluster) WaitJob(namespace, name string, limit time.Duration) error {
 			}
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("job %s/%s did not end within %s\n%s", namespace, name, limit, c.JobLog(namespace, name))
+			return fmt.Errorf("job %s/%s did not end within %s\n%s", namespace, name, patience, c.JobLog(namespace, name))
 		}
 		time.Sleep(300 * time.Millisecond)
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 // returns the object's kind and name.
 func (c *Cluster) Now(unit plan.Item) (kind, name string, err error) {
 	if unit.Capture.How == "sync" {
-		name = unit.Name + "-" + fmt.Sprint(time.Now().Unix()%100000)
+		name = unit.Name + "-" + strings.ToLower(rand.Text()[:6])
 		_, err = c.Control.TryKubectl("create", "job", name, "--namespace="+unit.Namespace, "--from=cronjob/"+unit.Name)
 		return "job", name, err
 	}
@@ -68,21 +69,119 @@ func (c *Cluster) fromSchedule(namespace, schedule, section, kind string) (strin
 
 // WaitRun waits until a run of K8up's has ended and says how: "Succeeded",
 // "Failed", or "gone" when so many ended after it that K8up has removed it.
-func (c *Cluster) WaitRun(namespace, kind, name string, limit time.Duration) (string, error) {
-	end := time.Now().Add(limit)
+func (c *Cluster) WaitRun(namespace, kind, name string) (string, error) {
+	end := time.Now().Add(patience)
 	for time.Now().Before(end) {
-		out, err := c.Control.TryKubectl("get", kind, name, "--namespace="+namespace, `--output=jsonpath={.status.conditions[?(@.type=="Completed")].reason}`)
-		switch {
-		case err != nil && strings.Contains(err.Error(), "(NotFound)"):
-			return "gone", nil
-		case err != nil:
-			return "", err
-		case out == "Succeeded" || out == "Failed":
-			return out, nil
+		if reason, err := c.ended(namespace, kind, name); err != nil || reason != "" {
+			return reason, err
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	return "", fmt.Errorf("%s %s/%s has not ended within %s", kind, namespace, name, limit)
+	return "", fmt.Errorf("%s %s/%s has not ended within %s", kind, namespace, name, patience)
+}
+
+// ended is how a run of K8up's has ended; "" as long as it has not.
+func (c *Cluster) ended(namespace, kind, name string) (string, error) {
+	out, err := c.Control.TryKubectl("get", kind, name, "--namespace="+namespace, `--output=jsonpath={.status.conditions[?(@.type=="Completed")].reason}`)
+	switch {
+	case err != nil && strings.Contains(err.Error(), "(NotFound)"):
+		return "gone", nil
+	case err != nil:
+		return "", err
+	case out == "Succeeded" || out == "Failed":
+		return out, nil
+	}
+	return "", nil
+}
+
+// Attempt is what a pod's first container did, as the pod's status tells it.
+type Attempt struct {
+	Restarts int
+	Last     int       // exit code of the attempt before; 0 also when there was none
+	Now      int       // exit code of this one; -1 while it has not ended
+	Since    time.Time // when this one started to run; zero when it does not
+}
+
+// Attempts are those of a Job's pods.
+func (c *Cluster) Attempts(namespace, job string) ([]Attempt, error) {
+	out, err := c.Control.TryKubectl("get", "pods", "--namespace="+namespace, "--selector="+ofJob+job, "--output=json")
+	if err != nil {
+		return nil, err
+	}
+	type state struct {
+		Running    *struct{ StartedAt time.Time }
+		Terminated *struct{ ExitCode int }
+	}
+	var pods struct {
+		Items []struct {
+			Status struct {
+				ContainerStatuses []struct {
+					RestartCount     int
+					State, LastState state
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &pods); err != nil {
+		return nil, err
+	}
+	var attempts []Attempt
+	for _, pod := range pods.Items {
+		if len(pod.Status.ContainerStatuses) == 0 {
+			continue
+		}
+		status := pod.Status.ContainerStatuses[0]
+		a := Attempt{Restarts: status.RestartCount, Now: -1}
+		if status.LastState.Terminated != nil {
+			a.Last = status.LastState.Terminated.ExitCode
+		}
+		if status.State.Terminated != nil {
+			a.Now = status.State.Terminated.ExitCode
+		}
+		if status.State.Running != nil {
+			a.Since = status.State.Running.StartedAt
+		}
+		attempts = append(attempts, a)
+	}
+	return attempts, nil
+}
+
+// ofJob is the label by which a Job's pods are found.
+const ofJob = "batch.kubernetes.io/job-name="
+
+// Said is what each attempt of a Job's pods wrote, as far as it is there still:
+// the one that runs, and the one before.
+func (c *Cluster) Said(namespace, job string) []string {
+	pods, err := c.Control.TryKubectl("get", "pods", "--namespace="+namespace, "--selector="+ofJob+job, "--output=name")
+	if err != nil {
+		return nil
+	}
+	var said []string
+	for _, pod := range strings.Fields(pods) {
+		for _, which := range []string{"--previous=true", "--previous=false"} {
+			if out, err := c.Control.TryKubectl("logs", "--namespace="+namespace, pod, which, "--tail=200"); err == nil && out != "" {
+				said = append(said, out)
+			}
+		}
+	}
+	return said
+}
+
+// Scheduled is an error as long as K8up has not taken every Schedule of a plan.
+func (c *Cluster) Scheduled(p *plan.Plan) error {
+	for _, unit := range p.Units {
+		if unit.Capture.How == "sync" {
+			continue // a CronJob, whose controller asks for the time again and again
+		}
+		out, err := c.Control.TryKubectl("get", "schedules.k8up.io", unit.Name, "--namespace="+unit.Namespace, `--output=jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+		if err == nil && out != "True" {
+			err = fmt.Errorf("%s/%s is not ready: %q", unit.Namespace, unit.Name, out)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // JobStart is when a Job started.
@@ -98,7 +197,7 @@ func (c *Cluster) JobStart(namespace, name string) (time.Time, error) {
 
 // Restore runs a unit's rendered restore: the request's values are changed as an
 // operator edits them, and everything of its file is applied.
-func (c *Cluster) Restore(t *Tree, unit plan.Item, edit map[string]string, limit time.Duration) error {
+func (c *Cluster) Restore(t *Tree, unit plan.Item, edit map[string]string) error {
 	objects, err := readObjects(filepath.Join(filepath.Dir(t.Dir), unit.RestoreFile))
 	if err != nil {
 		return err
@@ -129,7 +228,7 @@ func (c *Cluster) Restore(t *Tree, unit plan.Item, edit map[string]string, limit
 	if _, err := c.Control.KubectlIn(data, "apply", "--server-side", "--force-conflicts", "--field-manager=operator", "--filename=-"); err != nil {
 		return err
 	}
-	return c.WaitJob(unit.Namespace, unit.Restore, limit)
+	return c.WaitJob(unit.Namespace, unit.Restore)
 }
 
 func readObjects(file string) ([]map[string]any, error) {

@@ -14,6 +14,14 @@ import (
 // begin is when the tests started; say reports on stderr what has been reached.
 var begin = time.Now()
 
+// patience is how long a state may take to come. Only what is broken takes so
+// long; what works on a busy machine is merely late.
+const patience = 10 * time.Minute
+
+// operatorNeeded counts the tests of this run to which K8up's operator must not
+// be taken away. Each adds itself before it runs beside the others.
+var operatorNeeded sync.WaitGroup
+
 func say(format string, arguments ...any) {
 	fmt.Fprintf(os.Stderr, "%6.1f s  "+format+"\n", append([]any{time.Since(begin).Seconds()}, arguments...)...)
 }
@@ -59,16 +67,16 @@ func must(t *testing.T, err error) {
 }
 
 // eventually repeats something until it succeeds.
-func eventually(t *testing.T, what string, limit time.Duration, do func() error) {
+func eventually(t *testing.T, what string, do func() error) {
 	t.Helper()
-	end := time.Now().Add(limit)
+	end := time.Now().Add(patience)
 	for {
 		err := do()
 		if err == nil {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: not within %s: %v", what, limit, err)
+			t.Fatalf("%s: not within %s: %v", what, patience, err)
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
@@ -87,7 +95,7 @@ func (h heldUp) hold(t *testing.T) (release func()) {
 		// It ends when it is released, and with the server at the latest.
 		_, _ = h.psql("BEGIN; LOCK TABLE " + h.table + "; SELECT pg_sleep(600) /* held */;")
 	}()
-	h.until(t, "the table is locked", 10*time.Second,
+	h.until(t, "the table is locked",
 		"SELECT count(*) > 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = '"+h.table+"'::regclass")
 	return func() {
 		_, err := h.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%/* held */%' AND pid <> pg_backend_pid()")
@@ -98,13 +106,13 @@ func (h heldUp) hold(t *testing.T) (release func()) {
 // dumping waits until a dump has come as far as the lock.
 func (h heldUp) dumping(t *testing.T) {
 	t.Helper()
-	h.until(t, "the dump waits for the lock", 150*time.Second,
+	h.until(t, "the dump waits for the lock",
 		"SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 }
 
-func (h heldUp) until(t *testing.T, what string, limit time.Duration, sql string) {
+func (h heldUp) until(t *testing.T, what, sql string) {
 	t.Helper()
-	eventually(t, what, limit, func() error {
+	eventually(t, what, func() error {
 		out, err := h.psql(sql)
 		if err == nil && strings.TrimSpace(out) != "t" {
 			err = fmt.Errorf("%q", out)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Side is a small instance with storage of its own.
@@ -18,19 +19,11 @@ type Side struct {
 // Sides deploys two small instances, "side" and "tiny", and applies their trees.
 // Their state is written here, for only the faults need it.
 func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
-	for _, name := range []string{"accounts", "buckets"} {
-		if err := os.MkdirAll(filepath.Join(c.Dir, "volumes", "s3-side", name), 0o755); err != nil {
-			return nil, nil, err
-		}
+	if err := c.storageFolders("s3-side"); err != nil {
+		return nil, nil, err
 	}
 	if err := c.deploy(sideManifest, []claim{{"side", "side-db", 1000}, {"side", "side-files", 1000}, {"tiny", "tiny-files", 1000}}); err != nil {
 		return nil, nil, err
-	}
-	database := func(key, password string) map[string]any {
-		return map[string]any{
-			"key": key, "name": key, "owner": "postgres", "username": "postgres", "backup": "required",
-			"passwordRef": map[string]any{"kind": "Secret", "name": "databases", "key": password},
-		}
 	}
 	volume := func(name, namespace string) map[string]any {
 		return map[string]any{
@@ -39,14 +32,11 @@ func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
 		}
 	}
 	plain := map[string]any{"reason": "inside the test's own cluster"}
-	// A minute is what a failing run may take here until it is called failed.
-	deadlines := map[string]any{"postgresql/broken": 60, "postgresql/good": 120, "postgresql/slow": 240, "volume": 60}
+	// What is to fail is called failed after two minutes; the rest has time.
+	deadlines := map[string]any{"deadlines": map[string]any{"postgresql/broken": 120, "postgresql": 900, "volume": 120}}
 	side, err = c.side(folder, "side", "s3-side", 7072, deadlines, map[string]any{
-		"databases": map[string]any{"postgresql": []any{map[string]any{
-			"id": "pg", "mode": "in-cluster", "host": "postgresql", "port": 5432, "serverVersion": "15", "sslMode": "disable", "superuser": false,
-			"databases": []any{database("good", "right"), database("slow", "right"), database("broken", "wrong")},
-		}}},
-		"volumes": []any{volume("side-files", "side")},
+		"databases": map[string]any{"postgresql": []any{postgresql("good", "slow", "broken")}},
+		"volumes":   []any{volume("side-files", "side")},
 		"objectStores": []any{map[string]any{
 			"key": "objects", "bucket": "side-objects", "endpoint": "http://s3-side.storage.svc.cluster.local:7072", "plainHttp": plain, "region": "us-east-1",
 			"accessKeyRef": map[string]any{"kind": "Secret", "name": "objects", "key": "accessKey"},
@@ -56,21 +46,30 @@ func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	tiny, err = c.side(folder, "tiny", "s3-tiny", 7073, map[string]any{"volume": 60}, map[string]any{"volumes": []any{volume("tiny-files", "tiny")}})
+	tiny, err = c.side(folder, "tiny", "s3-tiny", 7073, map[string]any{"deadlines": map[string]any{"volume": 120}}, map[string]any{"volumes": []any{volume("tiny-files", "tiny")}})
 	return side, tiny, err
 }
 
 // side renders and applies an instance of that name in the namespace of that
 // name.
-func (c *Cluster) side(folder, name, storage string, port int, deadlines, state map[string]any) (*Side, error) {
+func (c *Cluster) side(folder, name, storage string, port int, backup, state map[string]any) (*Side, error) {
 	plain := map[string]any{"reason": "inside the test's own cluster"}
+	// Nothing of it starts by itself while the tests run, at whatever hour.
+	far := time.Now().UTC().Add(8 * time.Hour)
+	clock := func(hours time.Duration, layout string) string { return far.Add(hours * time.Hour).Format(layout) }
+	settings := map[string]any{
+		"enabled": true, "timezone": "UTC",
+		"window":      map[string]any{"start": clock(0, "15:04"), "end": clock(4, "15:04")},
+		"maintenance": map[string]any{"check": clock(5, "4 15 * * *"), "prune": clock(7, "4 15 * * *")},
+	}
+	maps.Copy(settings, backup)
 	full := map[string]any{
 		"schemaVersion": 1, "instanceId": name, "namespace": name, "cluster": map[string]any{"name": "e2e", "managedControlPlane": true},
 		"network": map[string]any{
 			"policyEngine": "kubernetes", "defaultDenyEgress": true, "clusterCidrs": []any{Pods, "10.96.0.0/16"},
 			"apiServer": map[string]any{"cidrs": []any{NodeAddress + "/32"}, "port": APIPort},
 		},
-		"backup": map[string]any{"enabled": true, "timezone": "UTC", "deadlines": deadlines},
+		"backup": settings,
 	}
 	maps.Copy(full, state)
 	section := func(bucket string, more map[string]any) map[string]any {

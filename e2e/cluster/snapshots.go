@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,15 +30,24 @@ type Found struct {
 // restic runs restic on one of the plan's repositories, as nobody in the
 // cluster: with the credentials of the input.
 func (c *Cluster) restic(p *plan.Plan, repository string, credentials Credentials, arguments ...string) (string, error) {
-	r, ok := p.Repositories[repository]
-	if !ok {
-		return "", fmt.Errorf("the plan has no repository %s", repository)
-	}
-	url, err := c.outside(r.URL)
+	cmd, err := c.resticCommand(p, repository, credentials, arguments...)
 	if err != nil {
 		return "", err
 	}
-	return c.Run(credentials.restic(url, r.Region), append([]string{"restic", "--no-cache", "--retry-lock=20s"}, arguments...)...)
+	return output(cmd)
+}
+
+func (c *Cluster) resticCommand(p *plan.Plan, repository string, credentials Credentials, arguments ...string) (*exec.Cmd, error) {
+	r, ok := p.Repositories[repository]
+	if !ok {
+		return nil, fmt.Errorf("the plan has no repository %s", repository)
+	}
+	url, err := c.outside(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	// Whoever holds the repository's lock may be slow.
+	return c.command(credentials.restic(url, r.Region), append([]string{"restic", "--no-cache", "--retry-lock=5m"}, arguments...)...)
 }
 
 // outside names the storage as the node reaches it, where there is no DNS.

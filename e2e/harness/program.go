@@ -5,12 +5,14 @@ package harness
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -154,16 +156,36 @@ func Port(t testing.TB) int {
 	return port
 }
 
+// The ports that freePort hands out: below those from which the kernel takes one
+// for each connection, or somebody's connection could have it first.
+const firstPort, lastPort = 10000, 30000
+
+// nextPort begins at another place in each process.
+var nextPort = func() *atomic.Int64 {
+	var next atomic.Int64
+	next.Store(rand.Int64N(lastPort - firstPort))
+	return &next
+}()
+
+// freePort never hands out a port twice.
 func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range lastPort - firstPort {
+		port := firstPort + int(nextPort.Add(1)%(lastPort-firstPort))
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return port, listener.Close()
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("no port is free")
 }
 
-// WaitFor calls f until it returns nil; after the limit it fails the test.
+// Patience is how long a state may take to come, and a command to end that has
+// a deadline, on a machine that is busy with other things. Only what is broken
+// takes so long.
+const Patience = 2 * time.Minute
+
+// WaitFor calls f until it returns nil; after the limit, which is never less than
+// Patience, it fails the test.
 func WaitFor(t testing.TB, what string, limit time.Duration, f func() error) {
 	t.Helper()
 	if err := waitFor(what, limit, f); err != nil {
@@ -172,6 +194,7 @@ func WaitFor(t testing.TB, what string, limit time.Duration, f func() error) {
 }
 
 func waitFor(what string, limit time.Duration, f func() error) error {
+	limit = max(limit, Patience)
 	end := time.Now().Add(limit)
 	for {
 		err := f()
