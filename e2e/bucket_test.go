@@ -291,6 +291,7 @@ func TestBucket(t *testing.T) {
 		t.Run("expiry", bucketExpiry)
 		t.Run("allowed-empty", bucketAllowedEmpty)
 	})
+	t.Run("customer-key", bucketCustomerKey)
 	t.Run("restore", bucketRestore)
 	t.Run("failure", bucketFailures)
 	t.Run("locked", bucketLocked)

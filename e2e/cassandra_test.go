@@ -25,9 +25,10 @@ const (
 	cassandraPassword = `cassandra's $(id) "password" \`
 )
 
-// The stand-ins do what Cassandra's documentation says of these commands, with
-// folders and text in the place of a database. They prove how the scripts treat
-// them, and nothing about Cassandra.
+// The stand-ins do what Cassandra's documentation says of these commands, and
+// what cqlsh's source (apache/cassandra: pylib/cqlshlib/cqlshmain.py) says of its
+// history and its credentials, with folders and text in the place of a database.
+// They prove how the scripts treat them, and nothing about Cassandra.
 const (
 	nodetoolStandIn = `#!/bin/sh
 set -eu
@@ -96,9 +97,17 @@ for argument; do
     *) echo "cqlsh: error: no such option: $argument" >&2; exit 2 ;;
   esac
 done
+history=${CQL_HISTORY:-$HOME/.cassandra/cqlsh_history}
+mkdir -p "${history%/*}" 2>/dev/null || printf '\nWarning: Cannot create directory at %s.\n\n' "${history%/*}"
+[ ! -e "$home/needs-cqlshrc" ] || [ -e "$HOME/.cassandra/cqlshrc" ] || { echo "Connection error: the node takes TLS only" >&2; exit 1; }
+[ -n "$(find "$credentials" -user "$(id -u)" ! -perm /044)" ] || {
+  echo "Warning: Credentials file '$credentials' exists but is not used" >&2
+  echo "Connection error: AuthenticationFailed('Remote end requires authentication')" >&2
+  exit 1
+}
 { echo '[plain_text_auth]'; printf 'username = %s\n' "$(cat "$home/user")"; printf 'password = %s\n' "$(cat "$home/password")"; } >"$home/expected"
 tail -n 3 "$credentials" | cmp -s - "$home/expected" || {
-  echo "Connection error: ('Unable to connect to any servers', {'127.0.0.1:9042': AuthenticationFailed('Failed to authenticate: Provided username cassandra and/or password are incorrect')})" >&2
+  echo "Connection error: ('Unable to connect to any servers', {'127.0.0.1:9042': AuthenticationFailed('Failed to authenticate: Provided username and/or password are incorrect')})" >&2
   exit 1
 }
 case $statement in
@@ -120,7 +129,11 @@ done
 )
 
 // ring is the folder that the stand-ins take for a node.
-type ring struct{ dir string }
+type ring struct {
+	dir string
+	// env is more that the container has.
+	env []string
+}
 
 func newRing(t *testing.T) *ring {
 	t.Helper()
@@ -131,7 +144,7 @@ func newRing(t *testing.T) *ring {
 func newRingAt(t *testing.T, dir string) *ring {
 	t.Helper()
 	r := &ring{dir: dir}
-	r.write(t, "user", "cassandra")
+	r.write(t, "user", "root")
 	r.write(t, "password", cassandraPassword)
 	r.tool(t, "nodetool", nodetoolStandIn)
 	r.tool(t, "cqlsh", cqlshStandIn)
@@ -219,21 +232,24 @@ func (r *ring) instance(t *testing.T) *harness.Instance {
 	t.Helper()
 	return harness.Render(t, harness.Inputs{State: map[string]any{"databases": map[string]any{"cassandra": []any{map[string]any{
 		"id": "dovecot", "host": "cassandra", "port": 9042, "serverVersion": "5.0.4", "statefulSet": "cassandra", "replicas": 1,
-		"dataDir":   filepath.Join(r.dir, "data"),
+		"dataDir": filepath.Join(r.dir, "data"), "adminUser": "root",
 		"keyspaces": []any{map[string]any{"name": "dovecot_dictmap"}, map[string]any{"name": "dovecot_acl"}},
 		"adminRef":  map[string]any{"kind": "Secret", "name": "cassandra", "key": "cassandra-password"},
 		"backup":    "required",
 	}}}}})
 }
 
-// exec runs a program in the pod's place: on this machine, with the stand-ins.
+// exec runs a program in the pod's place: on this machine, with the stand-ins,
+// and as in Bitnami's image and chart (bitnami/containers: bitnami/cassandra/5.0,
+// bitnami/charts: bitnami/cassandra): as 1001, whose home is the root, which is
+// read-only; only the claim and the folder for temporary files can be written.
 func (r *ring) exec(e harness.Exec) int {
-	if err := os.MkdirAll(filepath.Join(r.dir, "tmp"), 0o700); err != nil {
-		fmt.Fprintln(e.Stderr, err)
-		return 1
-	}
-	cmd := exec.Command(e.Argv[0], e.Argv[1:]...)
-	cmd.Env = []string{"PATH=" + filepath.Join(r.dir, "bin") + ":/usr/bin:/bin", "TMPDIR=" + filepath.Join(r.dir, "tmp")}
+	enter := `set -e; umask 022; cd /; mkdir -p "$1/tmp" "$1/data"
+for place in "$1" "$1/data" "$1/tmp"; do chown 1001:1001 "$place"; done; chown -R 1001:1001 "$1/data" "$1/tmp"
+mount --bind "$1" "$1"; mount -o remount,bind,ro /; shift
+exec setpriv --reuid=1001 --regid=1001 --clear-groups --no-new-privs "$@"`
+	cmd := exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "sh", "-c", enter, "pod", r.dir}, e.Argv...)...)
+	cmd.Env = append([]string{"PATH=" + filepath.Join(r.dir, "bin") + ":/usr/bin:/bin:/usr/sbin", "TMPDIR=" + filepath.Join(r.dir, "tmp"), "HOME=/"}, r.env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.Stdin, e.Stdout, e.Stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -281,6 +297,82 @@ func TestCassandra(t *testing.T) {
 	if dump == nil {
 		t.Fatal("there is no dump to restore")
 	}
+	// The tests above print a schema, too, for the home cannot be written.
+	t.Run("dump/cqlshrc-of-the-home", func(t *testing.T) {
+		home := newRing(t)
+		home.write(t, "needs-cqlshrc", "")
+		i := home.instance(t)
+		i.Dump(t, cassandraUnit, home.options(t, "ash", nil, nil)).Fails(t, 69, "TLS only")
+		home.write(t, "home/.cassandra/cqlshrc", "[connection]\nssl = true\n")
+		home.env = []string{"HOME=" + filepath.Join(home.dir, "home")}
+		got := i.Dump(t, cassandraUnit, home.options(t, "ash", nil, nil)).OK(t).Stdout
+		fresh := newRing(t)
+		if err := os.RemoveAll(filepath.Join(fresh.dir, "data")); err != nil {
+			t.Fatal(err)
+		}
+		fresh.write(t, "needs-cqlshrc", "")
+		fresh.write(t, "home/.cassandra/cqlshrc", "")
+		fresh.env = []string{"HOME=" + filepath.Join(fresh.dir, "home")}
+		o := fresh.options(t, "ash", nil, nil)
+		o.Input = got
+		fresh.instance(t).Restore(t, cassandraUnit, o).OK(t)
+		if got := fresh.rows(t); !maps.EqualFunc(got, want, slices.Equal) {
+			t.Errorf("the tables are %v, not %v", got, want)
+		}
+	})
+	t.Run("dump/as-the-image", func(t *testing.T) {
+		// What the stand-ins stand on: else the rows here would prove nothing.
+		for program, want := range map[string]string{
+			`id -u`:                       "1001\n",
+			`touch /x /usr/x /.cassandra`: "Read-only file system",
+			`cd "$TMPDIR" && umask 022 && echo x >c && cqlsh --credentials="$TMPDIR/c" --execute=SELECT; rm c`: "not used",
+		} {
+			var said bytes.Buffer
+			r.exec(harness.Exec{Argv: []string{"sh", "-c", program}, Stdout: &said, Stderr: &said})
+			if !strings.Contains(said.String(), want) {
+				t.Errorf("%s said %q, not %q", program, &said, want)
+			}
+		}
+	})
+	t.Run("failure/schema-with-a-warning", func(t *testing.T) {
+		// Whatever cqlsh may say beside the schema.
+		warns := newRing(t)
+		warns.tool(t, "cqlsh-itself", cqlshStandIn)
+		i := warns.instance(t)
+		for _, words := range []string{`\nWarning: Cannot create directory\n\n`, "Using CQL driver\n", "DROP KEYSPACE dovecot_acl;\n"} {
+			warns.tool(t, "cqlsh", "#!/bin/sh\nprintf '"+words+"'\nexec @HOME@/bin/cqlsh-itself \"$@\"\n")
+			for _, shell := range []string{"ash", "dash"} {
+				i.Dump(t, cassandraUnit, warns.options(t, shell, nil, nil)).Fails(t, 65, "the schema is not CQL alone", strings.TrimSpace(strings.Trim(words, `\n`))[:5])
+				warns.clean(t)
+			}
+		}
+		warns.tool(t, "cqlsh", "#!/bin/sh\n@HOME@/bin/cqlsh-itself \"$@\" | tr -d ';'\n")
+		i.Dump(t, cassandraUnit, warns.options(t, "ash", nil, nil)).Fails(t, 65, "the schema is not CQL alone")
+		warns.tool(t, "cqlsh", "#!/bin/sh\n@HOME@/bin/cqlsh-itself \"$@\"\n"+
+			`case $* in *DESCRIBE*) echo "/* Warning: a comment; */ CREATE FUNCTION f() AS \$\$ return 'x;'; \$\$; -- it's one"
+echo "ALTER TABLE \"a;b\" WITH comment = 'it''s; one';" ;; esac`+"\n")
+		i.Dump(t, cassandraUnit, warns.options(t, "ash", nil, nil)).OK(t)
+	})
+	t.Run("failure/restore-of-a-schema-with-a-warning", func(t *testing.T) {
+		bad := bytes.Replace(dump, []byte("\nCREATE KEYSPACE "), []byte("\nWARNED KEYSPACE "), 1)
+		for _, shell := range []string{"ash", "dash"} {
+			o := r.options(t, shell, nil, func(harness.Exec) int {
+				t.Error("a restore of a bad schema went into the pod")
+				return 1
+			})
+			o.Input = bad
+			i.Restore(t, cassandraUnit, o).Fails(t, 65, "the schema is not CQL alone", "WARNED KEYSPACE")
+		}
+	})
+	t.Run("failure/folder-above", func(t *testing.T) {
+		i.Dump(t, cassandraUnit, r.options(t, "dash", map[string]string{"CASSANDRA_DATA_DIR": r.dir}, nil)).Fails(t, 64, "dataDir must be "+r.dir+"/data")
+		r.clean(t)
+	})
+	t.Run("failure/wrong-user", func(t *testing.T) {
+		// The image leaves this one with another password.
+		i.Dump(t, cassandraUnit, r.options(t, "ash", map[string]string{"CASSANDRA_USER": "cassandra"}, nil)).Fails(t, 69, "AuthenticationFailed")
+		r.clean(t)
+	})
 	t.Run("dump/leftover-snapshot", func(t *testing.T) {
 		r.write(t, "data/dovecot_acl/acl-3/snapshots/holdfast/old-Data.db", "of a run that was killed")
 		if got := i.Dump(t, cassandraUnit, r.options(t, "ash", nil, nil)).OK(t).Stdout; bytes.Contains(got, []byte("of a run that was killed")) {
@@ -349,10 +441,10 @@ func TestCassandra(t *testing.T) {
 		i.Dump(t, cassandraUnit, r.options(t, "ash", nil, nil)).Fails(t, 69, "Connection refused")
 	})
 	t.Run("failure/missing-keyspace", func(t *testing.T) {
-		failing(t, map[string]string{"CASSANDRA_KEYSPACES": "dovecot_acl\nnowhere"}, 69, "nowhere")
+		failing(t, map[string]string{"CASSANDRA_KEYSPACES": "dovecot_acl\nnowhere"}, 64, "nowhere", "does the keyspace exist")
 	})
 	t.Run("failure/wrong-folder", func(t *testing.T) {
-		failing(t, map[string]string{"CASSANDRA_DATA_DIR": r.dir + "/elsewhere"}, 69)
+		failing(t, map[string]string{"CASSANDRA_DATA_DIR": r.dir + "/elsewhere"}, 64, "is dataDir right")
 	})
 	t.Run("failure/wrong-pod", func(t *testing.T) {
 		failing(t, map[string]string{"CASSANDRA_POD": "cassandra-7"}, 69, "not found")
@@ -464,7 +556,7 @@ func TestCassandra(t *testing.T) {
 		if err := os.Remove(filepath.Join(empty.dir, "data/dovecot_acl")); err != nil {
 			t.Fatal(err)
 		}
-		empty.instance(t).Dump(t, cassandraUnit, empty.options(t, "ash", allow, nil)).Fails(t, 69, "dovecot_acl")
+		empty.instance(t).Dump(t, cassandraUnit, empty.options(t, "ash", allow, nil)).Fails(t, 64, "dovecot_acl")
 		empty.clean(t)
 	})
 	t.Run("failure/wrong-ca", func(t *testing.T) {
@@ -558,6 +650,8 @@ func TestCassandra(t *testing.T) {
 			for _, variable := range []string{"CASSANDRA_POD", "CASSANDRA_CONTAINER", "CASSANDRA_DATA_DIR", "CASSANDRA_KEYSPACES", "CASSANDRA_USER", "CASSANDRA_PASSWORD"} {
 				code, word := 69, "the dump in "
 				switch {
+				case variable == "CASSANDRA_DATA_DIR", variable == "CASSANDRA_KEYSPACES" && name == "newline":
+					code = 64
 				case variable == "CASSANDRA_KEYSPACES" && name != "newline":
 					code, word = 64, "is no keyspace's name"
 				case name == "newline" && (variable == "CASSANDRA_USER" || variable == "CASSANDRA_PASSWORD"):
@@ -574,7 +668,14 @@ func TestCassandra(t *testing.T) {
 			var hostile bytes.Buffer
 			w := tar.NewWriter(&hostile)
 			for _, entry := range []string{"schema.cql", path, "holdfast-complete"} {
-				if err := w.WriteHeader(&tar.Header{Name: entry, Typeflag: tar.TypeReg, Mode: 0o600}); err != nil {
+				text := ""
+				if entry == "schema.cql" {
+					text = "CREATE KEYSPACE x;\n"
+				}
+				if err := w.WriteHeader(&tar.Header{Name: entry, Typeflag: tar.TypeReg, Mode: 0o600, Size: int64(len(text))}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.WriteString(w, text); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +25,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-backup/holdfast/e2e/harness"
 )
@@ -38,6 +42,8 @@ type volumes struct {
 	root    string
 	uid     int
 	options harness.Options
+	// capabilities of the pod that reads as root; nil for all.
+	capabilities []uintptr
 }
 
 func newVolumes(t *testing.T, uid int, settings ...func(volume map[string]any)) *volumes {
@@ -98,11 +104,36 @@ func (v *volumes) backup(t *testing.T, claim string) {
 		"RESTIC_PASSWORD=e2e-restic-password",
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: v.root, Credential: &syscall.Credential{Uid: uint32(v.uid), Gid: uint32(v.uid)}}
-	out, err := cmd.CombinedOutput()
+	out, err := v.confined(t, cmd.CombinedOutput)
 	// 3: some files could not be read. K8up takes it for a success.
 	if err != nil && cmd.ProcessState.ExitCode() != 3 {
 		t.Fatalf("restic backup: %v\n%s", err, out)
 	}
+}
+
+// confined runs a program of uid 0 with no other capabilities than the pod's.
+func (v *volumes) confined(t *testing.T, run func() ([]byte, error)) (out []byte, err error) {
+	t.Helper()
+	if v.capabilities == nil {
+		return run()
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// The thread ends with the goroutine: what it gave away is its own.
+		runtime.LockOSThread()
+		for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+			if slices.Contains(v.capabilities, c) {
+				continue
+			}
+			if err = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+				return
+			}
+		}
+		out, err = run()
+	}()
+	<-done
+	return out, err
 }
 
 // fill makes files of all sorts, and gives them to uid.
@@ -327,6 +358,7 @@ func TestVolume(t *testing.T) {
 	t.Run("dump", volumeMarker)
 	t.Run("restore", volumeRestore)
 	t.Run("restore-as-root", volumeRestoreAsRoot)
+	t.Run("several-owners", volumeSeveralOwners)
 	t.Run("failure", volumeFailures)
 }
 
@@ -423,6 +455,65 @@ func volumeRestoreAsRoot(t *testing.T) {
 	target := v.target(t)
 	v.restore(t, target, nil).OK(t)
 	sameObjects(t, "restored", inventory(t, target), inventory(t, filepath.Join(v.root, "data/uploads")))
+}
+
+// Two users in one volume, as after an upgrade that changed the application's
+// user, and a queue that only root may enter. Whoever reads as one of them has
+// part of it; root with the one capability that its pod has must have all.
+func volumeSeveralOwners(t *testing.T) {
+	several := func(volume map[string]any) {
+		delete(volume, "owner")
+		volume["owners"] = []any{
+			map[string]any{"uid": 10991, "gid": 10991}, map[string]any{"uid": 10091, "gid": 10091}, map[string]any{"uid": 0, "gid": 0}, map[string]any{"uid": 77, "gid": 78},
+		}
+		volume["runAsRoot"] = map[string]any{"reason": "older files belong to another user"}
+	}
+	v := newVolumes(t, 0, several)
+	source := filepath.Join(v.root, "data/uploads")
+	for _, file := range []struct {
+		name     string
+		uid, gid int
+	}{
+		{"old/media", 10991, 10991}, {"old/thumbnail", 10991, 10091}, {"new/media", 10091, 10091}, {"queue/deferred/1", 0, 101}, {"pid/master.pid", 0, 0},
+	} {
+		path := filepath.Join(source, file.name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("content of "+file.name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{path, filepath.Dir(path)} {
+			if err := os.Lchown(path, file.uid, file.gid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chmod(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, config := range v.Kind("PodConfig") {
+		if name, _ := config["metadata"].(map[string]any)["name"].(string); name == v.Unit(t, volumeUnit).PodConfig {
+			text, err := json.Marshal(config["spec"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, words := range []string{`"runAsUser":0`, `"add":["DAC_READ_SEARCH"]`, `"drop":["ALL"]`} {
+				if !strings.Contains(string(text), words) {
+					t.Errorf("the pod that reads has not %s: %s", words, text)
+				}
+			}
+		}
+	}
+	v.capabilities = []uintptr{unix.CAP_DAC_READ_SEARCH}
+	v.backup(t, "uploads")
+	target := v.target(t)
+	result := v.restore(t, target, nil).OK(t)
+	sameObjects(t, "restored", inventory(t, target), inventory(t, source))
+	if !strings.Contains(result.Stderr, "no entry of the snapshot belongs to 77:78, which the state names") ||
+		strings.Contains(result.Stderr, "belongs to 10091:10091, which") {
+		t.Errorf("it said:\n%s", result.Stderr)
+	}
 }
 
 func volumeFailures(t *testing.T) {

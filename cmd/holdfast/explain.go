@@ -202,6 +202,9 @@ func unitText(p renderer.Planned, i plan.Item) string {
 func exemptionText(p renderer.Planned, e plan.Exemption) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s of %s: not backed up\n", e.ID, p.Plan.Instance)
+	if e.Product != "" {
+		section(&b, "is", []string{e.Product})
+	}
 	section(&b, "covers", places(p, e.Covers))
 	section(&b, "reason", []string{e.Reason})
 	return b.String()

@@ -77,7 +77,14 @@ func planText(planned renderer.Planned) string {
 		return []string{i.ID, i.Engine, i.Schedule.Cron, i.Retention.String(), i.Namespace, seconds(i.DeadlineSeconds)}
 	})
 	table(&b, []string{"NOT BACKED UP", "REASON"}, len(p.Exemptions), func(n int) []string {
-		return []string{p.Exemptions[n].ID, p.Exemptions[n].Reason}
+		e := p.Exemptions[n]
+		if e.Product != "" {
+			return []string{e.ID + " (" + e.Product + ")", e.Reason}
+		}
+		return []string{e.ID, e.Reason}
+	})
+	table(&b, []string{"TOGETHER", "IN THIS ORDER, THE SAME NIGHT"}, len(p.Groups), func(n int) []string {
+		return []string{p.Groups[n].Name, strings.Join(p.Groups[n].Units, ", ")}
 	})
 	table(&b, []string{"RETIRED", "UNTIL", "REASON"}, len(p.Retired), func(n int) []string {
 		return []string{p.Retired[n].Unit, p.Retired[n].Until, p.Retired[n].Reason}

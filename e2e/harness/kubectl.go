@@ -31,6 +31,9 @@ type KubectlOptions struct {
 	// Asks lets Exec first ask the API server for the pod and for the right to
 	// exec in it, as the real one does.
 	Asks bool
+	// Pod is what "kubectl get pod" prints, in the form that is asked for; "" asks
+	// the API server.
+	Pod string
 }
 
 // Kubectl makes a folder with a stand-in for kubectl, for Image.Bin.
@@ -44,7 +47,7 @@ func Kubectl(t testing.TB, o KubectlOptions) string {
 	if err := os.WriteFile(filepath.Join(folder, "kubectl"), data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	config, err := json.Marshal(remote.Kubectl{FreeLocks: o.FreeLocks, Exec: o.Exec != nil, Asks: o.Asks})
+	config, err := json.Marshal(remote.Kubectl{FreeLocks: o.FreeLocks, Exec: o.Exec != nil, Asks: o.Asks, Pod: o.Pod})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,6 +74,8 @@ type Options struct {
 	FreeLocks bool
 	// Exec runs what the container runs by "kubectl exec"; see Kubectl.
 	Exec func(Exec) int
+	// Pod is what "kubectl get pod" answers there; see Kubectl.
+	Pod string
 	// Timeout of one container; five minutes if 0. Passing it fails the test.
 	Timeout time.Duration
 
@@ -117,7 +119,7 @@ func (p *pod) prepare(t testing.TB, o Options) (*sandboxed, error) {
 	b := &builder{pod: p, options: o, work: Folder(t, 0)}
 	b.Root = filepath.Join(b.work, "root")
 	if o.FreeLocks || o.Exec != nil {
-		b.standIn = Kubectl(t, KubectlOptions{Exec: o.Exec, FreeLocks: o.FreeLocks, Asks: o.Kubeconfig != ""})
+		b.standIn = Kubectl(t, KubectlOptions{Exec: o.Exec, FreeLocks: o.FreeLocks, Asks: o.Kubeconfig != "", Pod: o.Pod})
 	}
 	dynamic, err := b.replacements()
 	if err != nil {

@@ -34,11 +34,15 @@ func PlainS3(t testing.TB, buckets ...string) *S3Server {
 
 func startS3(t testing.TB, ca *CA, buckets []string) *S3Server {
 	t.Helper()
-	s := &S3Server{AccessKey: "e2e-access-key", SecretKey: "e2e-secret-key-of-the-s3-server", Dir: filepath.Join(Folder(t, 0), "data")}
+	port := Port(t)
+	s := &S3Server{
+		// A key of its own: no source may be opened by the backup's.
+		AccessKey: fmt.Sprintf("e2e-access-key-%d", port), SecretKey: "e2e-secret-key-of-the-s3-server", Dir: filepath.Join(Folder(t, 0), "data"),
+	}
 	if err := os.Mkdir(s.Dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", Port(t))
+	address := fmt.Sprintf("127.0.0.1:%d", port)
 	argv := []string{"versitygw", "--port", address, "--quiet"}
 	s.Endpoint = "http://" + address
 	if ca != nil {

@@ -27,6 +27,8 @@ func decodeState(r *report, d *checked) *State {
 	decode(r, d, "cluster", &s.Cluster)
 	decode(r, d, "network", &s.Network)
 	decode(r, d, "backup", &s.Backup)
+	decode(r, d, "others", &s.Others)
+	decode(r, d, "consistency", &s.Consistency)
 	stores, _ := d.lookup("objectStores").([]any)
 	for _, value := range stores {
 		store, _ := value.(map[string]any)

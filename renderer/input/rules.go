@@ -1,7 +1,9 @@
 package input
 
 import (
+	"cmp"
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 
@@ -26,6 +28,7 @@ func checkRules(r *report, states, credentials []*checked, pairs []pair) {
 			}
 		}
 		checkHTTPS(r, s, "secretsManager", "address")
+		checkPatterns(r, s)
 	}
 	for _, c := range credentials {
 		checkPasswords(r, c)
@@ -45,6 +48,46 @@ func checkRules(r *report, states, credentials []*checked, pairs []pair) {
 	for _, p := range pairs {
 		checkExpiry(r, p)
 		checkSecretsManager(r, p)
+		checkAccessKeys(r, p)
+	}
+}
+
+// checkPatterns is HF143: a pattern of claims that are skipped must not match
+// one that is backed up.
+func checkPatterns(r *report, s *checked) {
+	volumes, _ := s.lookup("volumes").([]any)
+	namespace := func(index string) string {
+		return cmp.Or(s.text("volumes", index, "namespace"), s.text("namespace"))
+	}
+	for i := range volumes {
+		p := strconv.Itoa(i)
+		pattern := s.text("volumes", p, "claimPattern")
+		for j := range volumes {
+			c := strconv.Itoa(j)
+			claim, backup := s.text("volumes", c, "claim"), s.text("volumes", c, "backup")
+			if pattern == "" || claim == "" || backup == "skip" || namespace(c) != namespace(p) {
+				continue
+			}
+			if matches, err := path.Match(pattern, claim); err == nil && matches {
+				r.add(s.problem("HF143", "/volumes/"+p+"/claimPattern", fmt.Sprintf("%s also names %s, which is backed up", quoted(pattern), claim),
+					"make the pattern longer, so that it names only what is skipped"), s)
+			}
+		}
+	}
+}
+
+// checkAccessKeys is HF141: what opens the application's bucket must not open
+// the backup's.
+func checkAccessKeys(r *report, p pair) {
+	stores, _ := p.state.lookup("objectStores").([]any)
+	for i := range stores {
+		key := p.state.text("objectStores", strconv.Itoa(i), "accessKey")
+		for _, engine := range []string{"restic", "rclone"} {
+			if key != "" && key == p.credentials.text(engine, "accessKeyId") {
+				r.add(p.state.problem("HF141", "/objectStores/"+strconv.Itoa(i)+"/accessKey", "the same access key as the backup's own ("+engine+")",
+					"give the backup a key that no application knows"), p.state, p.credentials)
+			}
+		}
 	}
 }
 

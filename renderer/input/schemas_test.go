@@ -86,7 +86,7 @@ func TestMarks(t *testing.T) {
 	wantCoverable := []string{
 		"/databases/cassandra/*", "/databases/mariadb/*", "/databases/postgresql/*", "/databases/postgresql/*/databases/*",
 		"/kubernetes/configMaps/*", "/kubernetes/exportClusterScoped", "/kubernetes/exportNamespaceYaml", "/kubernetes/exportSecrets",
-		"/ldap", "/objectStores/*", "/secretsManager", "/volumes/*",
+		"/ldap", "/objectStores/*", "/others/*", "/secretsManager", "/volumes/*",
 	}
 	if !slices.Equal(coverable, wantCoverable) {
 		t.Errorf("coverable\n got %q\nwant %q", coverable, wantCoverable)

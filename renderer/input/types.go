@@ -39,6 +39,10 @@ type State struct {
 	// ObjectStores are the applications' buckets, for comparison with those
 	// that backups go to.
 	ObjectStores []ObjectStore
+	// Others are what lives in the instance and has no section of its own.
+	Others []Other
+	// Consistency are groups of units that are only worth something together.
+	Consistency []Group
 	// Ignored are the top-level keys of other components, sorted.
 	Ignored []string
 	// Coverable are JSON pointers to all places that a backup must cover, in
@@ -154,6 +158,24 @@ type ObjectStore struct {
 	Bucket string `json:"bucket"`
 	// Endpoint is a URL.
 	Endpoint string `json:"endpoint"`
+}
+
+// Other is something that no built-in kind knows: a kind of the user's backs it
+// up, or it is skipped.
+type Other struct {
+	Key string `json:"key"`
+	// Product is such as "Redis".
+	Product string `json:"product"`
+	// Backup is "required", "optional" or "skip"; skip has a Reason.
+	Backup string `json:"backup"`
+	Reason string `json:"reason"`
+}
+
+// Group is units that are taken one after the other in the same night.
+type Group struct {
+	Name string `json:"name"`
+	// Units are ids, in the order in which they are taken.
+	Units []string `json:"units"`
 }
 
 // Policy is the policy document: an organisation's defaults.

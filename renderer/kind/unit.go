@@ -72,7 +72,10 @@ type Capture struct {
 	Claim string `json:"claim,omitempty"`
 	UID   *int64 `json:"uid,omitempty"`
 	GID   *int64 `json:"gid,omitempty"`
-	// RootReason excuses a claim whose files belong to uid 0.
+	// Owners are those of a claim with files of several. Only root reads them
+	// all, and gives them back to whom they belonged.
+	Owners []Owner `json:"owners,omitempty"`
+	// RootReason excuses a claim whose files belong to uid 0, or to several.
 	RootReason string `json:"rootReason,omitempty"`
 	// Workload is the running pod's owner, for exec and for the node.
 	Workload *Workload `json:"workload,omitempty"`
@@ -81,6 +84,12 @@ type Capture struct {
 	// Source is what is read, in the source's own terms; two units must never
 	// read the same: "claim:ns/name", "bucket:https://host/name".
 	Source string `json:"source"`
+}
+
+// Owner is whom files belong to.
+type Owner struct {
+	UID int64 `json:"uid"`
+	GID int64 `json:"gid"`
 }
 
 // SecretEnv is an environment variable whose value a Secret holds.

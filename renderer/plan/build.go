@@ -54,10 +54,10 @@ func Build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 		},
 		Network: Network{APICIDRs: []string{}, Cluster: []string{}, Endpoints: []Endpoint{}, DNS: DNS{Labels: Labels{}}},
 		Flux:    Flux{DependsOn: []Reference{}},
-		inputs:  &inputs{instance: inst, set: set, discovered: units},
+		inputs:  &inputs{instance: inst, set: set, discovered: together(state.Consistency, units)},
 	}
 	b := &builder{inst: inst, set: set, plan: p, ask: newSettings(inst), found: map[string]kind.Discovered{}}
-	for _, u := range units {
+	for _, u := range p.inputs.discovered {
 		b.found[u.ID] = u
 	}
 	if state.Backup == nil || !state.Backup.Enabled {
@@ -70,6 +70,7 @@ func Build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	p.Enabled = true
 	p.Labels = Labels{"app.kubernetes.io/managed-by": "holdfast", "holdfast.dev/instance": p.Instance}
 	p.InstanceLock = p.Instance + ".lock"
+	b.decideGroups()
 	b.decideFrame()
 	b.decideUnits()
 	b.decideRetired()
@@ -154,6 +155,7 @@ func (b *builder) decideUnits() {
 		}
 		b.plan.Units = append(b.plan.Units, b.item(u, minute))
 	}
+	b.exemptOthers()
 	slices.SortFunc(b.plan.Units, func(a, c Item) int { return cmp.Compare(a.ID, c.ID) })
 	slices.SortFunc(b.plan.Exemptions, func(a, c Exemption) int { return cmp.Compare(a.ID, c.ID) })
 	namespaces := map[string]bool{}

@@ -22,6 +22,8 @@ func Check(p *Plan) problem.List {
 	c := &checker{plan: p}
 	c.coverage()
 	c.units()
+	c.others()
+	c.groups()
 	c.references()
 	c.retired()
 	c.images()
@@ -83,6 +85,7 @@ func (c *checker) coverage() {
 	}
 	for _, place := range coverable {
 		switch claim := claims[place]; {
+		case len(claim) == 0 && c.plan.exempt(place):
 		case len(claim) == 0:
 			c.at(place, "HF104", "give it a kind that backs it up, or skip it with a reason", "nothing backs this up")
 		case !whole(claim):
@@ -155,6 +158,11 @@ func (c *checker) units() {
 // green status.
 func (c *checker) owner(u kind.Unit) {
 	switch {
+	case len(u.Capture.Owners) > 0:
+		if u.Capture.RootReason == "" {
+			c.at(of(u), "HF145", `add "runAsRoot": {"reason": …} to accept a pod that runs as root, or skip the claim with a reason`,
+				"claim %s has files of several owners, and only root can read them all and give them back", u.Capture.Claim)
+		}
 	case u.Capture.UID == nil:
 		c.at(of(u), "HF113", `add "owner": {"uid": …, "gid": …}: the numbers that ls -ln shows in the volume`,
 			"the owner of claim %s is not known; files of another uid would be left out under a green status", u.Capture.Claim)

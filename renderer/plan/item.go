@@ -81,6 +81,9 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 			i.RunAsGID = *u.Capture.GID
 		}
 	}
+	if len(u.Capture.Owners) > 0 {
+		i.RunAsUID, i.RunAsGID = 0, 0
+	}
 	i.Root = i.RunAsUID == 0
 	i.Capture = b.given(i.Capture)
 	b.target(&i)

@@ -25,6 +25,9 @@ type Plan struct {
 	Units []Item `json:"units"`
 	// Exemptions is every coverable place that is not backed up, and why.
 	Exemptions []Exemption `json:"exemptions"`
+	// Groups are units that belong together; each is taken in its order, in the
+	// same night.
+	Groups []Group `json:"groups,omitempty"`
 	// Retired are the sources that the policy says are gone for good.
 	Retired []Retired `json:"retired,omitempty"`
 	// Ignored lists the state's sections that belong to other components.
@@ -136,10 +139,19 @@ type Item struct {
 // Exemption is a place that is not backed up, with the reason that somebody
 // gave for it.
 type Exemption struct {
-	ID     string   `json:"id"`
-	Kind   string   `json:"kind"`
-	Covers []string `json:"covers"`
-	Reason string   `json:"reason"`
+	ID string `json:"id"`
+	// Kind is empty where no kind knows the place; Product says what it is then.
+	Kind    string   `json:"kind,omitempty"`
+	Product string   `json:"product,omitempty"`
+	Covers  []string `json:"covers"`
+	Reason  string   `json:"reason"`
+}
+
+// Group is units that are only worth something together.
+type Group struct {
+	Name string `json:"name"`
+	// Units are ids in the order in which they are taken.
+	Units []string `json:"units"`
 }
 
 // Retired is a source that is gone for good, with the reason that somebody gave

@@ -18,11 +18,9 @@ local k8s = import 'k8s.libsonnet';
       [key + 'ENV_AUTH']: 'false',
     },
 
-  // s3Keys are the remote's credentials, by reference.
-  s3Keys(remote, accessKey, secretKey):: [
-    { name: 'RCLONE_CONFIG_' + remote + '_ACCESS_KEY_ID', secret: accessKey.name, key: accessKey.key },
-    { name: 'RCLONE_CONFIG_' + remote + '_SECRET_ACCESS_KEY', secret: secretKey.name, key: secretKey.key },
-  ],
+  // accessKey and secretKey are the remote's credentials, by reference.
+  accessKey(remote, ref):: { name: 'RCLONE_CONFIG_' + remote + '_ACCESS_KEY_ID', secret: ref.name, key: ref.key },
+  secretKey(remote, ref):: { name: 'RCLONE_CONFIG_' + remote + '_SECRET_ACCESS_KEY', secret: ref.name, key: ref.key },
 
   // backupValues and backupSecrets are the backup's own side: the S3 remote BAK
   // and what the script needs to make the crypt remote above it.
@@ -39,8 +37,11 @@ local k8s = import 'k8s.libsonnet';
     [if copy.ca != '' then 'RCLONE_CA_CERT']: '/holdfast/ca/ca.crt',
   },
   backupSecrets(copy):: k8s.secretEnv(
-    $.s3Keys('BAK', { name: copy.secret, key: 'access-key-id' }, { name: copy.secret, key: 'secret-access-key' }) +
-    [{ name: 'CRYPT_PASSWORD', secret: copy.secret, key: 'crypt-password' }] +
+    [
+      $.accessKey('BAK', { name: copy.secret, key: 'access-key-id' }),
+      $.secretKey('BAK', { name: copy.secret, key: 'secret-access-key' }),
+      { name: 'CRYPT_PASSWORD', secret: copy.secret, key: 'crypt-password' },
+    ] +
     (if copy.salted then [{ name: 'CRYPT_PASSWORD2', secret: copy.secret, key: 'crypt-password2' }] else [])
   ),
 }

@@ -45,6 +45,9 @@ func run(args []string) (int, error) {
 	switch {
 	case config.Exec && is("exec"):
 		return remoteExec(dir, args, config.Asks)
+	case config.Pod != "" && is("get", "pod"):
+		_, err := fmt.Print(config.Pod)
+		return 0, err
 	case config.FreeLocks && (is("get", "configmap") || is("patch", "configmap") || is("get", "pods")):
 		// An absent lock is a free one, and there is no pod to wait for.
 		return 0, nil

@@ -25,6 +25,8 @@ type Kubectl struct {
 	Exec bool
 	// Asks lets exec first ask the API server for the pod and the right.
 	Asks bool
+	// Pod is what "kubectl get pod" prints; "" asks the API server.
+	Pod string
 }
 
 // Call is one "kubectl exec".

@@ -28,6 +28,26 @@ local consistentWith(state, store) =
      for node in std.range(0, cluster.replicas - 1)
    ] else []);
 
+// An access key's id is often a plain value beside a secret key that is none.
+local access(store) =
+  if std.objectHas(store, 'accessKey') then { env: { RCLONE_CONFIG_SRC_ACCESS_KEY_ID: store.accessKey }, secretEnv: [] }
+  else { env: {}, secretEnv: [rclone.accessKey('SRC', store.accessKeyRef)] };
+
+// With SSE-C the server keeps no key: each request for an object brings it.
+local encryption(store) =
+  if !std.objectHas(store, 'sse') then { env: {}, secretEnv: [], limits: [] }
+  else {
+    local sse = store.sse,
+    local base64 = std.get(sse, 'keyEncoding', 'plain') == 'base64',
+    env: { RCLONE_CONFIG_SRC_SSE_CUSTOMER_ALGORITHM: std.get(sse, 'algorithm', 'AES256') },
+    secretEnv: [{
+      name: 'RCLONE_CONFIG_SRC_SSE_CUSTOMER_KEY' + (if base64 then '_BASE64' else ''),
+      secret: sse.customerKeyRef.name,
+      key: sse.customerKeyRef.key,
+    }],
+    limits: ['objects that were written without the customer key, or with another one, cannot be read: the run then fails'],
+  };
+
 local unit(state, store, s) = {
   local prefix = std.get(store, 'prefix', ''),
   id: 'bucket/' + store.key,
@@ -39,10 +59,11 @@ local unit(state, store, s) = {
     how: 'sync',
     image: 'rclone',
     source: 'bucket:' + store.endpoint + '/' + store.bucket + (if prefix == '' then '' else '/' + prefix),
-    env: rclone.s3('SRC', 'Other', store.endpoint, std.get(store, 'region', ''), std.get(store, 'pathStyle', true)) + {
+    env: rclone.s3('SRC', 'Other', store.endpoint, std.get(store, 'region', ''), std.get(store, 'pathStyle', true)) +
+         access(store).env + encryption(store).env + {
       HOLDFAST_SOURCE: 'src:' + store.bucket + (if prefix == '' then '' else '/' + prefix),
     },
-    secretEnv: rclone.s3Keys('SRC', store.accessKeyRef, store.secretKeyRef),
+    secretEnv: access(store).secretEnv + [rclone.secretKey('SRC', store.secretKeyRef)] + encryption(store).secretEnv,
   },
   connects: [{ host: authority(store.endpoint)[0], port: port(store.endpoint), purpose: 'source bucket' }],
   rbac: [],
@@ -52,8 +73,9 @@ local unit(state, store, s) = {
     if store.backup == 'required' then {} else { allowEmpty: { reason: 'the bucket is optional' } }
   ),
   limits: [
-    'bucket policy, CORS and lifecycle rules are not objects and are not copied',
-  ] + (if std.get(store, 'versioned', false) then ['older versions of the objects are not copied, only the current ones'] else []),
+            'bucket policy, CORS and lifecycle rules are not objects and are not copied',
+          ] + (if std.get(store, 'versioned', false) then ['older versions of the objects are not copied, only the current ones'] else []) +
+          encryption(store).limits,
   consistent: std.get(store, 'consistentWith', consistentWith(state, store)),
 };
 

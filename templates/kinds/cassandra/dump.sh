@@ -5,13 +5,15 @@
 #
 #   HOLDFAST_NAMESPACE
 #   CASSANDRA_POD CASSANDRA_CONTAINER   where to exec
-#   CASSANDRA_DATA_DIR                  the folder of the keyspaces in there
+#   CASSANDRA_DATA_DIR                  the folder in there that holds one for each keyspace
 #   CASSANDRA_KEYSPACES                 one a line
-#   CASSANDRA_USER CASSANDRA_PASSWORD   for the schema
+#   CASSANDRA_USER CASSANDRA_PASSWORD   for the schema; JMX asks for none
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/cql.sh"
 
 require_tools kubectl
 need HOLDFAST_NAMESPACE CASSANDRA_POD CASSANDRA_CONTAINER CASSANDRA_DATA_DIR CASSANDRA_KEYSPACES \
@@ -39,6 +41,13 @@ umask 077
 LC_ALL=C; export LC_ALL
 tag=$1 data=$2
 shift 2
+for keyspace; do
+  [ -d "$data/$keyspace" ] || {
+    echo "there is no folder $data/$keyspace" >&2
+    [ ! -d "$data/data/$keyspace" ] || echo "dataDir must be $data/data" >&2
+    exit 64
+  }
+done
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/holdfast.XXXXXX")
 finish() {
   status=$?
@@ -61,6 +70,10 @@ IFS= read -r password
   printf "[PlainTextAuthProvider]\nusername = %s\npassword = %s\n" "$user" "$password"
   printf "[plain_text_auth]\nusername = %s\npassword = %s\n" "$user" "$password"
 } >"$tmp/credentials"
+# cqlsh makes a folder for its history, and where it cannot, as in the home of
+# a read-only image, it says so in the midst of its answer.
+CQL_HISTORY=$tmp/history; export CQL_HISTORY
+[ -d "${HOME:-/}/.cassandra" ] || { HOME=$tmp; export HOME; }
 # A killed run left its snapshot behind; the name is always the same, so that
 # none can pile up.
 nodetool clearsnapshot -t "$tag" -- "$@" >/dev/null 2>&1 || :
@@ -90,15 +103,22 @@ fi
 [ "$status" -eq 0 ] || { cat "$tmp/tar" >&2; exit "$status"; }
 '
 printf '%s\n%s\n' "$CASSANDRA_USER" "$CASSANDRA_PASSWORD" >"$WORK/stdin"
-attempt 69 "the dump in $CASSANDRA_POD" \
-  kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$CASSANDRA_CONTAINER" "$CASSANDRA_POD" -- \
-  sh -c "$program" holdfast holdfast "$CASSANDRA_DATA_DIR" "$@" <"$WORK/stdin" >"$WORK/dump"
+status=0
+bounded kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$CASSANDRA_CONTAINER" "$CASSANDRA_POD" -- \
+  sh -c "$program" holdfast holdfast "$CASSANDRA_DATA_DIR" "$@" \
+  <"$WORK/stdin" >"$WORK/dump" 2>"$WORK/stderr" || status=$?
 rm -f -- "$WORK/stdin"
+case $status in
+  0) ;;
+  64) failed 64 "the dump in $CASSANDRA_POD (is dataDir right, and does the keyspace exist?)" "$status" ;;
+  *) failed 69 "the dump in $CASSANDRA_POD" "$status" ;;
+esac
 
 # A stream that broke may still have ended with exit code 0.
 attempt 65 'listing the tar' tar -tf "$WORK/dump" >"$WORK/list"
 tail -n 1 <"$WORK/list" | grep -qx 'holdfast-complete' || die 65 'the tar is cut: its last entry is missing'
 attempt 65 'reading the schema' tar -xOf "$WORK/dump" schema.cql >"$WORK/schema.cql"
+only_cql "$WORK/schema.cql"
 for keyspace; do
   grep -Eqi "^CREATE KEYSPACE \"?$keyspace\"? " "$WORK/schema.cql" || die 65 "the schema lacks the keyspace $keyspace"
   grep -q "^$keyspace/[^/]*/snapshots/[^/]*/manifest\.json\$" "$WORK/list" || die 65 "the tar holds no table of the keyspace $keyspace"

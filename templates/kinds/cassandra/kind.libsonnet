@@ -24,20 +24,32 @@ local unit(state, cluster, c, node) =
         CASSANDRA_CONTAINER: container,
         CASSANDRA_DATA_DIR: cluster.dataDir,
         CASSANDRA_KEYSPACES: std.join('\n', std.sort([k.name for k in cluster.keyspaces])),
-        CASSANDRA_USER: std.get(cluster, 'adminUser', 'cassandra'),
+        CASSANDRA_USER: cluster.adminUser,
       },
       secretEnv: [{ name: 'CASSANDRA_PASSWORD', secret: cluster.adminRef.name, key: cluster.adminRef.key }],
     },
     connects: [{ host: 'kubernetes', purpose: 'exec in ' + pod }],
     rbac: exec.rules(pod),
-    expect: { marker: 'schema.cql', minBytes: 1024, minCount: std.length(cluster.keyspaces) },
+    expect: { marker: 'schema.cql', minBytes: 1024, minCount: std.max(std.length(cluster.keyspaces), std.get(cluster, 'minTables', 0)) },
   };
+
+// A ring that is skipped may be one that nobody here can enter: it has no nodes
+// to speak of.
+local skipped(state, cluster, c) = {
+  id: 'cassandra/' + cluster.id,
+  covers: ['/databases/cassandra/' + c],
+  namespace: std.get(cluster, 'namespace', state.namespace),
+  need: cluster.backup,
+  reason: cluster.reason,
+};
 
 {
   units(state):
     local clusters = std.get(std.get(state, 'databases', {}), 'cassandra', []);
     std.flattenArrays([
-      [unit(state, clusters[c], c, node) for node in std.range(0, clusters[c].replicas - 1)]
+      if clusters[c].backup == 'skip'
+      then [skipped(state, clusters[c], c)]
+      else [unit(state, clusters[c], c, node) for node in std.range(0, clusters[c].replicas - 1)]
       for c in std.range(0, std.length(clusters) - 1)
     ]),
 

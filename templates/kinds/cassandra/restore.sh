@@ -12,6 +12,8 @@ set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/cql.sh"
 
 require_tools kubectl
 need HOLDFAST_NAMESPACE CASSANDRA_POD CASSANDRA_CONTAINER CASSANDRA_DATA_DIR CASSANDRA_KEYSPACES \
@@ -24,6 +26,8 @@ INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 attempt 65 'listing the tar' tar -tf "$INPUT" >"$WORK/list"
 tail -n 1 <"$WORK/list" | grep -qx 'holdfast-complete' || die 65 'the tar is cut: its last entry is missing'
 ! grep -Eq '^/|(^|/)\.\.(/|$)' "$WORK/list" || die 65 'the tar holds a path outside of its folder'
+attempt 65 'reading the schema' tar -xOf "$INPUT" schema.cql >"$WORK/schema.cql"
+only_cql "$WORK/schema.cql"
 
 # in_pod ARG…: the program with these arguments; stdin is passed on.
 in_pod() {
@@ -70,6 +74,9 @@ IFS= read -r password
   printf "[PlainTextAuthProvider]\nusername = %s\npassword = %s\n" "$user" "$password"
   printf "[plain_text_auth]\nusername = %s\npassword = %s\n" "$user" "$password"
 } >credentials
+# As in dump.sh: else cqlsh warns on the stdout that is read here.
+CQL_HISTORY=$folder/history; export CQL_HISTORY
+[ -d "${HOME:-/}/.cassandra" ] || { HOME=$folder; export HOME; }
 cql() { cqlsh --credentials="$folder/credentials" "$@" </dev/null; }
 cql --execute="SELECT keyspace_name FROM system_schema.keyspaces" >keyspaces
 absent=0

@@ -45,6 +45,7 @@ local unit(state, ldap) = {
       LDAP_POD: pods(ldap)[0],
       LDAP_CONTAINER: container(ldap),
       LDAP_LEASE: std.get(ldap, 'leaderLease', ''),
+      LDAP_PRIMARIES: std.toString(std.get(ldap, 'replicasPrimary', 1)),
     },
     secretEnv: if method(ldap) == 'slapcat' then [] else [
       { name: 'LDAP_PASSWORD', secret: ldap.passwordRef.name, key: ldap.passwordRef.key },

@@ -1,7 +1,19 @@
 local source = import '../../lib/source.libsonnet';
 
+// Nobody knows which claims a pattern stands for before they are there, so the
+// state lets one be skipped only.
+local skipped(state, volume, v) = {
+  id: 'volume/' + volume.claimPattern,
+  covers: ['/volumes/' + v],
+  namespace: std.get(volume, 'namespace', state.namespace),
+  need: volume.backup,
+  reason: volume.reason,
+  expect: {},
+};
+
 local unit(state, volume, v) =
   local namespace = std.get(volume, 'namespace', state.namespace);
+  local several = std.objectHas(volume, 'owners');
   {
     id: 'volume/' + volume.claim,
     covers: ['/volumes/' + v],
@@ -12,20 +24,29 @@ local unit(state, volume, v) =
                how: 'volume',
                claim: volume.claim,
                source: 'claim:' + namespace + '/' + volume.claim,
-               env: { HOLDFAST_CLAIM: volume.claim },
+               env: { HOLDFAST_CLAIM: volume.claim } + (
+                 if several then { HOLDFAST_OWNERS: std.join('\n', [owner.uid + ' ' + owner.gid for owner in volume.owners]) } else {}
+               ),
              } + (if std.objectHas(volume, 'workload') then { workload: volume.workload } else {}) +
              (if std.objectHas(volume, 'owner') then { uid: volume.owner.uid, gid: volume.owner.gid } else {}) +
+             (if several then { owners: volume.owners } else {}) +
              (if std.objectHas(volume, 'runAsRoot') then { rootReason: volume.runAsRoot.reason } else {}),
     // Files that cannot be read are missing from the copy under a green status:
     // only a count tells.
     expect: { minCount: std.get(volume, 'minFiles', 1) },
-    limits: ['files are read while the application runs: the copy is what a power failure would have left'],
+    limits: ['files are read while the application runs: the copy is what a power failure would have left'] + (
+      if std.objectHas(volume, 'runAsRoot') then ['root reads all files, but not on storage that makes nobody of root, such as NFS with root_squash']
+      else ['files that the owner named in the state may not read are left out, and K8up does not say so']
+    ),
   };
 
 {
   units(state):
     local volumes = std.get(state, 'volumes', []);
-    [unit(state, volumes[v], v) for v in std.range(0, std.length(volumes) - 1)],
+    [
+      if std.objectHas(volumes[v], 'claimPattern') then skipped(state, volumes[v], v) else unit(state, volumes[v], v)
+      for v in std.range(0, std.length(volumes) - 1)
+    ],
 
   objects(item): source.volume(item),
 

@@ -7,6 +7,8 @@
 #                        as for fetch.sh; the path is /data/<claim>
 #   HOLDFAST_TARGET      the mounted claim, $HOLDFAST_ROOT/target by default
 #   HOLDFAST_UID         whose files they are to be; 0 = whose they were; "" = not checked
+#   HOLDFAST_OWNERS      "uid gid", one a line: the owners that the state names, for a word
+#                        about those that have no file in the snapshot
 #   HOLDFAST_OVERWRITE   "yes": write into a target that holds files already;
 #                        files that are not in the snapshot stay
 #
@@ -62,7 +64,7 @@ attempt 65 'reading the list' jq -r -n '
       ({entries: 0, files: 0, owners: {}};
        .entries += 1
        | if $node.type == "file" then .files += 1 else . end
-       | .owners[$node.uid // 0 | tostring] += 1)
+       | .owners["\($node.uid // 0) \($node.gid // 0)"] += 1)
   | "\(.entries) \(.files)", (.owners | to_entries[] | "\(.key) \(.value)")' "$WORK/ls" >"$WORK/expected"
 read -r expected files <"$WORK/expected"
 sed 1d "$WORK/expected" >"$WORK/owners" || die 73 'scratch is full'
@@ -72,11 +74,15 @@ if [ "$files" -eq 0 ]; then
 elif [ "$files" -lt "$HOLDFAST_MIN_COUNT" ]; then
   die 65 "the snapshot holds $files files, fewer than $HOLDFAST_MIN_COUNT"
 fi
+lines "${HOLDFAST_OWNERS:-}" >"$WORK/named"
+while read -r user group <&3; do
+  grep -q "^$user $group " "$WORK/owners" || say "no entry of the snapshot belongs to $user:$group, which the state names"
+done 3<"$WORK/named"
 # Only root can give files to others: all would be ours, and the application could
 # not use them.
 if [ -n "$OWNER" ] && [ "$OWNER" -ne 0 ] && [ "$expected" -gt 0 ]; then
-  ours=$(sed -n "s/^$OWNER //p" "$WORK/owners")
-  [ -n "$ours" ] ||
+  ours=$(awk -v uid="$OWNER" '$1 == uid { n += $3 } END { print n + 0 }' "$WORK/owners") || die 69 'awk failed'
+  [ "$ours" -gt 0 ] ||
     die 65 "all $expected entries belonged to another uid than $OWNER ($(tr '\n' ';' <"$WORK/owners")): restore with theirs"
   [ "$ours" -eq "$expected" ] || say "$((expected - ours)) of $expected entries belonged to another uid than $OWNER"
 fi
@@ -93,9 +99,11 @@ if [ -n "$OWNER" ] && [ "$OWNER" -ne 0 ]; then
   foreign=$(entries ! -user "$OWNER")
   [ "$foreign" -eq 0 ] || die 65 "$foreign entries in the target do not belong to uid $OWNER; restore with that uid"
 elif [ -n "$OWNER" ]; then
-  while read -r owner count <&3; do
-    have=$(entries -user "$owner")
-    [ "$have" -ge "$count" ] || die 65 "$have entries in the target belong to uid $owner, in the snapshot $count"
+  while read -r user group count <&3; do
+    have=$(entries -user "$user" -group "$group")
+    if [ "$have" -lt "$count" ] || { [ "$before" -eq 0 ] && [ "$have" -ne "$count" ]; }; then
+      die 65 "$have entries in the target belong to $user:$group, in the snapshot $count"
+    fi
   done 3<"$WORK/owners"
 fi
 say "restored: $expected entries, $files files"
