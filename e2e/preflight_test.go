@@ -194,156 +194,100 @@ func TestPreflight(t *testing.T) {
 			t.Errorf("it left something behind:\n%s", out)
 		}
 	})
-	inputs := map[string]struct {
-		change func(state, credentials map[string]any)
-		want   map[string]string
-	}{
-		"no-such-host": {
-			func(state, _ map[string]any) { pg(state)["host"] = "nobody.invalid" },
-			map[string]string{
-				"postgresql/main-globals and 1 more nobody.invalid:" + strconv.Itoa(d.pg.port): "the name does not resolve",
-				"postgresql/main-globals login": "the name does not resolve", "postgresql/shop login": "the name does not resolve",
-			},
-		},
-		"closed-port": {
-			func(state, _ map[string]any) { my(state)["port"] = closed },
-			map[string]string{fmt.Sprintf("mariadb/galera 127.0.0.1:%d", closed): "nothing answers at that port", "mariadb/galera login": "nothing answers at that port"},
-		},
-		"wrong-ca-of-the-storage": {
-			func(_, credentials map[string]any) {
-				at(credentials, "restic")["caPem"], at(credentials, "rclone")["caPem"] = wrongCA(t), wrongCA(t)
-			},
-			map[string]string{
-				"repository/" + d.namespace + " bucket": "not signed by the CA", "bucket/files source": "not signed by the CA", "bucket/files write": "not signed by the CA",
-			},
-		},
-		"wrong-key-of-the-storage": {
-			func(_, credentials map[string]any) {
-				at(credentials, "restic")["secretAccessKey"], at(credentials, "rclone")["secretAccessKey"] = "not the key, but long", "nor is this one, which is another"
-			},
-			map[string]string{"repository/" + d.namespace + " bucket": "HTTP 403", "bucket/files write": "the login is refused"},
-		},
-		"wrong-bucket": {
-			func(state, credentials map[string]any) {
-				at(credentials, "restic")["bucket"], at(credentials, "rclone")["bucket"] = "mistyped", "mistyped-too"
-				at(state, "objectStores", 0)["bucket"] = "mistyped-as-well"
-			},
-			map[string]string{
-				"repository/" + d.namespace + " bucket": "there is no bucket mistyped", "bucket/files source": "a bucket or folder does not exist", "bucket/files write": "NoSuchBucket",
-			},
-		},
-		"wrong-mount": {
-			func(state, credentials map[string]any) {
-				at(state, "secretsManager")["mount"], at(credentials, "secretsManager")["mount"] = "other", "other"
-			},
-			map[string]string{"secrets-manager/kv list": "HTTP 403"},
-		},
-		"no-claim": {
-			func(state, _ map[string]any) { at(state, "volumes", 0)["claim"] = "gone" },
-			map[string]string{"volume/gone claim": "not found"},
-		},
-		"declared-newer": {
-			func(state, _ map[string]any) {
-				at(state, "cluster")["k8upVersion"], at(state, "cluster")["kubernetesVersion"] = "2.99.0", "1.99.0"
-			},
-			map[string]string{"cluster k8up": "the state says 2.99.0, but the cluster has 2.15.0", "cluster kubernetes": "the state says 1.99.0"},
-		},
-		"no-operator": {
-			func(state, _ map[string]any) { at(state, "cluster")["k8upDeployment"] = "elsewhere" },
-			map[string]string{"cluster k8up": "there is no Deployment elsewhere in any namespace"},
-		},
-	}
-	for name, c := range inputs {
-		t.Run("failure/"+name, func(t *testing.T) {
-			d.change = func(state, credentials map[string]any) {
-				if state["cluster"] == nil {
-					state["cluster"] = map[string]any{"name": "e2e", "managedControlPlane": true}
-				}
-				c.change(state, credentials)
-			}
+	// One run takes a while, so what does not hide each other goes wrong together.
+	broken := func(name string, change func(state, credentials map[string]any), options func(o *harness.Options), want map[string]string, warns ...string) {
+		t.Run(name, func(t *testing.T) {
+			d.change = change
 			defer func() { d.change = nil }()
-			red(t, d.run(t, nil), c.want)
+			r := d.run(t, options)
+			red(t, r, want)
+			for _, words := range warns {
+				if !strings.Contains(string(r.Stdout), words) {
+					t.Errorf("it does not say %q:\n%s", words, r.Stdout)
+				}
+			}
 		})
 	}
-	t.Run("failure/wrong-password", func(t *testing.T) {
-		red(t, d.run(t, func(o *harness.Options) {
-			o.Secrets["postgresql"] = map[string]string{"shop": "not the password"}
-			o.Secrets["mariadb"] = map[string]string{"password": "not the password", "ca.crt": string(d.my.ca.PEM)}
-			o.Secrets["ldap-admin"] = map[string]string{"password": "not the password", "ca.crt": string(d.ldap.tls.PEM)}
-			o.Secrets["objectstore"] = map[string]string{"accessKey": d.s3.AccessKey, "secretKey": "not the password"}
-			o.Secrets["desk-sm-kv-credentials"] = map[string]string{"SM_USERNAME": "reader", "SM_PASSWORD": "not the password", "SM_CA_PEM": d.vault.caPEM}
-		}), map[string]string{
-			"postgresql/main-globals login": "the login is refused", "postgresql/shop login": "the login is refused", "mariadb/galera login": "the login is refused",
-			"openldap/directory login": "the login is refused", "bucket/files source": "the login is refused", "secrets-manager/kv login": "the login is refused",
-		})
+	cluster := func(state map[string]any, further map[string]any) {
+		state["cluster"] = map[string]any{"name": "e2e", "managedControlPlane": true}
+		maps.Copy(state["cluster"].(map[string]any), further)
+	}
+	repository := "repository/" + d.namespace
+	broken("failure/wrong-place", func(state, credentials map[string]any) {
+		pg(state)["host"] = "nobody.invalid"
+		my(state)["port"] = closed
+		at(credentials, "restic")["bucket"], at(credentials, "rclone")["bucket"] = "mistyped", "mistyped-too"
+		at(state, "objectStores", 0)["bucket"] = "mistyped-as-well"
+		at(state, "secretsManager")["mount"], at(credentials, "secretsManager")["mount"] = "other", "other"
+		at(state, "volumes", 0)["claim"] = "gone"
+		cluster(state, map[string]any{"k8upVersion": "2.99.0", "kubernetesVersion": "1.99.0"})
+	}, nil, map[string]string{
+		"postgresql/main-globals and 1 more nobody.invalid:" + strconv.Itoa(d.pg.port): "the name does not resolve",
+		"postgresql/main-globals login":                    "the name does not resolve",
+		"postgresql/shop login":                            "the name does not resolve",
+		fmt.Sprintf("mariadb/galera 127.0.0.1:%d", closed): "nothing answers at that port",
+		"mariadb/galera login":                             "nothing answers at that port",
+		repository + " bucket":                             "there is no bucket mistyped",
+		"bucket/files source":                              "a bucket or folder does not exist",
+		"bucket/files write":                               "NoSuchBucket",
+		"secrets-manager/kv list":                          "HTTP 403",
+		"volume/gone claim":                                "not found",
+		"cluster k8up":                                     "the state says 2.99.0, but the cluster has 2.15.0",
+		"cluster kubernetes":                               "the state says 1.99.0",
 	})
-	t.Run("failure/missing-secret", func(t *testing.T) {
-		red(t, d.run(t, func(o *harness.Options) { o.Secrets["postgresql"] = map[string]string{} }), map[string]string{
+	broken("failure/wrong-password", func(state, credentials map[string]any) {
+		at(credentials, "restic")["secretAccessKey"], at(credentials, "rclone")["secretAccessKey"] = "not the key, but long", "nor is this one, which is another"
+		cluster(state, map[string]any{"k8upDeployment": "elsewhere"})
+	}, func(o *harness.Options) {
+		o.Secrets["postgresql"] = map[string]string{"shop": "not the password"}
+		o.Secrets["mariadb"] = map[string]string{"password": "not the password", "ca.crt": string(d.my.ca.PEM)}
+		o.Secrets["ldap-admin"] = map[string]string{"password": "not the password", "ca.crt": string(d.ldap.tls.PEM)}
+		o.Secrets["objectstore"] = map[string]string{"accessKey": d.s3.AccessKey, "secretKey": "not the password"}
+		o.Secrets["desk-sm-kv-credentials"] = map[string]string{"SM_USERNAME": "reader", "SM_PASSWORD": "not the password", "SM_CA_PEM": d.vault.caPEM}
+	}, map[string]string{
+		"postgresql/main-globals login": "the login is refused", "postgresql/shop login": "the login is refused", "mariadb/galera login": "the login is refused",
+		"openldap/directory login": "the login is refused", "secrets-manager/kv login": "the login is refused",
+		"bucket/files source": "the login is refused", "bucket/files write": "the login is refused", repository + " bucket": "HTTP 403",
+		"cluster k8up": "there is no Deployment elsewhere in any namespace",
+	})
+	broken("failure/wrong-ca", func(state, credentials map[string]any) {
+		at(credentials, "restic")["caPem"], at(credentials, "rclone")["caPem"] = wrongCA(t), wrongCA(t)
+		cluster(state, map[string]any{"k8upDeployment": "elsewhere", "k8upVersion": "2.15.0"})
+	}, func(o *harness.Options) {
+		o.Secrets["mariadb"] = map[string]string{"password": d.my.password, "ca.crt": wrongCA(t)}
+		o.Secrets["ldap-admin"] = map[string]string{"password": ldapPassword, "ca.crt": wrongCA(t)}
+		o.Secrets["desk-sm-kv-credentials"] = map[string]string{"SM_USERNAME": "reader", "SM_PASSWORD": vaultPassword, "SM_CA_PEM": wrongCA(t)}
+	}, map[string]string{
+		"mariadb/galera login": "not signed by the CA", "openldap/directory login": "not signed by the CA", "secrets-manager/kv login": "not signed by the CA",
+		repository + " bucket": "not signed by the CA", "bucket/files source": "not signed by the CA", "bucket/files write": "not signed by the CA",
+	}, "the 2.15.0 of the state is believed", "1 warnings")
+	for right, method := range map[string]string{"delete": http.MethodDelete, "write": http.MethodPut} {
+		front := s3Front(t, d.s3, func(w http.ResponseWriter, r *http.Request) bool { return r.Method == method && s3Refused(w) })
+		image, words := "quay.io/k8up-io/k8up:v2.14.0", "it is 2.14.0, and 2.15.0 is the oldest"
+		if right == "write" {
+			image, words = "ghcr.io/k8up-io/k8up:v2.9.1@sha256:"+strings.Repeat("0", 64), "it is 2.9.1"
+		}
+		d.cluster.Apply(t, d.operator(image, nil))
+		broken("failure/no-right-to-"+right+"-and-old-k8up", func(state, credentials map[string]any) {
+			for _, engine := range []string{"restic", "rclone"} {
+				section := at(credentials, engine)
+				section["endpoint"], section["plainHttp"] = front, map[string]any{"reason": "the server of the test has no TLS"}
+			}
+			my(state)["backup"], my(state)["port"] = "optional", closed
+		}, nil, map[string]string{
+			repository + " " + right: "AccessDenied", "bucket/files " + right: "AccessDenied", "cluster k8up": words,
+		}, "2 warnings")
+	}
+	for name, container := range map[string]map[string]any{
+		"argument": {"args": []any{"operator", "--insecure-allow-podexec-spdy-fallback"}},
+		"variable": {"env": []any{map[string]any{"name": "INSECURE_ALLOW_PODEXEC_SPDY_FALLBACK", "value": "true"}}},
+	} {
+		d.cluster.Apply(t, d.operator("ghcr.io/k8up-io/k8up:v2.15.0", container))
+		broken("failure/spdy-by-"+name+"-and-missing-secret", nil, func(o *harness.Options) { o.Secrets["postgresql"] = map[string]string{} }, map[string]string{
+			"cluster k8up":                      "it runs with --insecure-allow-podexec-spdy-fallback",
 			"postgresql/main-globals preflight": "PGPASSWORD is not set", "postgresql/shop preflight": "PGPASSWORD is not set",
 		})
-	})
-	t.Run("failure/wrong-ca", func(t *testing.T) {
-		red(t, d.run(t, func(o *harness.Options) {
-			o.Secrets["mariadb"] = map[string]string{"password": d.my.password, "ca.crt": wrongCA(t)}
-			o.Secrets["ldap-admin"] = map[string]string{"password": ldapPassword, "ca.crt": wrongCA(t)}
-			o.Secrets["desk-sm-kv-credentials"] = map[string]string{"SM_USERNAME": "reader", "SM_PASSWORD": vaultPassword, "SM_CA_PEM": wrongCA(t)}
-		}), map[string]string{
-			"mariadb/galera login": "not signed by the CA", "openldap/directory login": "not signed by the CA", "secrets-manager/kv login": "not signed by the CA",
-		})
-	})
-	t.Run("failure/read-only-key", func(t *testing.T) {
-		for name, refused := range map[string]string{"delete": http.MethodDelete, "write": http.MethodPut} {
-			front := s3Front(t, d.s3, func(w http.ResponseWriter, r *http.Request) bool {
-				return r.Method == refused && s3Refused(w)
-			})
-			d.change = func(_, credentials map[string]any) {
-				for _, engine := range []string{"restic", "rclone"} {
-					section := at(credentials, engine)
-					section["endpoint"], section["plainHttp"] = front, map[string]any{"reason": "the server of the test has no TLS"}
-				}
-			}
-			red(t, d.run(t, nil), map[string]string{"repository/" + d.namespace + " " + name: "AccessDenied", "bucket/files " + name: "AccessDenied"})
-		}
-		d.change = nil
-	})
-	t.Run("warning/optional", func(t *testing.T) {
-		d.change = func(state, _ map[string]any) {
-			my(state)["backup"], my(state)["port"] = "optional", closed
-		}
-		defer func() { d.change = nil }()
-		r := d.run(t, nil)
-		red(t, r, nil)
-		if !strings.Contains(string(r.Stdout), "0 failed, 2 warnings") {
-			t.Errorf("it printed:\n%s", r.Stdout)
-		}
-	})
-	t.Run("failure/old-k8up", func(t *testing.T) {
-		for image, words := range map[string]string{"quay.io/k8up-io/k8up:v2.14.0": "it is 2.14.0, and 2.15.0 is the oldest", "ghcr.io/k8up-io/k8up:v2.9.1@sha256:" + strings.Repeat("0", 64): "it is 2.9.1"} {
-			d.cluster.Apply(t, d.operator(image, nil))
-			red(t, d.run(t, nil), map[string]string{"cluster k8up": words})
-		}
-	})
-	t.Run("failure/fallback-to-spdy", func(t *testing.T) {
-		for _, container := range []map[string]any{
-			{"args": []any{"operator", "--insecure-allow-podexec-spdy-fallback"}},
-			{"env": []any{map[string]any{"name": "INSECURE_ALLOW_PODEXEC_SPDY_FALLBACK", "value": "true"}}},
-		} {
-			d.cluster.Apply(t, d.operator("ghcr.io/k8up-io/k8up:v2.15.0", container))
-			red(t, d.run(t, nil), map[string]string{"cluster k8up": "it runs with --insecure-allow-podexec-spdy-fallback"})
-		}
-		d.cluster.Kubectl(t, "delete", "deployment", "k8up", "--namespace=k8up-system")
-	})
-	t.Run("warning/no-operator-but-declared", func(t *testing.T) {
-		d.change = func(state, _ map[string]any) {
-			state["cluster"] = map[string]any{"name": "e2e", "managedControlPlane": true, "k8upVersion": "2.15.0"}
-		}
-		defer func() { d.change = nil }()
-		r := d.run(t, nil)
-		red(t, r, nil)
-		if !strings.Contains(string(r.Stdout), "the 2.15.0 of the state is believed") {
-			t.Errorf("it printed:\n%s", r.Stdout)
-		}
-	})
+	}
 	d.cluster.Apply(t, d.operator("ghcr.io/k8up-io/k8up:v2.15.0", nil))
 	t.Run("failure/old-kubernetes", func(t *testing.T) {
 		// No older API server is at hand: a kubectl that tells of one is.
