@@ -5,13 +5,18 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/e2e/harness"
+	"github.com/holdfast-backup/holdfast/e2e/image"
 )
 
 // plant is an instance with a source of most kinds, each on its real server.
@@ -301,4 +306,225 @@ func TestPreflight(t *testing.T) {
 		})
 		red(t, r, map[string]string{"cluster kubernetes": "it is 1.30.14+k3s1, and 1.31 is the oldest"})
 	})
+}
+
+// contractTrial is a trial of the rendered preflight whose image is a folder of
+// stand-ins for the contract's tools: only what the shell finds of them counts.
+type contractTrial struct {
+	name, file, inside string
+	data               map[string]any
+}
+
+// contractTrials are trials of all contracts.
+func contractTrials(t *testing.T) []contractTrial {
+	t.Helper()
+	ref := map[string]any{"kind": "Secret", "name": "s", "key": "k"}
+	var servers []any
+	for _, version := range []string{"14", "15", "16", "17", "18"} {
+		servers = append(servers, map[string]any{"id": "v" + version, "host": "pg" + version, "port": 5432, "serverVersion": version, "sslMode": "require",
+			"databases": []any{map[string]any{"key": "d" + version, "name": "d", "username": "d", "passwordRef": ref, "backup": "required"}}})
+	}
+	ldap := func(method string) map[string]any {
+		return map[string]any{"baseDn": "dc=x", "adminDn": "cn=a,dc=x", "host": "ldap", "port": 389, "statefulSet": "ldap", "container": "main",
+			"method": method, "passwordRef": ref, "backup": "required"}
+	}
+	full := map[string]any{
+		"ldap": ldap("slapcat"),
+		"databases": map[string]any{
+			"postgresql": servers,
+			"mariadb":    []any{map[string]any{"id": "m", "host": "m", "port": 3306, "serverVersion": "10.11", "username": "root", "passwordRef": ref, "tls": "require", "discover": true, "backup": "required"}},
+			"cassandra": []any{map[string]any{"id": "c", "host": "c", "port": 9042, "serverVersion": "5.0", "statefulSet": "cassandra", "replicas": 1, "dataDir": "/data",
+				"keyspaces": []any{map[string]any{"name": "k", "username": "k"}}, "adminRef": ref, "backup": "required"}},
+		},
+		"objectStores": []any{map[string]any{"key": "files", "bucket": "files", "endpoint": "https://s3.example.test", "pathStyle": true,
+			"accessKeyRef": ref, "secretKeyRef": ref, "backup": "required"}},
+	}
+	var trials []contractTrial
+	seen := map[string]bool{}
+	for _, state := range []map[string]any{full, {"ldap": ldap("ldapsearch")}} {
+		i := harness.Render(t, harness.Inputs{State: state})
+		f := i.Plan.Preflights[0]
+		data, _ := i.Object("ConfigMap", f.Namespace, f.Name)["data"].(map[string]any)
+		for _, trial := range f.Trials {
+			if !seen[trial.Contract] || trial.Inside != "" {
+				trials = append(trials, contractTrial{trial.Name, trial.Contract, trial.Inside, data})
+			}
+			seen[trial.Contract], seen[trial.Inside] = true, true
+		}
+	}
+	images, err := image.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range images {
+		if file := "image." + strings.ReplaceAll(name, "/", "."); !seen[file] {
+			t.Errorf("no trial is of %s", name)
+		}
+	}
+	return trials
+}
+
+// tools are the lines of a contract: name, path, oldest version.
+func (c contractTrial) tools(file string) [][]string {
+	var tools [][]string
+	for _, line := range strings.Split(strings.TrimSpace(c.data[file].(string)), "\n") {
+		tools = append(tools, strings.Fields(line))
+	}
+	return tools
+}
+
+// run runs the trial with these tools in its image, each of which tells a version.
+func (c contractTrial) run(t *testing.T, shell []string, have map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, folder := range []string{"preflight", "findings", "tools", "bin", "scratch", "image"} {
+		if err := os.Mkdir(filepath.Join(root, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range c.data {
+		write("preflight/"+name, text.(string))
+	}
+	write("preflight/cluster.sh", "#!/bin/sh\n")
+	write("bin/preflight.sh", "#!/bin/sh\n")
+	write("tools/kubectl", "#!/bin/sh\necho v1.99.0\n")
+	for name, version := range have {
+		write("image/"+name, "#!/bin/sh\necho "+version+"\n")
+	}
+	what := "unit"
+	if c.name == "tools" || c.name == "cluster" {
+		what = c.name
+	}
+	argv := append(slices.Clone(shell), filepath.Join(root, "preflight", "preflight.sh"), what)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = []string{"PATH=" + filepath.Join(root, "image"), "HOLDFAST_ROOT=" + root, "HOLDFAST_TRIAL=" + c.name, "HOLDFAST_IMAGE=the/image:1",
+		"HOLDFAST_UNIT=the/unit", "HOLDFAST_SCRATCH=" + root + "/scratch"}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("it ended with %v: %s", err, out)
+	}
+	findings, err := os.ReadFile(filepath.Join(root, "findings", c.name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(findings)
+}
+
+// TestPreflightContracts takes each tool out of each image, and makes each that
+// has an oldest version older: the preflight names tool and image.
+func TestPreflightContracts(t *testing.T) {
+	for _, c := range contractTrials(t) {
+		for name, shell := range map[string][]string{"ash": {"/usr/bin/busybox", "sh"}, "dash": {"/usr/bin/dash"}} {
+			if c.inside != "" {
+				continue
+			}
+			t.Run(c.file+"/"+name, func(t *testing.T) {
+				have := map[string]string{}
+				for _, tool := range c.tools(c.file) {
+					have[tool[0]] = "99.1"
+				}
+				if got := c.run(t, shell, have); strings.Contains(got, "is missing in the/image:1") || !strings.Contains(got, fmt.Sprintf("ok\tthe/unit\ttools\t%d in the/image:1", len(have))) {
+					t.Errorf("with every tool: %s", got)
+				}
+				for _, tool := range c.tools(c.file) {
+					less := maps.Clone(have)
+					delete(less, tool[0])
+					if got := c.run(t, shell, less); !strings.HasPrefix(got, "FAIL\tthe/unit\ttools\t"+tool[0]+" is missing in the/image:1\t") || strings.Count(got, "\n") != 1 {
+						t.Errorf("without %s: %s", tool[0], got)
+					}
+					if tool[2] == "-" {
+						continue
+					}
+					less[tool[0]] = "0.9"
+					if got := c.run(t, shell, less); !strings.HasPrefix(got, "FAIL\tthe/unit\ttools\t"+tool[0]+" of the/image:1 is 0.9, older than "+tool[2]+"\t") {
+						t.Errorf("with an old %s: %s", tool[0], got)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestPreflightInside takes each tool out of the images that are reached by exec.
+func TestPreflightInside(t *testing.T) {
+	reached := 0
+	for _, c := range contractTrials(t) {
+		if c.inside == "" {
+			continue
+		}
+		reached++
+		tools := c.tools(c.inside)
+		pod := func(t *testing.T, without string) string {
+			t.Helper()
+			root := t.TempDir()
+			bin := filepath.Join(root, "bin")
+			for _, folder := range []string{bin, filepath.Join(root, "scratch"), filepath.Join(root, "preflight")} {
+				if err := os.Mkdir(folder, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// A path that nobody has on this machine: by name alone.
+			var contract strings.Builder
+			for _, tool := range tools {
+				fmt.Fprintf(&contract, "%s /nowhere/%s %s\n", tool[0], tool[0], tool[2])
+				if tool[0] == without {
+					continue
+				}
+				target := "/usr/bin/true"
+				if tool[0] == "sh" {
+					target = "/usr/bin/dash"
+				}
+				if err := os.Symlink(target, filepath.Join(bin, tool[0])); err != nil {
+					t.Fatal(err)
+				}
+			}
+			files := map[string]string{
+				"contract": contract.String(),
+				"kubectl":  "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done; shift\nPATH=" + bin + " /usr/bin/env \"$@\" || { s=$?; echo \"command terminated with exit code $s\" >&2; exit $s; }\n",
+				"try.sh":   "set -eu\n. \"$HOLDFAST_ROOT/preflight/common.sh\"\n. \"$HOLDFAST_ROOT/preflight/checks.sh\"\ncheck exec next inside pod-0 main || :\n",
+			}
+			for name, text := range c.data {
+				files["preflight/"+name] = text.(string)
+			}
+			for name, text := range files {
+				if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := exec.Command("/usr/bin/dash", filepath.Join(root, "try.sh"))
+			cmd.Env = []string{"PATH=" + root + ":/usr/bin:/bin", "HOLDFAST_ROOT=" + root, "HOLDFAST_SCRATCH=" + root + "/scratch", "HOLDFAST_NAMESPACE=app",
+				"HOLDFAST_INSIDE=" + root + "/contract", "HOLDFAST_FINDINGS=" + root + "/findings", "HOLDFAST_UNIT=the/unit", "HOLDFAST_DEADLINE=30"}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			findings, err := os.ReadFile(filepath.Join(root, "findings"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(findings)
+		}
+		t.Run(c.inside, func(t *testing.T) {
+			if got := pod(t, ""); !strings.HasPrefix(got, "ok\t") {
+				t.Errorf("with every tool: %s", got)
+			}
+			for _, tool := range tools {
+				got := pod(t, tool[0])
+				words := "the image of pod-0, container main, lacks: " + tool[0]
+				if tool[0] == "sh" {
+					words = "a tool is missing in the pod that was entered" // nobody can ask which
+				}
+				if !strings.HasPrefix(got, "FAIL\t") || !strings.Contains(got, words) {
+					t.Errorf("without %s: %s", tool[0], got)
+				}
+			}
+		})
+	}
+	if reached < 2 {
+		t.Errorf("%d images are reached by exec", reached)
+	}
 }

@@ -114,7 +114,8 @@ meaning() {
       MEANING='it is not allowed'
       NEXT='give the account the right'
       ;;
-    *'onnection refused'* | *'ould not connect to server'* | *'(111)'* | *"Can't contact LDAP server"*)
+    *'onnection refused'* | *"ouldn't connect to server"* | *'ould not connect to server'* | \
+      *"Can't connect to"* | *"Can't contact LDAP server"*)
       MEANING='nothing answers at that port'
       NEXT='correct host and port in the state; does the server run?'
       ;;
@@ -126,7 +127,11 @@ meaning() {
       MEANING='a value is missing'
       NEXT='the Secret that the state names for it is absent, or lacks the key'
       ;;
-    *) MEANING='it failed' ;;
+    *NoSuchBucket*)
+      MEANING='there is no such bucket'
+      NEXT='correct the bucket in the credentials'
+      ;;
+    *) MEANING= ;;
   esac
 }
 
@@ -150,7 +155,7 @@ check() {
     [ -z "$check_line" ] || check_text=$check_text${check_text:+; }$check_line
   done <"$WORK/check"
   meaning "$check_text"
-  finding FAIL "$check_name" "$MEANING: ${check_text:-exit code $check_status}" "${NEXT:-$check_next}"
+  finding FAIL "$check_name" "$MEANING${MEANING:+: }${check_text:-exit code $check_status}" "${NEXT:-$check_next}"
   return 1
 }
 
