@@ -252,7 +252,9 @@ func TestPreflight(t *testing.T) {
 	}, map[string]string{
 		"postgresql/main-globals login": "the login is refused", "postgresql/shop login": "the login is refused", "mariadb/galera login": "the login is refused",
 		"openldap/directory login": "the login is refused", "secrets-manager/kv login": "the login is refused",
-		"bucket/files source": "the login is refused", "bucket/files write": "the login is refused", repository + " bucket": "HTTP 403",
+		"bucket/files source": "the login is refused",
+		// S3 answers a HEAD without a word.
+		"bucket/files write": "it is not allowed", repository + " bucket": "HTTP 403",
 		"cluster k8up": "there is no Deployment elsewhere in any namespace",
 	})
 	broken("failure/wrong-ca", func(state, credentials map[string]any) {

@@ -163,7 +163,7 @@ func (r *Reconciler) Apply(t *Tree, stage string) error {
 		if o.kind != "Job" {
 			continue
 		}
-		if err := r.cluster.WaitJob(o.namespace, o.name, 3*time.Minute); err != nil {
+		if err := r.cluster.WaitJob(o.namespace, o.name, 6*time.Minute); err != nil {
 			return err
 		}
 	}

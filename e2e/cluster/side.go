@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Side is a small instance with storage of its own.
@@ -26,9 +27,13 @@ func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
 	if err := c.deploy(sideManifest, []claim{{"side", "side-db", 1000}, {"side", "side-files", 1000}, {"tiny", "tiny-files", 1000}}); err != nil {
 		return nil, nil, err
 	}
-	database := func(key, password string) map[string]any {
+	// The server must run: the preflight logs in.
+	if err := c.wait("postgresql of side runs", 2*time.Minute, "rollout", "status", "--namespace=side", "statefulset/postgresql", "--timeout=1s"); err != nil {
+		return nil, nil, err
+	}
+	database := func(key, password, need string) map[string]any {
 		return map[string]any{
-			"key": key, "name": key, "owner": "postgres", "username": "postgres", "backup": "required",
+			"key": key, "name": key, "owner": "postgres", "username": "postgres", "backup": need,
 			"passwordRef": map[string]any{"kind": "Secret", "name": "databases", "key": password},
 		}
 	}
@@ -44,7 +49,11 @@ func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
 	side, err = c.side(folder, "side", "s3-side", 7072, deadlines, map[string]any{
 		"databases": map[string]any{"postgresql": []any{map[string]any{
 			"id": "pg", "mode": "in-cluster", "host": "postgresql", "port": 5432, "serverVersion": "15", "sslMode": "disable", "superuser": false,
-			"databases": []any{database("good", "right"), database("slow", "right"), database("broken", "wrong")},
+			"databases": []any{
+				database("good", "right", "required"), database("slow", "right", "required"),
+				// A required one would be red in the preflight, and never run.
+				database("broken", "wrong", "optional"),
+			},
 		}}},
 		"volumes": []any{volume("side-files", "side")},
 		"objectStores": []any{map[string]any{

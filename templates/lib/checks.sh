@@ -104,6 +104,10 @@ meaning() {
       MEANING='its certificate is not signed by the CA that is trusted here'
       NEXT='put the CA of the server into caRef or caPem'
       ;;
+    *'ldap_start_tls: Connect error'*)
+      MEANING='TLS fails: its certificate is not signed by the CA that is trusted here, or it has none'
+      NEXT='put the CA of the server into caRef'
+      ;;
     *'password authentication failed'* | *'ccess denied for user'* | *'nvalid credentials'* | *'invalid username or password'* | \
       *'SignatureDoesNotMatch'* | *'InvalidAccessKeyId'* | *'AuthenticationFailed'* | *'no password supplied'* | *'Bad credentials'* | \
       *'username and/or password are incorrect'*)
@@ -112,7 +116,6 @@ meaning() {
       ;;
     *'AccessDenied'* | *'Forbidden'* | *'forbidden'* | *'ermission denied'* | *'access denied'* | *'nsufficient access'* | *'StatusCode: 403'*)
       MEANING='it is not allowed'
-      NEXT='give the account the right'
       ;;
     *'onnection refused'* | *"ouldn't connect to server"* | *'ould not connect to server'* | \
       *"Can't connect to"* | *"Can't contact LDAP server"*)
