@@ -5,13 +5,18 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/e2e/harness"
+	"github.com/holdfast-backup/holdfast/e2e/image"
 )
 
 // plant is an instance with a source of most kinds, each on its real server.
@@ -194,156 +199,102 @@ func TestPreflight(t *testing.T) {
 			t.Errorf("it left something behind:\n%s", out)
 		}
 	})
-	inputs := map[string]struct {
-		change func(state, credentials map[string]any)
-		want   map[string]string
-	}{
-		"no-such-host": {
-			func(state, _ map[string]any) { pg(state)["host"] = "nobody.invalid" },
-			map[string]string{
-				"postgresql/main-globals and 1 more nobody.invalid:" + strconv.Itoa(d.pg.port): "the name does not resolve",
-				"postgresql/main-globals login": "the name does not resolve", "postgresql/shop login": "the name does not resolve",
-			},
-		},
-		"closed-port": {
-			func(state, _ map[string]any) { my(state)["port"] = closed },
-			map[string]string{fmt.Sprintf("mariadb/galera 127.0.0.1:%d", closed): "nothing answers at that port", "mariadb/galera login": "nothing answers at that port"},
-		},
-		"wrong-ca-of-the-storage": {
-			func(_, credentials map[string]any) {
-				at(credentials, "restic")["caPem"], at(credentials, "rclone")["caPem"] = wrongCA(t), wrongCA(t)
-			},
-			map[string]string{
-				"repository/" + d.namespace + " bucket": "not signed by the CA", "bucket/files source": "not signed by the CA", "bucket/files write": "not signed by the CA",
-			},
-		},
-		"wrong-key-of-the-storage": {
-			func(_, credentials map[string]any) {
-				at(credentials, "restic")["secretAccessKey"], at(credentials, "rclone")["secretAccessKey"] = "not the key, but long", "nor is this one, which is another"
-			},
-			map[string]string{"repository/" + d.namespace + " bucket": "HTTP 403", "bucket/files write": "the login is refused"},
-		},
-		"wrong-bucket": {
-			func(state, credentials map[string]any) {
-				at(credentials, "restic")["bucket"], at(credentials, "rclone")["bucket"] = "mistyped", "mistyped-too"
-				at(state, "objectStores", 0)["bucket"] = "mistyped-as-well"
-			},
-			map[string]string{
-				"repository/" + d.namespace + " bucket": "there is no bucket mistyped", "bucket/files source": "a bucket or folder does not exist", "bucket/files write": "NoSuchBucket",
-			},
-		},
-		"wrong-mount": {
-			func(state, credentials map[string]any) {
-				at(state, "secretsManager")["mount"], at(credentials, "secretsManager")["mount"] = "other", "other"
-			},
-			map[string]string{"secrets-manager/kv list": "HTTP 403"},
-		},
-		"no-claim": {
-			func(state, _ map[string]any) { at(state, "volumes", 0)["claim"] = "gone" },
-			map[string]string{"volume/gone claim": "not found"},
-		},
-		"declared-newer": {
-			func(state, _ map[string]any) {
-				at(state, "cluster")["k8upVersion"], at(state, "cluster")["kubernetesVersion"] = "2.99.0", "1.99.0"
-			},
-			map[string]string{"cluster k8up": "the state says 2.99.0, but the cluster has 2.15.0", "cluster kubernetes": "the state says 1.99.0"},
-		},
-		"no-operator": {
-			func(state, _ map[string]any) { at(state, "cluster")["k8upDeployment"] = "elsewhere" },
-			map[string]string{"cluster k8up": "there is no Deployment elsewhere in any namespace"},
-		},
-	}
-	for name, c := range inputs {
-		t.Run("failure/"+name, func(t *testing.T) {
-			d.change = func(state, credentials map[string]any) {
-				if state["cluster"] == nil {
-					state["cluster"] = map[string]any{"name": "e2e", "managedControlPlane": true}
-				}
-				c.change(state, credentials)
-			}
+	// One run takes a while, so what does not hide each other goes wrong together.
+	broken := func(name string, change func(state, credentials map[string]any), options func(o *harness.Options), want map[string]string, warns ...string) {
+		t.Run(name, func(t *testing.T) {
+			d.change = change
 			defer func() { d.change = nil }()
-			red(t, d.run(t, nil), c.want)
+			r := d.run(t, options)
+			red(t, r, want)
+			for _, words := range warns {
+				if !strings.Contains(string(r.Stdout), words) {
+					t.Errorf("it does not say %q:\n%s", words, r.Stdout)
+				}
+			}
 		})
 	}
-	t.Run("failure/wrong-password", func(t *testing.T) {
-		red(t, d.run(t, func(o *harness.Options) {
-			o.Secrets["postgresql"] = map[string]string{"shop": "not the password"}
-			o.Secrets["mariadb"] = map[string]string{"password": "not the password", "ca.crt": string(d.my.ca.PEM)}
-			o.Secrets["ldap-admin"] = map[string]string{"password": "not the password", "ca.crt": string(d.ldap.tls.PEM)}
-			o.Secrets["objectstore"] = map[string]string{"accessKey": d.s3.AccessKey, "secretKey": "not the password"}
-			o.Secrets["desk-sm-kv-credentials"] = map[string]string{"SM_USERNAME": "reader", "SM_PASSWORD": "not the password", "SM_CA_PEM": d.vault.caPEM}
-		}), map[string]string{
-			"postgresql/main-globals login": "the login is refused", "postgresql/shop login": "the login is refused", "mariadb/galera login": "the login is refused",
-			"openldap/directory login": "the login is refused", "bucket/files source": "the login is refused", "secrets-manager/kv login": "the login is refused",
-		})
+	cluster := func(state map[string]any, further map[string]any) {
+		state["cluster"] = map[string]any{"name": "e2e", "managedControlPlane": true}
+		maps.Copy(state["cluster"].(map[string]any), further)
+	}
+	repository := "repository/" + d.namespace
+	broken("failure/wrong-place", func(state, credentials map[string]any) {
+		pg(state)["host"] = "nobody.invalid"
+		my(state)["port"] = closed
+		at(credentials, "restic")["bucket"], at(credentials, "rclone")["bucket"] = "mistyped", "mistyped-too"
+		at(state, "objectStores", 0)["bucket"] = "mistyped-as-well"
+		at(state, "secretsManager")["mount"], at(credentials, "secretsManager")["mount"] = "other", "other"
+		at(state, "volumes", 0)["claim"] = "gone"
+		cluster(state, map[string]any{"k8upVersion": "2.99.0", "kubernetesVersion": "1.99.0"})
+	}, nil, map[string]string{
+		"postgresql/main-globals and 1 more nobody.invalid:" + strconv.Itoa(d.pg.port): "the name does not resolve",
+		"postgresql/main-globals login":                    "the name does not resolve",
+		"postgresql/shop login":                            "the name does not resolve",
+		fmt.Sprintf("mariadb/galera 127.0.0.1:%d", closed): "nothing answers at that port",
+		"mariadb/galera login":                             "nothing answers at that port",
+		repository + " bucket":                             "there is no bucket mistyped",
+		"bucket/files source":                              "a bucket or folder does not exist",
+		"bucket/files write":                               "NoSuchBucket",
+		"secrets-manager/kv list":                          "HTTP 403",
+		"volume/gone claim":                                "not found",
+		"cluster k8up":                                     "the state says 2.99.0, but the cluster has 2.15.0",
+		"cluster kubernetes":                               "the state says 1.99.0",
 	})
-	t.Run("failure/missing-secret", func(t *testing.T) {
-		red(t, d.run(t, func(o *harness.Options) { o.Secrets["postgresql"] = map[string]string{} }), map[string]string{
+	broken("failure/wrong-password", func(state, credentials map[string]any) {
+		at(credentials, "restic")["secretAccessKey"], at(credentials, "rclone")["secretAccessKey"] = "not the key, but long", "nor is this one, which is another"
+		cluster(state, map[string]any{"k8upDeployment": "elsewhere"})
+	}, func(o *harness.Options) {
+		o.Secrets["postgresql"] = map[string]string{"shop": "not the password"}
+		o.Secrets["mariadb"] = map[string]string{"password": "not the password", "ca.crt": string(d.my.ca.PEM)}
+		o.Secrets["ldap-admin"] = map[string]string{"password": "not the password", "ca.crt": string(d.ldap.tls.PEM)}
+		o.Secrets["objectstore"] = map[string]string{"accessKey": d.s3.AccessKey, "secretKey": "not the password"}
+		o.Secrets["desk-sm-kv-credentials"] = map[string]string{"SM_USERNAME": "reader", "SM_PASSWORD": "not the password", "SM_CA_PEM": d.vault.caPEM}
+	}, map[string]string{
+		"postgresql/main-globals login": "the login is refused", "postgresql/shop login": "the login is refused", "mariadb/galera login": "the login is refused",
+		"openldap/directory login": "the login is refused", "secrets-manager/kv login": "the login is refused",
+		"bucket/files source": "the login is refused",
+		// S3 answers a HEAD without a word.
+		"bucket/files write": "it is not allowed", repository + " bucket": "HTTP 403",
+		"cluster k8up": "there is no Deployment elsewhere in any namespace",
+	})
+	broken("failure/wrong-ca", func(state, credentials map[string]any) {
+		at(credentials, "restic")["caPem"], at(credentials, "rclone")["caPem"] = wrongCA(t), wrongCA(t)
+		cluster(state, map[string]any{"k8upDeployment": "elsewhere", "k8upVersion": "2.15.0"})
+	}, func(o *harness.Options) {
+		o.Secrets["mariadb"] = map[string]string{"password": d.my.password, "ca.crt": wrongCA(t)}
+		o.Secrets["ldap-admin"] = map[string]string{"password": ldapPassword, "ca.crt": wrongCA(t)}
+		o.Secrets["desk-sm-kv-credentials"] = map[string]string{"SM_USERNAME": "reader", "SM_PASSWORD": vaultPassword, "SM_CA_PEM": wrongCA(t)}
+	}, map[string]string{
+		"mariadb/galera login": "not signed by the CA", "openldap/directory login": "not signed by the CA", "secrets-manager/kv login": "not signed by the CA",
+		repository + " bucket": "not signed by the CA", "bucket/files source": "not signed by the CA", "bucket/files write": "not signed by the CA",
+	}, "the 2.15.0 of the state is believed", "1 warnings")
+	for right, method := range map[string]string{"delete": http.MethodDelete, "write": http.MethodPut} {
+		front := s3Front(t, d.s3, func(w http.ResponseWriter, r *http.Request) bool { return r.Method == method && s3Refused(w) })
+		image, words := "quay.io/k8up-io/k8up:v2.14.0", "it is 2.14.0, and 2.15.0 is the oldest"
+		if right == "write" {
+			image, words = "ghcr.io/k8up-io/k8up:v2.9.1@sha256:"+strings.Repeat("0", 64), "it is 2.9.1"
+		}
+		d.cluster.Apply(t, d.operator(image, nil))
+		broken("failure/no-right-to-"+right+"-and-old-k8up", func(state, credentials map[string]any) {
+			for _, engine := range []string{"restic", "rclone"} {
+				section := at(credentials, engine)
+				section["endpoint"], section["plainHttp"] = front, map[string]any{"reason": "the server of the test has no TLS"}
+			}
+			my(state)["backup"], my(state)["port"] = "optional", closed
+		}, nil, map[string]string{
+			repository + " " + right: "AccessDenied", "bucket/files " + right: "AccessDenied", "cluster k8up": words,
+		}, "2 warnings")
+	}
+	for name, container := range map[string]map[string]any{
+		"argument": {"args": []any{"operator", "--insecure-allow-podexec-spdy-fallback"}},
+		"variable": {"env": []any{map[string]any{"name": "INSECURE_ALLOW_PODEXEC_SPDY_FALLBACK", "value": "true"}}},
+	} {
+		d.cluster.Apply(t, d.operator("ghcr.io/k8up-io/k8up:v2.15.0", container))
+		broken("failure/spdy-by-"+name+"-and-missing-secret", nil, func(o *harness.Options) { o.Secrets["postgresql"] = map[string]string{} }, map[string]string{
+			"cluster k8up":                      "it runs with --insecure-allow-podexec-spdy-fallback",
 			"postgresql/main-globals preflight": "PGPASSWORD is not set", "postgresql/shop preflight": "PGPASSWORD is not set",
 		})
-	})
-	t.Run("failure/wrong-ca", func(t *testing.T) {
-		red(t, d.run(t, func(o *harness.Options) {
-			o.Secrets["mariadb"] = map[string]string{"password": d.my.password, "ca.crt": wrongCA(t)}
-			o.Secrets["ldap-admin"] = map[string]string{"password": ldapPassword, "ca.crt": wrongCA(t)}
-			o.Secrets["desk-sm-kv-credentials"] = map[string]string{"SM_USERNAME": "reader", "SM_PASSWORD": vaultPassword, "SM_CA_PEM": wrongCA(t)}
-		}), map[string]string{
-			"mariadb/galera login": "not signed by the CA", "openldap/directory login": "not signed by the CA", "secrets-manager/kv login": "not signed by the CA",
-		})
-	})
-	t.Run("failure/read-only-key", func(t *testing.T) {
-		for name, refused := range map[string]string{"delete": http.MethodDelete, "write": http.MethodPut} {
-			front := s3Front(t, d.s3, func(w http.ResponseWriter, r *http.Request) bool {
-				return r.Method == refused && s3Refused(w)
-			})
-			d.change = func(_, credentials map[string]any) {
-				for _, engine := range []string{"restic", "rclone"} {
-					section := at(credentials, engine)
-					section["endpoint"], section["plainHttp"] = front, map[string]any{"reason": "the server of the test has no TLS"}
-				}
-			}
-			red(t, d.run(t, nil), map[string]string{"repository/" + d.namespace + " " + name: "AccessDenied", "bucket/files " + name: "AccessDenied"})
-		}
-		d.change = nil
-	})
-	t.Run("warning/optional", func(t *testing.T) {
-		d.change = func(state, _ map[string]any) {
-			my(state)["backup"], my(state)["port"] = "optional", closed
-		}
-		defer func() { d.change = nil }()
-		r := d.run(t, nil)
-		red(t, r, nil)
-		if !strings.Contains(string(r.Stdout), "0 failed, 2 warnings") {
-			t.Errorf("it printed:\n%s", r.Stdout)
-		}
-	})
-	t.Run("failure/old-k8up", func(t *testing.T) {
-		for image, words := range map[string]string{"quay.io/k8up-io/k8up:v2.14.0": "it is 2.14.0, and 2.15.0 is the oldest", "ghcr.io/k8up-io/k8up:v2.9.1@sha256:" + strings.Repeat("0", 64): "it is 2.9.1"} {
-			d.cluster.Apply(t, d.operator(image, nil))
-			red(t, d.run(t, nil), map[string]string{"cluster k8up": words})
-		}
-	})
-	t.Run("failure/fallback-to-spdy", func(t *testing.T) {
-		for _, container := range []map[string]any{
-			{"args": []any{"operator", "--insecure-allow-podexec-spdy-fallback"}},
-			{"env": []any{map[string]any{"name": "INSECURE_ALLOW_PODEXEC_SPDY_FALLBACK", "value": "true"}}},
-		} {
-			d.cluster.Apply(t, d.operator("ghcr.io/k8up-io/k8up:v2.15.0", container))
-			red(t, d.run(t, nil), map[string]string{"cluster k8up": "it runs with --insecure-allow-podexec-spdy-fallback"})
-		}
-		d.cluster.Kubectl(t, "delete", "deployment", "k8up", "--namespace=k8up-system")
-	})
-	t.Run("warning/no-operator-but-declared", func(t *testing.T) {
-		d.change = func(state, _ map[string]any) {
-			state["cluster"] = map[string]any{"name": "e2e", "managedControlPlane": true, "k8upVersion": "2.15.0"}
-		}
-		defer func() { d.change = nil }()
-		r := d.run(t, nil)
-		red(t, r, nil)
-		if !strings.Contains(string(r.Stdout), "the 2.15.0 of the state is believed") {
-			t.Errorf("it printed:\n%s", r.Stdout)
-		}
-	})
+	}
 	d.cluster.Apply(t, d.operator("ghcr.io/k8up-io/k8up:v2.15.0", nil))
 	t.Run("failure/old-kubernetes", func(t *testing.T) {
 		// No older API server is at hand: a kubectl that tells of one is.
@@ -357,4 +308,225 @@ func TestPreflight(t *testing.T) {
 		})
 		red(t, r, map[string]string{"cluster kubernetes": "it is 1.30.14+k3s1, and 1.31 is the oldest"})
 	})
+}
+
+// contractTrial is a trial of the rendered preflight whose image is a folder of
+// stand-ins for the contract's tools: only what the shell finds of them counts.
+type contractTrial struct {
+	name, file, inside string
+	data               map[string]any
+}
+
+// contractTrials are trials of all contracts.
+func contractTrials(t *testing.T) []contractTrial {
+	t.Helper()
+	ref := map[string]any{"kind": "Secret", "name": "s", "key": "k"}
+	var servers []any
+	for _, version := range []string{"14", "15", "16", "17", "18"} {
+		servers = append(servers, map[string]any{"id": "v" + version, "host": "pg" + version, "port": 5432, "serverVersion": version, "sslMode": "require",
+			"databases": []any{map[string]any{"key": "d" + version, "name": "d", "username": "d", "passwordRef": ref, "backup": "required"}}})
+	}
+	ldap := func(method string) map[string]any {
+		return map[string]any{"baseDn": "dc=x", "adminDn": "cn=a,dc=x", "host": "ldap", "port": 389, "statefulSet": "ldap", "container": "main",
+			"method": method, "passwordRef": ref, "backup": "required"}
+	}
+	full := map[string]any{
+		"ldap": ldap("slapcat"),
+		"databases": map[string]any{
+			"postgresql": servers,
+			"mariadb":    []any{map[string]any{"id": "m", "host": "m", "port": 3306, "serverVersion": "10.11", "username": "root", "passwordRef": ref, "tls": "require", "discover": true, "backup": "required"}},
+			"cassandra": []any{map[string]any{"id": "c", "host": "c", "port": 9042, "serverVersion": "5.0", "statefulSet": "cassandra", "replicas": 1, "dataDir": "/data",
+				"keyspaces": []any{map[string]any{"name": "k", "username": "k"}}, "adminRef": ref, "backup": "required"}},
+		},
+		"objectStores": []any{map[string]any{"key": "files", "bucket": "files", "endpoint": "https://s3.example.test", "pathStyle": true,
+			"accessKeyRef": ref, "secretKeyRef": ref, "backup": "required"}},
+	}
+	var trials []contractTrial
+	seen := map[string]bool{}
+	for _, state := range []map[string]any{full, {"ldap": ldap("ldapsearch")}} {
+		i := harness.Render(t, harness.Inputs{State: state})
+		f := i.Plan.Preflights[0]
+		data, _ := i.Object("ConfigMap", f.Namespace, f.Name)["data"].(map[string]any)
+		for _, trial := range f.Trials {
+			if !seen[trial.Contract] || trial.Inside != "" {
+				trials = append(trials, contractTrial{trial.Name, trial.Contract, trial.Inside, data})
+			}
+			seen[trial.Contract], seen[trial.Inside] = true, true
+		}
+	}
+	images, err := image.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range images {
+		if file := "image." + strings.ReplaceAll(name, "/", "."); !seen[file] {
+			t.Errorf("no trial is of %s", name)
+		}
+	}
+	return trials
+}
+
+// tools are the lines of a contract: name, path, oldest version.
+func (c contractTrial) tools(file string) [][]string {
+	var tools [][]string
+	for _, line := range strings.Split(strings.TrimSpace(c.data[file].(string)), "\n") {
+		tools = append(tools, strings.Fields(line))
+	}
+	return tools
+}
+
+// run runs the trial with these tools in its image, each of which tells a version.
+func (c contractTrial) run(t *testing.T, shell []string, have map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, folder := range []string{"preflight", "findings", "tools", "bin", "scratch", "image"} {
+		if err := os.Mkdir(filepath.Join(root, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range c.data {
+		write("preflight/"+name, text.(string))
+	}
+	write("preflight/cluster.sh", "#!/bin/sh\n")
+	write("bin/preflight.sh", "#!/bin/sh\n")
+	write("tools/kubectl", "#!/bin/sh\necho v1.99.0\n")
+	for name, version := range have {
+		write("image/"+name, "#!/bin/sh\necho "+version+"\n")
+	}
+	what := "unit"
+	if c.name == "tools" || c.name == "cluster" {
+		what = c.name
+	}
+	argv := append(slices.Clone(shell), filepath.Join(root, "preflight", "preflight.sh"), what)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = []string{"PATH=" + filepath.Join(root, "image"), "HOLDFAST_ROOT=" + root, "HOLDFAST_TRIAL=" + c.name, "HOLDFAST_IMAGE=the/image:1",
+		"HOLDFAST_UNIT=the/unit", "HOLDFAST_SCRATCH=" + root + "/scratch"}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("it ended with %v: %s", err, out)
+	}
+	findings, err := os.ReadFile(filepath.Join(root, "findings", c.name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(findings)
+}
+
+// TestPreflightContracts takes each tool out of each image, and makes each that
+// has an oldest version older: the preflight names tool and image.
+func TestPreflightContracts(t *testing.T) {
+	for _, c := range contractTrials(t) {
+		for name, shell := range map[string][]string{"ash": {"/usr/bin/busybox", "sh"}, "dash": {"/usr/bin/dash"}} {
+			if c.inside != "" {
+				continue
+			}
+			t.Run(c.file+"/"+name, func(t *testing.T) {
+				have := map[string]string{}
+				for _, tool := range c.tools(c.file) {
+					have[tool[0]] = "99.1"
+				}
+				if got := c.run(t, shell, have); strings.Contains(got, "is missing in the/image:1") || !strings.Contains(got, fmt.Sprintf("ok\tthe/unit\ttools\t%d in the/image:1", len(have))) {
+					t.Errorf("with every tool: %s", got)
+				}
+				for _, tool := range c.tools(c.file) {
+					less := maps.Clone(have)
+					delete(less, tool[0])
+					if got := c.run(t, shell, less); !strings.HasPrefix(got, "FAIL\tthe/unit\ttools\t"+tool[0]+" is missing in the/image:1\t") || strings.Count(got, "\n") != 1 {
+						t.Errorf("without %s: %s", tool[0], got)
+					}
+					if tool[2] == "-" {
+						continue
+					}
+					less[tool[0]] = "0.9"
+					if got := c.run(t, shell, less); !strings.HasPrefix(got, "FAIL\tthe/unit\ttools\t"+tool[0]+" of the/image:1 is 0.9, older than "+tool[2]+"\t") {
+						t.Errorf("with an old %s: %s", tool[0], got)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestPreflightInside takes each tool out of the images that are reached by exec.
+func TestPreflightInside(t *testing.T) {
+	reached := 0
+	for _, c := range contractTrials(t) {
+		if c.inside == "" {
+			continue
+		}
+		reached++
+		tools := c.tools(c.inside)
+		pod := func(t *testing.T, without string) string {
+			t.Helper()
+			root := t.TempDir()
+			bin := filepath.Join(root, "bin")
+			for _, folder := range []string{bin, filepath.Join(root, "scratch"), filepath.Join(root, "preflight")} {
+				if err := os.Mkdir(folder, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// A path that nobody has on this machine: by name alone.
+			var contract strings.Builder
+			for _, tool := range tools {
+				fmt.Fprintf(&contract, "%s /nowhere/%s %s\n", tool[0], tool[0], tool[2])
+				if tool[0] == without {
+					continue
+				}
+				target := "/usr/bin/true"
+				if tool[0] == "sh" {
+					target = "/usr/bin/dash"
+				}
+				if err := os.Symlink(target, filepath.Join(bin, tool[0])); err != nil {
+					t.Fatal(err)
+				}
+			}
+			files := map[string]string{
+				"contract": contract.String(),
+				"kubectl":  "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done; shift\nPATH=" + bin + " /usr/bin/env \"$@\" || { s=$?; echo \"command terminated with exit code $s\" >&2; exit $s; }\n",
+				"try.sh":   "set -eu\n. \"$HOLDFAST_ROOT/preflight/common.sh\"\n. \"$HOLDFAST_ROOT/preflight/checks.sh\"\ncheck exec next inside pod-0 main || :\n",
+			}
+			for name, text := range c.data {
+				files["preflight/"+name] = text.(string)
+			}
+			for name, text := range files {
+				if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := exec.Command("/usr/bin/dash", filepath.Join(root, "try.sh"))
+			cmd.Env = []string{"PATH=" + root + ":/usr/bin:/bin", "HOLDFAST_ROOT=" + root, "HOLDFAST_SCRATCH=" + root + "/scratch", "HOLDFAST_NAMESPACE=app",
+				"HOLDFAST_INSIDE=" + root + "/contract", "HOLDFAST_FINDINGS=" + root + "/findings", "HOLDFAST_UNIT=the/unit", "HOLDFAST_DEADLINE=30"}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			findings, err := os.ReadFile(filepath.Join(root, "findings"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(findings)
+		}
+		t.Run(c.inside, func(t *testing.T) {
+			if got := pod(t, ""); !strings.HasPrefix(got, "ok\t") {
+				t.Errorf("with every tool: %s", got)
+			}
+			for _, tool := range tools {
+				got := pod(t, tool[0])
+				words := "the image of pod-0, container main, lacks: " + tool[0]
+				if tool[0] == "sh" {
+					words = "a tool is missing in the pod that was entered" // nobody can ask which
+				}
+				if !strings.HasPrefix(got, "FAIL\t") || !strings.Contains(got, words) {
+					t.Errorf("without %s: %s", tool[0], got)
+				}
+			}
+		})
+	}
+	if reached < 2 {
+		t.Errorf("%d images are reached by exec", reached)
+	}
 }

@@ -68,15 +68,24 @@ func schedules(t *testing.T, p *plan.Plan, first time.Time) (file string, last t
 		next[unit.Repository] = at.Add(time.Minute)
 	}
 	far := first.Add(12 * time.Hour)
-	policy := map[string]any{
-		"schemaVersion": 1, "schedules": crons,
-		"deadlines": map[string]any{"postgresql": 300, "mariadb": 300, "volume": 300, "openldap": 300},
+	return deadlines(t, map[string]any{
+		"schedules": crons,
 		"maintenance": map[string]any{
 			"check": fmt.Sprintf("%d %d * * *", far.Minute(), far.Hour()),
 			"prune": fmt.Sprintf("%d %d * * *", far.Minute(), far.Add(time.Hour).Hour()),
 		},
+	}), last
+}
+
+// deadlines writes a policy with short deadlines, and what else it says. They stand
+// in the first stage: with the same ones it need not be applied again.
+func deadlines(t *testing.T, policy map[string]any) (file string) {
+	t.Helper()
+	all := map[string]any{
+		"schemaVersion": 1, "deadlines": map[string]any{"postgresql": 300, "mariadb": 300, "volume": 300, "openldap": 300},
 	}
-	data, err := json.Marshal(policy)
+	maps.Copy(all, policy)
+	data, err := json.Marshal(all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +93,7 @@ func schedules(t *testing.T, p *plan.Plan, first time.Time) (file string, last t
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return file, last
+	return file
 }
 
 // images are all references in a tree.
@@ -115,7 +124,7 @@ func TestAcceptance(t *testing.T) {
 		t.Helper()
 		must(t, err)
 	}
-	tree, err := cluster.Render(state, credentials, "", t.TempDir())
+	tree, err := cluster.Render(state, credentials, deadlines(t, nil), t.TempDir())
 	must(err)
 	c := start(t, images(t, tree))
 	operatorNeeded.Add(1)
@@ -128,13 +137,11 @@ func TestAcceptance(t *testing.T) {
 	must(err)
 	must(desk.Account(opens.Restic.Bucket, opens.Restic.AccessKeyID, opens.Restic.SecretAccessKey))
 	must(desk.Account(opens.Rclone.Bucket, opens.Rclone.AccessKeyID, opens.Rclone.SecretAccessKey))
-	// The repositories are made while the servers start.
+	must(inOrder(desk.Ready, desk.Accounts, desk.Seed))
+	say("the desk runs and holds data")
 	flux := c.Flux()
-	must(both(
-		func() error { return flux.Apply(tree, "repository") },
-		func() error { return inOrder(desk.Ready, desk.Accounts, desk.Seed) },
-	))
-	say("the desk runs and holds data, the repositories are made")
+	must(flux.Apply(tree, "repository"))
+	say("the repositories are made, the preflights are green")
 
 	// K8up must know the Schedules before their first minute: it makes up for none.
 	first := time.Now().UTC().Add(time.Minute).Truncate(time.Minute).Add(time.Minute)
@@ -216,10 +223,8 @@ func TestAcceptance(t *testing.T) {
 	say("destroyed: both namespaces, their volumes, the bucket")
 	must(desk.Up())
 	flux = c.Flux()
-	must(both(
-		func() error { return flux.Apply(tree, "repository") },
-		func() error { return inOrder(desk.Ready, desk.Accounts) },
-	))
+	must(inOrder(desk.Ready, desk.Accounts))
+	must(flux.Apply(tree, "repository"))
 	must(flux.Apply(tree, "backup"))
 	say("empty servers run, the tree is applied again")
 	must(both(desk.HoldLDAP, func() error { return scale(desk, 0) }))
@@ -262,6 +267,7 @@ var reserved = []excuse{
 	{regexp.MustCompile(`\.(cert-manager\.io|external-secrets\.io|gateway\.networking\.k8s\.io) in `), "this cluster does not serve the type"},
 	{regexp.MustCompile(`:restore-e2e-ns-(application|mariadb): (create|get|patch) `), "a restore may have to write objects of any kind; of this one none was lost"},
 	{regexp.MustCompile(`:restore-e2e-sec-(application|mariadb): (create|patch) secrets `), "server-side apply creates by a request that is logged as patch; of desk-db none was lost"},
+	{regexp.MustCompile(`:e2e-preflight: `), "the preflight asks whether it has the rights of the units, and does not use them all"},
 	{regexp.MustCompile(`:restore-e2e-cp-export: get `), "the export holds no object of the kind"},
 	{regexp.MustCompile(`: create pods/exec ldap-0 `), "this kubectl asks by GET, older ones by POST"},
 }

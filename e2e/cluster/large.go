@@ -159,12 +159,13 @@ func (c *Cluster) storageFolders(name string) error {
 func postgresql(keys ...string) map[string]any {
 	var databases []any
 	for _, key := range keys {
-		password := "right"
+		password, need := "right", "required"
 		if key == "broken" {
-			password = "wrong"
+			// A required one would be red in the preflight, and never run.
+			password, need = "wrong", "optional"
 		}
 		databases = append(databases, map[string]any{
-			"key": key, "name": key, "owner": "postgres", "username": "postgres", "backup": "required",
+			"key": key, "name": key, "owner": "postgres", "username": "postgres", "backup": need,
 			"passwordRef": map[string]any{"kind": "Secret", "name": "databases", "key": password},
 		})
 	}

@@ -25,6 +25,10 @@ func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
 	if err := c.deploy(sideManifest, []claim{{"side", "side-db", 1000}, {"side", "side-files", 1000}, {"tiny", "tiny-files", 1000}}); err != nil {
 		return nil, nil, err
 	}
+	// The server must run: the preflight logs in.
+	if err := c.wait("postgresql of side runs", "rollout", "status", "--namespace=side", "statefulset/postgresql", "--timeout=1s"); err != nil {
+		return nil, nil, err
+	}
 	volume := func(name, namespace string) map[string]any {
 		return map[string]any{
 			"claim": name, "namespace": namespace, "accessModes": []any{"ReadWriteOnce"}, "backup": "required",

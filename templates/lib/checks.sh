@@ -104,6 +104,10 @@ meaning() {
       MEANING='its certificate is not signed by the CA that is trusted here'
       NEXT='put the CA of the server into caRef or caPem'
       ;;
+    *'ldap_start_tls: Connect error'*)
+      MEANING='TLS fails: its certificate is not signed by the CA that is trusted here, or it has none'
+      NEXT='put the CA of the server into caRef'
+      ;;
     *'password authentication failed'* | *'ccess denied for user'* | *'nvalid credentials'* | *'invalid username or password'* | \
       *'SignatureDoesNotMatch'* | *'InvalidAccessKeyId'* | *'AuthenticationFailed'* | *'no password supplied'* | *'Bad credentials'* | \
       *'username and/or password are incorrect'*)
@@ -112,9 +116,9 @@ meaning() {
       ;;
     *'AccessDenied'* | *'Forbidden'* | *'forbidden'* | *'ermission denied'* | *'access denied'* | *'nsufficient access'* | *'StatusCode: 403'*)
       MEANING='it is not allowed'
-      NEXT='give the account the right'
       ;;
-    *'onnection refused'* | *'ould not connect to server'* | *'(111)'* | *"Can't contact LDAP server"*)
+    *'onnection refused'* | *"ouldn't connect to server"* | *'ould not connect to server'* | \
+      *"Can't connect to"* | *"Can't contact LDAP server"*)
       MEANING='nothing answers at that port'
       NEXT='correct host and port in the state; does the server run?'
       ;;
@@ -126,7 +130,11 @@ meaning() {
       MEANING='a value is missing'
       NEXT='the Secret that the state names for it is absent, or lacks the key'
       ;;
-    *) MEANING='it failed' ;;
+    *NoSuchBucket*)
+      MEANING='there is no such bucket'
+      NEXT='correct the bucket in the credentials'
+      ;;
+    *) MEANING= ;;
   esac
 }
 
@@ -150,7 +158,7 @@ check() {
     [ -z "$check_line" ] || check_text=$check_text${check_text:+; }$check_line
   done <"$WORK/check"
   meaning "$check_text"
-  finding FAIL "$check_name" "$MEANING: ${check_text:-exit code $check_status}" "${NEXT:-$check_next}"
+  finding FAIL "$check_name" "$MEANING${MEANING:+: }${check_text:-exit code $check_status}" "${NEXT:-$check_next}"
   return 1
 }
 

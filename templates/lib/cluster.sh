@@ -143,7 +143,7 @@ if [ -n "${RESTIC_REPOSITORY:-}" ]; then
   if storage_place; then
     PROBE=$SERVER/$BUCKET/${KEY:+$KEY/}.holdfast-preflight
     printf 'holdfast preflight of %s\n' "$HOLDFAST_INSTANCE" >"$WORK/probe"
-    if check bucket 'correct restic.bucket or the key in the credentials' bucket_there &&
+    if check bucket 'correct restic.bucket, or the key, in the credentials' bucket_there &&
       check write 'give the key s3:PutObject in the bucket' write_probe; then
       check read 'give the key s3:GetObject in the bucket' read_probe || :
       check delete 'give the key s3:DeleteObject in the bucket: prunes need it, and locks' delete_probe || :

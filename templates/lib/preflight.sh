@@ -23,7 +23,6 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 OWN=$HOLDFAST_ROOT/preflight
 # shellcheck source=/dev/null
 . "$OWN/checks.sh"
-PATH=$PATH:$HOLDFAST_ROOT/tools
 IMAGE=${HOLDFAST_IMAGE:-the image}
 
 # line NAME: the trial's line of the list, in NEED, CONTRACT, INSIDE.
@@ -122,13 +121,15 @@ begin() {
 
 # try SCRIPT: it writes findings of its own; what it does not catch is one more.
 try() {
+  # Not before: the contract is the image's own.
+  PATH=$PATH:$HOLDFAST_ROOT/tools
   if ! try_said=$(mkdir -p "$HOLDFAST_SCRATCH" 2>&1); then
     finding FAIL scratch "$try_said"
     return
   fi
   if ! try_said=$("$1" 2>&1 </dev/null >/dev/null); then
     meaning "$try_said"
-    finding FAIL preflight "${try_said:-it ended without a word}" "$NEXT"
+    finding FAIL preflight "$MEANING${MEANING:+: }${try_said:-it ended without a word}" "$NEXT"
   fi
   rm -rf "$HOLDFAST_SCRATCH"
 }

@@ -44,7 +44,7 @@ passwords() {
 }
 
 check source 'correct bucket and endpoint in the state, or the key in its Secret' source_lists || :
-if check write 'give the key s3:PutObject in the bucket' write_probe; then
+if check write 'is it the right key of rclone in the credentials? it needs s3:PutObject in the bucket' write_probe; then
   check read 'give the key s3:GetObject in the bucket' read_probe || :
   check delete 'give the key s3:DeleteObject in the bucket: history expires' delete_probe || :
   check passwords 'compare rclone.crypt in the credentials with what the copies were made with' passwords || :
