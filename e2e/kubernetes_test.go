@@ -199,16 +199,17 @@ func (w *world) without(t testing.TB, role map[string]any, missing grant, f func
 func (w *world) less(t testing.TB, role map[string]any, gone func(map[string]any, grant) bool, f func()) {
 	t.Helper()
 	var rules []any
-	var taken []string // as kubectl auth can-i asks for it
+	var taken []map[string]any // as the API server is asked for it
 	for _, r := range role["rules"].([]any) {
 		rule := r.(map[string]any)
 		for _, resource := range rule["resources"].([]any) {
 			for _, verb := range rule["verbs"].([]any) {
 				g := grant{rule["apiGroups"].([]any)[0].(string), resource.(string), verb.(string)}
 				if gone(rule, g) {
-					what := g.String()
+					resource, subresource, _ := strings.Cut(g.resource, "/")
+					what := map[string]any{"verb": g.verb, "group": g.group, "resource": resource, "subresource": subresource}
 					if names, _ := rule["resourceNames"].([]any); len(names) > 0 {
-						what += "/" + names[0].(string)
+						what["name"] = names[0]
 					}
 					taken = append(taken, what)
 					continue
@@ -222,15 +223,15 @@ func (w *world) less(t testing.TB, role map[string]any, gone func(map[string]any
 	changed := maps.Clone(role)
 	changed["rules"] = rules
 	w.cluster.Apply(t, changed)
-	w.decides(t, role, taken, "no")
+	w.decides(t, role, taken, false)
 	f()
 	w.cluster.Apply(t, role)
-	w.decides(t, role, taken, "yes")
+	w.decides(t, role, taken, true)
 }
 
 // decides waits until the API server has seen a changed role: it answers about
 // all of this as it is to.
-func (w *world) decides(t testing.TB, role map[string]any, what []string, answer string) {
+func (w *world) decides(t testing.TB, role map[string]any, what []map[string]any, answer bool) {
 	t.Helper()
 	metadata := role["metadata"].(map[string]any)
 	namespace, _ := metadata["namespace"].(string)
@@ -239,15 +240,25 @@ func (w *world) decides(t testing.TB, role map[string]any, what []string, answer
 		t.Fatalf("no binding of %s", metadata["name"])
 	}
 	subject := binding["subjects"].([]any)[0].(map[string]any)
-	for _, one := range what {
-		arguments := append([]string{"auth", "can-i", fmt.Sprintf("--as=system:serviceaccount:%s:%s", subject["namespace"], subject["name"]), "--namespace=" + w.namespace}, strings.Fields(one)...)
-		harness.WaitFor(t, fmt.Sprintf("the API server says %q to %s", answer, one), harness.Patience, func() error {
-			// "no" is no success to kubectl.
-			out, err := w.cluster.TryKubectl(arguments...)
-			if strings.TrimSpace(out) == answer {
-				return nil
+	for _, attributes := range what {
+		attributes["namespace"] = namespace
+		review, err := json.Marshal(map[string]any{
+			"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+			"spec": map[string]any{"user": fmt.Sprintf("system:serviceaccount:%s:%s", subject["namespace"], subject["name"]), "resourceAttributes": attributes},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		harness.WaitFor(t, fmt.Sprintf("the API server says %t to %v", answer, attributes), harness.Patience, func() error {
+			out, err := w.cluster.KubectlIn(review, "create", "--raw=/apis/authorization.k8s.io/v1/subjectaccessreviews", "--filename=-")
+			var got struct{ Status struct{ Allowed bool } }
+			if err == nil {
+				err = json.Unmarshal([]byte(out), &got)
 			}
-			return fmt.Errorf("%q %v", out, err)
+			if err == nil && got.Status.Allowed != answer {
+				err = errors.New("not yet")
+			}
+			return err
 		})
 	}
 }

@@ -655,6 +655,13 @@ until [ -e "$1" ]; do sleep 0.2; done
 echo "end $HOLDFAST_HOLDER" >>"$0"`, file, free}
 }
 
+func touch(t testing.TB, file string) {
+	t.Helper()
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // testify fails the test unless everybody ended before the next began, and
 // returns who held the lock. dead are those who were killed inside.
 func testify(t testing.TB, file string, dead ...string) []string {
@@ -720,7 +727,7 @@ func (l *locks) patches(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(folder, "kubectl"), []byte(script), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			guard{l: l, lock: lock, holder: "me.1", shell: shell, kubectl: folder, command: work(filepath.Join(folder, "witness"), 14), env: map[string]string{"HOLDFAST_LOCK_TTL": "30"}}.start(t).expect(t, 0)
+			guard{l: l, lock: lock, holder: "me.1", shell: shell, kubectl: folder, command: work(filepath.Join(folder, "witness"), 28), env: map[string]string{"HOLDFAST_LOCK_TTL": "60"}}.start(t).expect(t, 0)
 			l.is(t, lock, nil)
 			data, err := os.ReadFile(log)
 			if err != nil {
@@ -895,7 +902,7 @@ func (l *locks) kill(t *testing.T) {
 		g.run(c.name, func(t *testing.T) {
 			lock := l.lock(t, nil)
 			file := filepath.Join(harness.Folder(t, 0), "witness")
-			first := guard{l: l, lock: lock, holder: "first", command: work(file, c.seconds), env: map[string]string{"HOLDFAST_LOCK_TTL": "45"}}
+			first := guard{l: l, lock: lock, holder: "first", command: work(file, c.seconds), env: map[string]string{"HOLDFAST_LOCK_TTL": "90"}}
 			if c.at == "" {
 				r := first.start(t)
 				reach(t, file, "begin first")
@@ -925,21 +932,24 @@ func (l *locks) kill(t *testing.T) {
 				// Time passes.
 				l.set(t, lock, map[string]string{"holder": "first", "until": "1"})
 			}
-			// Whoever has it keeps it until all others have come, however late.
+			// Whoever has it keeps it until all others have come, however late. A tenth
+			// of the lock's life is what one question to the API server may take.
+			ttl := "300"
+			if c.held {
+				ttl = "60" // so long is an expired lock watched
+			}
 			var all []*running
 			turned := make(chan struct{}, 4)
 			free := filepath.Join(harness.Folder(t, 0), "free")
 			for n := range 4 {
-				r := guard{l: l, lock: lock, holder: fmt.Sprintf("next-%d", n), command: workUntil(file, free), env: map[string]string{"HOLDFAST_LOCK_TTL": "60"}}.start(t)
+				r := guard{l: l, lock: lock, holder: fmt.Sprintf("next-%d", n), command: workUntil(file, free), env: map[string]string{"HOLDFAST_LOCK_TTL": ttl}}.start(t)
 				all = append(all, r)
 				go func() { <-r.done; turned <- struct{}{} }()
 			}
 			for range 3 {
 				<-turned
 			}
-			if err := os.WriteFile(free, nil, 0o644); err != nil {
-				t.Fatal(err)
-			}
+			touch(t, free)
 			ends := map[int]int{}
 			for _, r := range all {
 				ends[r.code()]++
@@ -1091,7 +1101,7 @@ func (l *locks) lost(t *testing.T) {
 		lock := l.lock(t, nil)
 		file := filepath.Join(harness.Folder(t, 0), "witness")
 		api, config := newGate(t, l.cluster.Kubeconfig)
-		first := guard{l: l, lock: lock, holder: "first", command: work(file, 90), config: config, env: map[string]string{"HOLDFAST_LOCK_TTL": "30"}}.start(t)
+		first := guard{l: l, lock: lock, holder: "first", command: work(file, 180), config: config, env: map[string]string{"HOLDFAST_LOCK_TTL": "60"}}.start(t)
 		reach(t, file, "begin first")
 		api.shut.Store(true)
 		_, _, data, err := l.read(lock)
@@ -1115,12 +1125,12 @@ func (l *locks) lost(t *testing.T) {
 	g.run("a command that does not heed TERM", func(t *testing.T) {
 		lock := l.lock(t, nil)
 		file := filepath.Join(harness.Folder(t, 0), "witness")
-		first := guard{l: l, lock: lock, holder: "first", env: map[string]string{"HOLDFAST_LOCK_TTL": "20"},
-			command: []string{"/bin/sh", "-c", `trap '' TERM; echo "begin first" >>"$0"; sleep 90; echo "end first" >>"$0"`, file}}.start(t)
+		first := guard{l: l, lock: lock, holder: "first", env: map[string]string{"HOLDFAST_LOCK_TTL": "40"},
+			command: []string{"/bin/sh", "-c", `trap '' TERM; echo "begin first" >>"$0"; sleep 180; echo "end first" >>"$0"`, file}}.start(t)
 		reach(t, file, "begin first")
 		l.set(t, lock, map[string]string{"holder": "robber", "until": "99999999999"})
 		first.expect(t, 70, "was lost to robber")
-		if took := first.ended.Sub(first.began); took > time.Minute {
+		if took := first.ended.Sub(first.began); took > harness.Patience {
 			t.Errorf("it ended only after %s", took)
 		}
 		l.is(t, lock, map[string]string{"holder": "robber", "until": "99999999999"})
@@ -1128,7 +1138,7 @@ func (l *locks) lost(t *testing.T) {
 	g.run("the ConfigMap is deleted", func(t *testing.T) {
 		lock := l.lock(t, nil)
 		file := filepath.Join(harness.Folder(t, 0), "witness")
-		first := guard{l: l, lock: lock, holder: "first", command: work(file, 60), env: map[string]string{"HOLDFAST_LOCK_TTL": "20"}}.start(t)
+		first := guard{l: l, lock: lock, holder: "first", command: work(file, 120), env: map[string]string{"HOLDFAST_LOCK_TTL": "40"}}.start(t)
 		reach(t, file, "begin first")
 		if status, _, err := l.api.do(http.MethodDelete, l.path(lock), "", nil); err != nil || status != http.StatusOK {
 			t.Fatal(status, err)
@@ -1162,8 +1172,8 @@ func (l *locks) lost(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		guard{l: l, lock: lock, holder: "first", env: map[string]string{"HOLDFAST_LOCK_TTL": "20", "HOLDFAST_SCRATCH": scratch},
-			command: []string{"/bin/sh", "-c", `cat /dev/zero >"$HOLDFAST_SCRATCH/fill" 2>/dev/null; echo "begin first" >>"$0"; sleep 25; echo "end first" >>"$0"`, file}}.start(t).expect(t, 0)
+		guard{l: l, lock: lock, holder: "first", env: map[string]string{"HOLDFAST_LOCK_TTL": "40", "HOLDFAST_SCRATCH": scratch},
+			command: []string{"/bin/sh", "-c", `cat /dev/zero >"$HOLDFAST_SCRATCH/fill" 2>/dev/null; echo "begin first" >>"$0"; sleep 50; echo "end first" >>"$0"`, file}}.start(t).expect(t, 0)
 		l.is(t, lock, nil)
 	})
 }
@@ -1188,7 +1198,7 @@ func (l *locks) clock(t *testing.T) {
 			}
 		}
 		set(offset)
-		return map[string]string{"LD_PRELOAD": library[0], "FAKETIME_TIMESTAMP_FILE": file, "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "HOLDFAST_LOCK_TTL": "20"}, set
+		return map[string]string{"LD_PRELOAD": library[0], "FAKETIME_TIMESTAMP_FILE": file, "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "HOLDFAST_LOCK_TTL": "40"}, set
 	}
 	for _, c := range []struct{ name, from, to string }{
 		{name: "the holder's is set back", from: "+0", to: "-3600"},
@@ -1201,7 +1211,8 @@ func (l *locks) clock(t *testing.T) {
 			lock := l.lock(t, nil)
 			file := filepath.Join(harness.Folder(t, 0), "witness")
 			env, set := at(t, c.from)
-			first := guard{l: l, lock: lock, holder: "first", shell: "dash", command: work(file, 30), env: env}.start(t)
+			free := filepath.Join(filepath.Dir(file), "free")
+			first := guard{l: l, lock: lock, holder: "first", shell: "dash", command: workUntil(file, free), env: env}.start(t)
 			reach(t, file, "begin first")
 			_, _, before, err := l.read(lock)
 			if err != nil {
@@ -1216,8 +1227,9 @@ func (l *locks) clock(t *testing.T) {
 				return err
 			})
 			// With a clock that is right.
-			second := guard{l: l, lock: lock, holder: "second", command: work(file, 0), env: map[string]string{"HOLDFAST_LOCK_TTL": "10"}}.start(t)
+			second := guard{l: l, lock: lock, holder: "second", command: work(file, 0), env: map[string]string{"HOLDFAST_LOCK_TTL": "40"}}.start(t)
 			second.expect(t, 75, "skipped", "is held by first")
+			touch(t, free)
 			first.expect(t, 0)
 			testify(t, file)
 			l.is(t, lock, nil)
@@ -1226,10 +1238,11 @@ func (l *locks) clock(t *testing.T) {
 	g.run("another's is ahead", func(t *testing.T) {
 		lock := l.lock(t, nil)
 		file := filepath.Join(harness.Folder(t, 0), "witness")
-		first := guard{l: l, lock: lock, holder: "first", command: work(file, 35), env: map[string]string{"HOLDFAST_LOCK_TTL": "20"}}.start(t)
+		first := guard{l: l, lock: lock, holder: "first", command: workUntil(file, filepath.Join(filepath.Dir(file), "free")), env: map[string]string{"HOLDFAST_LOCK_TTL": "40"}}.start(t)
 		reach(t, file, "begin first")
 		env, _ := at(t, "+86400")
 		guard{l: l, lock: lock, holder: "second", shell: "dash", command: work(file, 0), env: env}.start(t).expect(t, 75, "skipped", "is held by first")
+		touch(t, filepath.Join(filepath.Dir(file), "free"))
 		first.expect(t, 0)
 		testify(t, file)
 	})
@@ -1337,7 +1350,7 @@ func (l *locks) signal(t *testing.T) {
 		g.run(c.name, func(t *testing.T) {
 			lock := l.lock(t, nil)
 			file := filepath.Join(harness.Folder(t, 0), "witness")
-			me := guard{l: l, lock: lock, holder: "me", command: work(file, 60), env: map[string]string{"HOLDFAST_LOCK_TTL": "30"}}
+			me := guard{l: l, lock: lock, holder: "me", command: work(file, 120), env: map[string]string{"HOLDFAST_LOCK_TTL": "60"}}
 			ready := func() error {
 				data, err := os.ReadFile(file)
 				if err == nil && len(data) == 0 {

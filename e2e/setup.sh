@@ -2,7 +2,7 @@
 # Installs the real servers and tools that the end-to-end tests run against:
 # from Debian what Debian has, from the Go module proxy the rest, each once for
 # its version, below .cache/e2e. "setup.sh cluster" adds what a whole cluster
-# needs: a node's programs, K8up, and the image that its pods run.
+# needs: a node's programs, K8up, and the image of its servers.
 set -euo pipefail
 with=${1:-}
 cd "$(dirname "$0")/.."
@@ -146,7 +146,7 @@ image=$bin/image
 if [ ! -e "$image/root.done" ]; then
   rm -rf "$image/root"
   mkdir -p "$image"
-  debootstrap --variant=minbase --include=postgresql-15,mariadb-server,slapd,ldap-utils,jq,curl,ca-certificates,tzdata \
+  debootstrap --variant=minbase --include=postgresql-15,mariadb-server,slapd,ldap-utils,ca-certificates,tzdata \
     bookworm "$image/root" >"$image/debootstrap.log" 2>&1 &
   debootstrap=$!
 fi
@@ -199,12 +199,12 @@ if ! built coredns "$coredns"; then
   done_with coredns "$coredns"
 fi
 
-# One image for every pod: Debian with all servers and their clients, and the
-# programs from above. No registry can be reached, so the image also stands for
-# those that the rendered manifests name.
-content="$versitygw $restic $rclone $kubernetes $vault $k8up $coredns 2"
+# One image for all servers and applications of the cluster: Debian's, and those
+# from above. The images that rendered manifests name are made by the tests, from
+# their contracts.
+content="$versitygw $vault $coredns 3"
 if [ ! -e "$image/image.tar" ] || [ "$(cat "$image/content" 2>/dev/null)" != "$content" ]; then
-  echo "e2e: making the image of the cluster's pods" >&2
+  echo "e2e: making the image of the cluster's servers" >&2
   if [ ! -e "$image/root.done" ]; then
     wait "$debootstrap" || { tail -n 20 "$image/debootstrap.log" >&2; exit 1; }
     debootstrap=
@@ -213,7 +213,8 @@ if [ ! -e "$image/image.tar" ] || [ "$(cat "$image/content" 2>/dev/null)" != "$c
     echo 'desk:x:1000:1000::/tmp:/bin/sh' >>"$image/root/etc/passwd"
     touch "$image/root.done"
   fi
-  for name in k8up restic rclone kubectl vault versitygw coredns; do install -m 0755 "$bin/$name" "$image/root/usr/local/bin/$name"; done
+  rm -f "$image"/root/usr/local/bin/*
+  for name in vault versitygw coredns; do install -m 0755 "$bin/$name" "$image/root/usr/local/bin/$name"; done
   (cd e2e && go build -o "$bin/" ./cluster/pause ./cluster/pack)
   install -m 0755 "$bin/pause" "$image/root/usr/local/bin/pause"
   "$bin/pack" -root "$image/root" -name holdfast.test/e2e:1 -o "$image/image.tar"

@@ -607,7 +607,7 @@ func volumeFailures(t *testing.T) {
 	// run beside the rest.
 	cutOff := func(silent bool) (target string, p *harness.Process) {
 		target = v.target(t)
-		o := v.into(target, v.through(t, v.relay(t, 2<<20, silent), 8))
+		o := v.into(target, v.through(t, v.relay(t, 2<<20, silent), 20))
 		o.Timeout = 4 * time.Minute
 		return target, v.Start(t, volumeUnit, "apply", o)
 	}
@@ -732,7 +732,7 @@ func volumeFailures(t *testing.T) {
 	})
 	t.Run("server-gone-in-the-middle", func(t *testing.T) {
 		t.Run("restore", func(t *testing.T) {
-			goneRestore.Wait().Fails(t, 69, "restic restore did not end within 8 s", "connection re")
+			goneRestore.Wait().Fails(t, 69, "restic restore did not end within 20 s", "connection re")
 			partly(t, gone)
 		})
 		t.Run("before the files", func(t *testing.T) {
@@ -785,7 +785,7 @@ kubectl "$@"`)
 			if got := inventory(t, target); len(got) != 0 {
 				t.Errorf("a refused restore wrote %q", got)
 			}
-			hungRestore.Wait().Fails(t, 69, "restic restore did not end within 8 s")
+			hungRestore.Wait().Fails(t, 69, "restic restore did not end within 20 s")
 			partly(t, hung)
 		})
 		t.Run("marker", func(t *testing.T) {

@@ -34,13 +34,14 @@ const (
 	dnsService = "10.96.0.10"
 	// NodeName is the node's name.
 	NodeName = "node1"
-	// Image is what every pod of the cluster runs, by its own name.
+	// Image is what the cluster's servers and applications run, all of them.
 	Image = "holdfast.test/e2e:1"
 )
 
 // Options say what a cluster is made for.
 type Options struct {
-	// Images are references in rendered manifests that Image stands for.
+	// Images are the references of rendered manifests: of each an image is made
+	// from its contract.
 	Images []string
 	// Progress gets a line for each step.
 	Progress func(format string, arguments ...any)
@@ -241,11 +242,23 @@ oom_score = 0
 	if err != nil {
 		return err
 	}
-	archive, err := harness.FindProgram("image/image.tar")
+	servers, err := harness.FindProgram("image/image.tar")
 	if err != nil {
 		return err
 	}
-	spec, err := json.Marshal(map[string]any{"Dir": c.Dir, "Hostname": NodeName, "Group": c.namespace, "Image": archive, "Name": Image, "Names": images, "Kubelet": kubelet})
+	// K8up's operator runs in K8up's image.
+	operator, err := k8upImage()
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(images, operator) {
+		images = append(slices.Clone(images), operator)
+	}
+	contracted, err := c.contracted(images)
+	if err != nil {
+		return err
+	}
+	spec, err := json.Marshal(map[string]any{"Dir": c.Dir, "Hostname": NodeName, "Group": c.namespace, "Images": []string{servers, contracted}, "Kubelet": kubelet})
 	if err != nil {
 		return err
 	}

@@ -35,5 +35,9 @@ func (c *Cluster) k8up() error {
 	if err := c.Manifest(strings.Join(documents, "\n---\n")); err != nil {
 		return err
 	}
-	return c.Manifest(strings.ReplaceAll(k8upManifest, "{{image}}", Image))
+	image, err := k8upImage()
+	if err != nil {
+		return err
+	}
+	return c.Manifest(strings.ReplaceAll(k8upManifest, "{{image}}", image))
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/holdfast-backup/holdfast/renderer/plan"
@@ -57,25 +56,34 @@ type Content struct {
 }
 
 // Handed is what a dump's pod hands over: the file that its script has written
-// and checked, and prints next. It waits for the file. The file is opened, so
-// that it may go while it is read. The run must not end before that.
+// and checked, and prints next. It is read where the node keeps it, for the pod's
+// image need not have what makes sums; being open, it may go meanwhile. The run
+// must not end before that.
 func (c *Cluster) Handed(unit plan.Item, kind, name string) (Content, error) {
-	// The list of the dump is written when the dump is whole.
-	const script = `cd /holdfast/scratch
-until set -- work.*/list && [ -s "$1" ] && exec 3<"${1%/list}/dump"; do sleep 0.2; done
-sha256sum <&3; wc -c </proc/self/fd/3`
-	var out, ended string
-	err := c.until(func() (err error) {
+	node, err := os.ReadFile(filepath.Join(c.Dir, "node.pid"))
+	if err != nil {
+		return Content{}, err
+	}
+	var file *os.File
+	var ended string
+	err = c.until(func() (err error) {
 		if ended, err = c.ended(unit.Namespace, kind, name); err != nil || ended != "" {
 			return err
 		}
-		pod, err := c.Control.TryKubectl("get", "pods", "--namespace="+unit.Namespace, "--selector=k8up.io/preBackupPod="+unit.Name, "--field-selector=status.phase=Running", "--output=name")
-		if err == nil && pod == "" {
-			err = errors.New("there is no pod of " + unit.ID)
+		pod, err := c.Control.TryKubectl("get", "pods", "--namespace="+unit.Namespace, "--selector=k8up.io/preBackupPod="+unit.Name, "--output=jsonpath={.items[0].metadata.uid}")
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			out, err = c.Control.TryKubectl("exec", "--namespace="+unit.Namespace, strings.TrimSpace(pod), "--", "sh", "-c", script)
+		scratch := filepath.Join("/proc", string(node), "root/var/lib/kubelet/pods", pod, "volumes/kubernetes.io~empty-dir/scratch")
+		// The list of the dump is written when the dump is whole.
+		lists, err := filepath.Glob(filepath.Join(scratch, "work.*", "list"))
+		if err != nil || len(lists) != 1 {
+			return fmt.Errorf("%d dumps in %s: %v", len(lists), scratch, err)
 		}
+		if info, err := os.Stat(lists[0]); err != nil || info.Size() == 0 {
+			return fmt.Errorf("the dump is not whole: %v", err)
+		}
+		file, err = os.Open(filepath.Join(filepath.Dir(lists[0]), "dump"))
 		return err
 	})
 	if err == nil && ended != "" {
@@ -84,20 +92,20 @@ sha256sum <&3; wc -c </proc/self/fd/3`
 	if err != nil {
 		return Content{}, err
 	}
-	words := strings.Fields(out) // SUM - BYTES
-	if len(words) != 3 {
-		return Content{}, fmt.Errorf("the sum of the dump of %s is %q", unit.ID, out)
-	}
-	size, err := strconv.ParseInt(words[2], 10, 64)
-	return Content{size, words[0]}, err
+	defer file.Close()
+	return contentOf(file)
+}
+
+func contentOf(from io.Reader) (Content, error) {
+	sum := sha256.New()
+	n, err := io.Copy(sum, from)
+	return Content{n, hex.EncodeToString(sum.Sum(nil))}, err
 }
 
 // Stored is what a repository gives back of a snapshot.
 func (s *Side) Stored(repository string, snapshot Found) (content Content, err error) {
-	err = s.pipe(repository, nil, func(stdout io.Reader) error {
-		sum := sha256.New()
-		n, err := io.Copy(sum, stdout)
-		content = Content{n, hex.EncodeToString(sum.Sum(nil))}
+	err = s.pipe(repository, nil, func(stdout io.Reader) (err error) {
+		content, err = contentOf(stdout)
 		return err
 	}, "dump", "--no-lock", snapshot.ID, snapshot.Path)
 	return content, err

@@ -30,10 +30,8 @@ type Spec struct {
 	Dir, Hostname string
 	// Group is the name of the node's cgroups.
 	Group string
-	// Image is an archive to import, Names are what else its image is called.
-	Image string
-	Name  string
-	Names []string
+	// Images are archives to import.
+	Images []string
 	// Kubelet is the program.
 	Kubelet string
 }
@@ -221,7 +219,7 @@ func (s *Spec) reaped(pid int, status syscall.WaitStatus) {
 	}
 }
 
-// prepare imports the image, and starts kubelet as soon as it has arguments.
+// prepare imports the images, and starts kubelet as soon as it has arguments.
 func (s *Spec) prepare() error {
 	ctr := func(name string, arguments ...string) error {
 		pid, err := s.start(name, "ctr", append([]string{"--namespace", "k8s.io"}, arguments...)...)
@@ -245,11 +243,10 @@ func (s *Spec) prepare() error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	if err == nil {
-		err = ctr("ctr", "images", "import", s.Image)
-	}
-	if err == nil && len(s.Names) > 0 {
-		err = ctr("ctr", append([]string{"images", "tag", s.Name}, s.Names...)...)
+	for _, archive := range s.Images {
+		if err == nil {
+			err = ctr("ctr", "images", "import", archive)
+		}
 	}
 	if err != nil {
 		return err
