@@ -467,7 +467,7 @@ func testOpenLDAPSearchRestore(t *testing.T) {
 				ldifLine("dn", "uid=müller8,cn=users,"+d.base)+"changetype: delete\n")
 			destroyed := d.entries(t)
 			o := d.search(t, shell, map[string]string{"LDAP_DATABASE_DIR": ldapInPod})
-			o.FreeLocks, o.Exec = true, d.inside(false)
+			o.FreeLocks, o.Exec, o.Pod = true, d.inside(false), ownCommand
 			i.Restore(t, ldapUnit, o).Fails(t, 69, "slapd must be stopped")
 			d.server.Stop()
 			o.Exec = d.inside(true)
@@ -534,12 +534,18 @@ func testOpenLDAPTLS(t *testing.T) {
 // pod is the image of K8up with a kubectl whose exec runs in the directory's pod.
 func (d *directory) pod(t *testing.T, shell string, held bool) harness.Options {
 	t.Helper()
-	return d.podWith(t, shell, d.inside(held))
+	return d.podWith(t, shell, d.inside(held), ownCommand)
 }
 
-func (d *directory) podWith(t *testing.T, shell string, run func(harness.Exec) int) harness.Options {
+// ownCommand is a pod whose command starts slapd, as kubectl prints it for
+// restore.sh.
+const ownCommand = "container\tmain\t[\"slapd\",\"-d\",\"0\"]\t\n"
+
+// podWith is pod with another way to run what is to run there, and another pod,
+// as kubectl prints it.
+func (d *directory) podWith(t *testing.T, shell string, run func(harness.Exec) int, described string) harness.Options {
 	t.Helper()
-	kubectl := harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true, Exec: func(e harness.Exec) int {
+	kubectl := harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true, Pod: described, Exec: func(e harness.Exec) int {
 		if e.Namespace != "app" || e.Pod != ldapPod || e.Container != "main" {
 			fmt.Fprintf(e.Stderr, "Error from server (NotFound): pods %q not found\n", e.Pod)
 			return 1
@@ -613,7 +619,7 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 	}
 
 	t.Run("failure/restore-while-slapd-runs", func(t *testing.T) {
-		restore(t, "ash", false, dump, nil).Fails(t, 69, "slapd runs in "+ldapPod, "kubectl -n app scale statefulset ums-ldap-server-primary", "slapd must be stopped")
+		restore(t, "ash", false, dump, nil).Fails(t, 69, "slapd runs in "+ldapPod, "kubectl -n app scale statefulset ums-ldap-server-primary", heldByCommand, "slapd must be stopped")
 		sameEntries(t, d.entries(t), before)
 	})
 	t.Run("failure/restore-over-a-database", func(t *testing.T) {
@@ -662,6 +668,30 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 		sameEntries(t, d.entries(t), before)
 	})
 
+	t.Run("failure/restore-breaks-off", func(t *testing.T) {
+		// It gets as far as the load: the former database comes back.
+		d.replace(t, "slapadd", `case "$*" in *-u*) ;; *) rm -f data.mdb; echo half >data.mdb; echo "slapadd: no more room" >&2; exit 1 ;; esac; exec /usr/sbin/slapadd "$@"`)
+		files := d.files(t)
+		restore(t, "ash", true, dump, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).Fails(t, 69, "no more room", "the former database is back")
+		if got := d.files(t); !slices.Equal(got, files) {
+			t.Errorf("the folder holds %q, not %q", got, files)
+		}
+		sameEntries(t, d.entries(t), before)
+		d.replace(t, "slapadd", `exec /usr/sbin/slapadd "$@"`)
+	})
+	t.Run("restore/of-several-primaries", func(t *testing.T) {
+		// Where the pod does not tell the claim, the operator must know it.
+		r := restore(t, "ash", true, dump, map[string]string{"HOLDFAST_OVERWRITE": "yes", "LDAP_PRIMARIES": "3"}).OK(t)
+		for _, words := range []string{"every other primary", "the volume of ums-ldap-server-primary-1 that holds", "the volume of ums-ldap-server-primary-2 that holds"} {
+			if !strings.Contains(r.Stderr, words) {
+				t.Errorf("it does not say %q:\n%s", words, r.Stderr)
+			}
+		}
+		if r := restore(t, "ash", true, dump, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).OK(t); strings.Contains(r.Stderr, "other primary") {
+			t.Errorf("it speaks of another primary:\n%s", r.Stderr)
+		}
+	})
+	t.Run("restore/nubus", testNubus)
 	t.Run("dump/slapd-stopped", func(t *testing.T) { i.Dump(t, ldapUnit, d.pod(t, "ash", true)).OK(t) })
 	with := func(name, value string) harness.Options {
 		o := d.pod(t, "ash", true)
@@ -696,7 +726,7 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 			code := whole(e)
 			_, _ = to.Write(all.Bytes()[:bytes.LastIndex(all.Bytes(), []byte("\ndn: "))])
 			return code
-		})
+		}, ownCommand)
 		o.Env = map[string]string{"HOLDFAST_MIN_COUNT": "1"}
 		i.Dump(t, ldapUnit, o).Fails(t, 65, "the answer is cut")
 	})
@@ -730,7 +760,7 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 				o := d.podWith(t, shell, func(harness.Exec) int {
 					t.Error("a dump that is locked out went into the pod")
 					return 1
-				})
+				}, ownCommand)
 				o.Locks = map[string]map[string]string{lock: {"holder": "somebody", "until": "99999999999"}}
 				i.Dump(t, ldapUnit, o).Fails(t, 75, "held by somebody")
 			}
