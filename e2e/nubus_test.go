@@ -406,6 +406,7 @@ func testNubus(t *testing.T) {
 		sameEntries(t, n.tree(t, n.base), before)
 	})
 	t.Run("start-script-hangs", func(t *testing.T) {
+		n.lose(t)
 		n.gate.Lock()
 		defer n.gate.Unlock()
 		n.start(t)

@@ -841,7 +841,10 @@ func newPrimaries(t *testing.T) *primaries {
 // start makes a primary's pod.
 func (p *primaries) start(t *testing.T, n int) {
 	t.Helper()
-	p.apply(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s%d"},"spec":{"containers":[{"name":"main","image":"ldap-server:1"}]}}`, ldapPrimary, n))
+	p.apply(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s%d"},"spec":{
+		"containers":[{"name":"leader-elector","image":"leader-elector:1","command":["other"]},
+			{"name":"main","image":"ldap-server:1","volumeMounts":[{"name":"etc","mountPath":"/etc/ldap"},{"name":"data","mountPath":"/srv"}]}],
+		"volumes":[{"name":"etc","emptyDir":{}},{"name":"data","persistentVolumeClaim":{"claimName":"shared-data-%[1]s%[2]d"}}]}}`, ldapPrimary, n))
 }
 
 // lead makes the Lease name this holder; "" is nobody. It was renewed so long
@@ -1110,6 +1113,29 @@ func testOpenLDAPPrimaries(t *testing.T) {
 		p.pods[1].replace(t, "slapcat", `exec /usr/sbin/slapcat "$@"`)
 		both(t, func(t *testing.T, o harness.Options) { p.reads(t, p.instance.Dump(t, ldapUnit, o), 1) })
 	})
+	t.Run("restore/prints-what-holds-the-pod", func(t *testing.T) {
+		// The image's own start: what it starts is held back, and nothing else.
+		p.apply(t, `{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"ums-ldap-server-primary"},"spec":{"replicas":0,"serviceName":"x",
+			"selector":{"matchLabels":{"a":"held"}},"template":{"metadata":{"labels":{"a":"held"}},"spec":{"containers":[{"name":"other","image":"other:1"},
+			{"name":"main","image":"ldap-server:1","command":["/wrong"],"livenessProbe":{"tcpSocket":{"port":389}}}]}}}}`)
+		o := p.options("ash")
+		o.Exec, o.Input = p.pods[0].inside(false), []byte("# holdfast: complete, 0 entries\n")
+		said := p.instance.Restore(t, ldapUnit, o).Fails(t, 69, "slapd must be stopped", heldByArgs).Stderr
+		_, patch, _ := strings.Cut(said, "patch statefulset ums-ldap-server-primary -p '")
+		patch, _, _ = strings.Cut(patch, "'")
+		p.cluster.Kubectl(t, "patch", "statefulset", "ums-ldap-server-primary", "--namespace="+p.namespace, "-p", patch)
+		got := p.cluster.Kubectl(t, "get", "statefulset", "ums-ldap-server-primary", "--namespace="+p.namespace, "--output=jsonpath={.spec.template.spec.containers}")
+		var containers []map[string]any
+		if err := json.Unmarshal([]byte(got), &containers); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range containers {
+			held := fmt.Sprint(c["args"]) == "[sleep infinity]" && c["command"] == nil && c["livenessProbe"] == nil
+			if held != (c["name"] == "main") || c["image"] == nil {
+				t.Errorf("the patch made %v", c)
+			}
+		}
+	})
 	t.Run("restore/of-the-leader", func(t *testing.T) {
 		// Into the first primary, whoever leads: the others start from it. By the
 		// account, and under the locks, that the tree gives.
@@ -1120,8 +1146,11 @@ func testOpenLDAPPrimaries(t *testing.T) {
 		both(t, func(t *testing.T, o harness.Options) {
 			o.Input = dump
 			o.Env["LDAP_DATABASE_DIR"], o.Env["HOLDFAST_OVERWRITE"] = ldapInPod, "yes"
-			p.instance.Restore(t, ldapUnit, o).OK(t)
-			p.went(t, ldapPrimary+"0")
+			r := p.instance.Restore(t, ldapUnit, o).OK(t)
+			if words := "kubectl -n " + p.namespace + " delete pvc shared-data-" + ldapPrimary + "1\n"; !strings.Contains(r.Stderr, words) {
+				t.Errorf("it does not say %q:\n%s", words, r.Stderr)
+			}
+			p.went(t, ldapPrimary+"0", ldapPrimary+"0")
 			sameEntries(t, p.pods[0].entries(t), before)
 		})
 	})
