@@ -467,7 +467,7 @@ func testOpenLDAPSearchRestore(t *testing.T) {
 				ldifLine("dn", "uid=müller8,cn=users,"+d.base)+"changetype: delete\n")
 			destroyed := d.entries(t)
 			o := d.search(t, shell, map[string]string{"LDAP_DATABASE_DIR": ldapInPod})
-			o.FreeLocks, o.Exec = true, d.inside(false)
+			o.FreeLocks, o.Exec, o.Pod = true, d.inside(false), ownCommand
 			i.Restore(t, ldapUnit, o).Fails(t, 69, "slapd must be stopped")
 			d.server.Stop()
 			o.Exec = d.inside(true)
@@ -534,12 +534,18 @@ func testOpenLDAPTLS(t *testing.T) {
 // pod is the image of K8up with a kubectl whose exec runs in the directory's pod.
 func (d *directory) pod(t *testing.T, shell string, held bool) harness.Options {
 	t.Helper()
-	return d.podWith(t, shell, d.inside(held))
+	return d.podWith(t, shell, d.inside(held), ownCommand)
 }
 
-func (d *directory) podWith(t *testing.T, shell string, run func(harness.Exec) int) harness.Options {
+// ownCommand is a pod whose command starts slapd, as kubectl prints it for
+// restore.sh.
+const ownCommand = "container\tmain\t[\"slapd\",\"-d\",\"0\"]\t\n"
+
+// podWith is pod with another way to run what is to run there, and another pod,
+// as kubectl prints it.
+func (d *directory) podWith(t *testing.T, shell string, run func(harness.Exec) int, described string) harness.Options {
 	t.Helper()
-	kubectl := harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true, Exec: func(e harness.Exec) int {
+	kubectl := harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true, Pod: described, Exec: func(e harness.Exec) int {
 		if e.Namespace != "app" || e.Pod != ldapPod || e.Container != "main" {
 			fmt.Fprintf(e.Stderr, "Error from server (NotFound): pods %q not found\n", e.Pod)
 			return 1
@@ -613,7 +619,7 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 	}
 
 	t.Run("failure/restore-while-slapd-runs", func(t *testing.T) {
-		restore(t, "ash", false, dump, nil).Fails(t, 69, "slapd runs in "+ldapPod, "kubectl -n app scale statefulset ums-ldap-server-primary", "slapd must be stopped")
+		restore(t, "ash", false, dump, nil).Fails(t, 69, "slapd runs in "+ldapPod, "kubectl -n app scale statefulset ums-ldap-server-primary", heldByCommand, "slapd must be stopped")
 		sameEntries(t, d.entries(t), before)
 	})
 	t.Run("failure/restore-over-a-database", func(t *testing.T) {
@@ -662,6 +668,30 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 		sameEntries(t, d.entries(t), before)
 	})
 
+	t.Run("failure/restore-breaks-off", func(t *testing.T) {
+		// It gets as far as the load: the former database comes back.
+		d.replace(t, "slapadd", `case "$*" in *-u*) ;; *) rm -f data.mdb; echo half >data.mdb; echo "slapadd: no more room" >&2; exit 1 ;; esac; exec /usr/sbin/slapadd "$@"`)
+		files := d.files(t)
+		restore(t, "ash", true, dump, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).Fails(t, 69, "no more room", "the former database is back")
+		if got := d.files(t); !slices.Equal(got, files) {
+			t.Errorf("the folder holds %q, not %q", got, files)
+		}
+		sameEntries(t, d.entries(t), before)
+		d.replace(t, "slapadd", `exec /usr/sbin/slapadd "$@"`)
+	})
+	t.Run("restore/of-several-primaries", func(t *testing.T) {
+		// Where the pod does not tell the claim, the operator must know it.
+		r := restore(t, "ash", true, dump, map[string]string{"HOLDFAST_OVERWRITE": "yes", "LDAP_PRIMARIES": "3"}).OK(t)
+		for _, words := range []string{"every other primary", "the volume of ums-ldap-server-primary-1 that holds", "the volume of ums-ldap-server-primary-2 that holds"} {
+			if !strings.Contains(r.Stderr, words) {
+				t.Errorf("it does not say %q:\n%s", words, r.Stderr)
+			}
+		}
+		if r := restore(t, "ash", true, dump, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).OK(t); strings.Contains(r.Stderr, "other primary") {
+			t.Errorf("it speaks of another primary:\n%s", r.Stderr)
+		}
+	})
+	t.Run("restore/nubus", testNubus)
 	t.Run("dump/slapd-stopped", func(t *testing.T) { i.Dump(t, ldapUnit, d.pod(t, "ash", true)).OK(t) })
 	with := func(name, value string) harness.Options {
 		o := d.pod(t, "ash", true)
@@ -696,7 +726,7 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 			code := whole(e)
 			_, _ = to.Write(all.Bytes()[:bytes.LastIndex(all.Bytes(), []byte("\ndn: "))])
 			return code
-		})
+		}, ownCommand)
 		o.Env = map[string]string{"HOLDFAST_MIN_COUNT": "1"}
 		i.Dump(t, ldapUnit, o).Fails(t, 65, "the answer is cut")
 	})
@@ -730,7 +760,7 @@ func TestOpenLDAPSlapcat(t *testing.T) {
 				o := d.podWith(t, shell, func(harness.Exec) int {
 					t.Error("a dump that is locked out went into the pod")
 					return 1
-				})
+				}, ownCommand)
 				o.Locks = map[string]map[string]string{lock: {"holder": "somebody", "until": "99999999999"}}
 				i.Dump(t, ldapUnit, o).Fails(t, 75, "held by somebody")
 			}
@@ -811,7 +841,10 @@ func newPrimaries(t *testing.T) *primaries {
 // start makes a primary's pod.
 func (p *primaries) start(t *testing.T, n int) {
 	t.Helper()
-	p.apply(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s%d"},"spec":{"containers":[{"name":"main","image":"ldap-server:1"}]}}`, ldapPrimary, n))
+	p.apply(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s%d"},"spec":{
+		"containers":[{"name":"leader-elector","image":"leader-elector:1","command":["other"]},
+			{"name":"main","image":"ldap-server:1","volumeMounts":[{"name":"etc","mountPath":"/etc/ldap"},{"name":"data","mountPath":"/srv"}]}],
+		"volumes":[{"name":"etc","emptyDir":{}},{"name":"data","persistentVolumeClaim":{"claimName":"shared-data-%[1]s%[2]d"}}]}}`, ldapPrimary, n))
 }
 
 // lead makes the Lease name this holder; "" is nobody. It was renewed so long
@@ -1080,6 +1113,29 @@ func testOpenLDAPPrimaries(t *testing.T) {
 		p.pods[1].replace(t, "slapcat", `exec /usr/sbin/slapcat "$@"`)
 		both(t, func(t *testing.T, o harness.Options) { p.reads(t, p.instance.Dump(t, ldapUnit, o), 1) })
 	})
+	t.Run("restore/prints-what-holds-the-pod", func(t *testing.T) {
+		// The image's own start: what it starts is held back, and nothing else.
+		p.apply(t, `{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"ums-ldap-server-primary"},"spec":{"replicas":0,"serviceName":"x",
+			"selector":{"matchLabels":{"a":"held"}},"template":{"metadata":{"labels":{"a":"held"}},"spec":{"containers":[{"name":"other","image":"other:1"},
+			{"name":"main","image":"ldap-server:1","command":["/wrong"],"livenessProbe":{"tcpSocket":{"port":389}}}]}}}}`)
+		o := p.options("ash")
+		o.Exec, o.Input = p.pods[0].inside(false), []byte("# holdfast: complete, 0 entries\n")
+		said := p.instance.Restore(t, ldapUnit, o).Fails(t, 69, "slapd must be stopped", heldByArgs).Stderr
+		_, patch, _ := strings.Cut(said, "patch statefulset ums-ldap-server-primary -p '")
+		patch, _, _ = strings.Cut(patch, "'")
+		p.cluster.Kubectl(t, "patch", "statefulset", "ums-ldap-server-primary", "--namespace="+p.namespace, "-p", patch)
+		got := p.cluster.Kubectl(t, "get", "statefulset", "ums-ldap-server-primary", "--namespace="+p.namespace, "--output=jsonpath={.spec.template.spec.containers}")
+		var containers []map[string]any
+		if err := json.Unmarshal([]byte(got), &containers); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range containers {
+			held := fmt.Sprint(c["args"]) == "[sleep infinity]" && c["command"] == nil && c["livenessProbe"] == nil
+			if held != (c["name"] == "main") || c["image"] == nil {
+				t.Errorf("the patch made %v", c)
+			}
+		}
+	})
 	t.Run("restore/of-the-leader", func(t *testing.T) {
 		// Into the first primary, whoever leads: the others start from it. By the
 		// account, and under the locks, that the tree gives.
@@ -1090,8 +1146,11 @@ func testOpenLDAPPrimaries(t *testing.T) {
 		both(t, func(t *testing.T, o harness.Options) {
 			o.Input = dump
 			o.Env["LDAP_DATABASE_DIR"], o.Env["HOLDFAST_OVERWRITE"] = ldapInPod, "yes"
-			p.instance.Restore(t, ldapUnit, o).OK(t)
-			p.went(t, ldapPrimary+"0")
+			r := p.instance.Restore(t, ldapUnit, o).OK(t)
+			if words := "kubectl -n " + p.namespace + " delete pvc shared-data-" + ldapPrimary + "1\n"; !strings.Contains(r.Stderr, words) {
+				t.Errorf("it does not say %q:\n%s", words, r.Stderr)
+			}
+			p.went(t, ldapPrimary+"0", ldapPrimary+"0")
 			sameEntries(t, p.pods[0].entries(t), before)
 		})
 	})
