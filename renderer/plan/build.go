@@ -130,16 +130,19 @@ func (b *builder) decideUnits() {
 	depths, cyclic := depths(b.found)
 	b.plan.inputs.cyclic = cyclic
 	var requests []request
+	fixed := map[string]timetable{}
 	for _, u := range b.plan.inputs.discovered {
 		if u.Need == "skip" {
 			b.plan.Exemptions = append(b.plan.Exemptions, Exemption{ID: u.ID, Kind: u.Kind.Name, Covers: u.Covers, Reason: u.Reason})
 			continue
 		}
-		if _, _, fixed := b.ask.cron(u.ID, u.Kind.Name); !fixed {
-			requests = append(requests, request{id: u.ID, depth: depths[u.ID]})
+		if line, _, set := b.ask.cron(u.ID, u.Kind.Name); set {
+			fixed[u.ID], _ = parseCron(line) // a wrong one is Check's matter
+			continue
 		}
+		requests = append(requests, request{id: u.ID, depth: depths[u.ID], after: u.Consistent})
 	}
-	minutes := spread(b.plan.Instance, requests, b.plan.Window.minutes(b.plan.TimeZone))
+	minutes := b.places(requests, fixed)
 	for _, u := range b.plan.inputs.discovered {
 		if u.Need == "skip" {
 			continue
@@ -159,6 +162,36 @@ func (b *builder) decideUnits() {
 		namespaces[i.Namespace] = true
 	}
 	b.plan.Namespaces = slices.Sorted(maps.Keys(namespaces))
+}
+
+// places finds a minute of the window for each request, beside sources whose
+// times are set. On a circle nothing comes first; Check reports it.
+func (b *builder) places(requests []request, fixed map[string]timetable) map[string]int {
+	p := b.plan
+	for n, r := range requests {
+		if len(p.inputs.cyclic) > 0 {
+			requests[n].after = nil
+			continue
+		}
+		var set []timetable
+		for _, before := range r.after {
+			if first := fixed[before]; first != nil {
+				set = append(set, first)
+			}
+		}
+		if len(set) > 0 {
+			requests[n].suits = func(minute int) bool {
+				return !slices.ContainsFunc(set, func(first timetable) bool { return !follows(everyDay(minute), first, p.Window) })
+			}
+		}
+	}
+	taken := map[int]bool{}
+	for _, times := range fixed {
+		for _, at := range times {
+			taken[at%day] = true
+		}
+	}
+	return spread(p.Instance, requests, p.Window.minutes(p.TimeZone), func(minute int) bool { return taken[minute] })
 }
 
 // depths counts for each unit the longest chain of units that must be taken

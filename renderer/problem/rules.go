@@ -366,7 +366,7 @@ func Rules() []Rule {
 		{
 			ID:     "HF205",
 			Title:  "The window is too small",
-			Story:  "Each source needs a minute of its own. More sources than minutes would mean that several start at once, which is what the spreading is there to prevent.",
+			Story:  "Each source needs a minute of its own, and some must wait for others. More sources than minutes would mean that several start at once, which is what the spreading is there to prevent.",
 			Fix:    "Widen backup.window.",
 			Source: "S0-24",
 		},
