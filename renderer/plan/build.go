@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/holdfast-backup/holdfast/renderer/input"
@@ -29,6 +30,49 @@ type builder struct {
 
 // Build decides everything for one instance. It never fails; see Check.
 func Build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
+	p := build(inst, set, units)
+	filled(reflect.ValueOf(p))
+	return p
+}
+
+// filled makes every list and map that is nil an empty one: a template, and who
+// reads plan.json, would find null where a list belongs.
+func filled(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			filled(v.Elem())
+		}
+	case reflect.Struct:
+		for n := range v.NumField() {
+			if v.Type().Field(n).IsExported() {
+				filled(v.Field(n))
+			}
+		}
+	case reflect.Slice:
+		if v.IsNil() {
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		}
+		for n := range v.Len() {
+			filled(v.Index(n))
+		}
+	case reflect.Map:
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
+		if v.Type().Elem().Kind() != reflect.Struct {
+			return // of texts and numbers
+		}
+		for _, key := range v.MapKeys() {
+			entry := reflect.New(v.Type().Elem()).Elem()
+			entry.Set(v.MapIndex(key))
+			filled(entry)
+			v.SetMapIndex(key, entry)
+		}
+	}
+}
+
+func build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	state := inst.State
 	p := &Plan{
 		SchemaVersion: 1,

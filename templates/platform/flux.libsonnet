@@ -27,11 +27,14 @@ local kustomization(plan, stage, dependsOn, timeout) = {
 };
 
 {
-  file(plan):: {
-    path: plan.instance + '/flux.yaml',
-    objects: [
-      kustomization(plan, 'repository', plan.flux.dependsOn, '15m'),
-      kustomization(plan, 'backup', [{ name: plan.instance + '-repository' }], '15m'),
-    ],
-  },
+  // Where all sources are buckets there are no repositories, and a Kustomization
+  // whose folder does not exist would hold up the other for ever.
+  file(plan)::
+    local repository = std.length(plan.repositories) > 0;
+    {
+      path: plan.instance + '/flux.yaml',
+      objects:
+        (if repository then [kustomization(plan, 'repository', plan.flux.dependsOn, '15m')] else []) +
+        [kustomization(plan, 'backup', if repository then [{ name: plan.instance + '-repository' }] else plan.flux.dependsOn, '15m')],
+    },
 }
