@@ -43,7 +43,7 @@ func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
 	deadlines := map[string]any{"postgresql/broken": 60, "postgresql/good": 120, "postgresql/slow": 240, "volume": 60}
 	side, err = c.side(folder, "side", "s3-side", 7072, deadlines, map[string]any{
 		"databases": map[string]any{"postgresql": []any{map[string]any{
-			"id": "pg", "mode": "in-cluster", "host": "postgresql", "port": 5432, "serverVersion": "15", "sslMode": "disable", "superuser": false,
+			"id": "pg", "mode": "in-cluster", "host": "postgresql", "port": 5432, "serverVersion": "15", "sslMode": "disable", "plainText": plain, "superuser": false,
 			"databases": []any{database("good", "right"), database("slow", "right"), database("broken", "wrong")},
 		}}},
 		"volumes": []any{volume("side-files", "side")},

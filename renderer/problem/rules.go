@@ -462,6 +462,20 @@ func Rules() []Rule {
 			Source: "proof J; K8up: section 4",
 		},
 		{
+			ID:     "HF309",
+			Title:  "The way to a source is not encrypted",
+			Story:  "Every night the password of each database, and then all that is in it, crosses the cluster's network, where whoever took over one node or one switch reads along. \"prefer\" looks safe and is not: where the server, or somebody in between, says that it has no TLS, the client goes on in plain text without a word.",
+			Fix:    "Encrypt the connection, or say in sight why it need not be: \"plainText\": { \"reason\": \"…\" }. The reason becomes a line of the plan.",
+			Source: "libpq's documentation, table \"SSL Mode Descriptions\"",
+		},
+		{
+			ID:     "HF310",
+			Title:  "Names are not encrypted in the copies",
+			Story:  "\"Dismissal of J. Smith.pdf\" says enough without its content. Whoever can list the bucket of the copies, the provider among them, reads every name that crypt leaves plain.",
+			Fix:    "Encrypt the names of files and folders, or say in sight why they may be read: \"plainNames\": { \"reason\": \"…\" }. The reason becomes a line of the plan.",
+			Source: "rclone's documentation of crypt, \"File name encryption modes\"",
+		},
+		{
 			ID:     "HF401",
 			Title:  "A template made something that is no Kubernetes object",
 			Story:  "Without the label of its owner an object is found by nobody who cleans up, and with a namespace where none belongs the whole tree is refused: Flux applies all of it or nothing.",
