@@ -28,6 +28,11 @@ func TestReasonsAreLimits(t *testing.T) {
 		bucket["endpoint"], bucket["plainHttp"] = "http://minio", excuse("reason-bucket")
 		manager := root["secretsManager"].(map[string]any)
 		manager["address"], manager["plainHttp"] = "http://vault", excuse("reason-manager")
+		for _, entry := range root["volumes"].([]any) {
+			if volume := entry.(map[string]any); volume["claim"] == "shared-data-ums-ldap-server-primary-0" {
+				volume["liveFiles"] = excuse("reason-live")
+			}
+		}
 	})}
 	in.Credentials = []input.Document{rewritten(t, in.Credentials[0], func(root map[string]any) {
 		restic, rclone := root["restic"].(map[string]any), root["rclone"].(map[string]any)
@@ -49,12 +54,12 @@ func TestReasonsAreLimits(t *testing.T) {
 			seen[reason]++
 			engine, kind := i.Engine, i.Kind
 			if reason != engine && reason != map[string]string{"postgresql": "pg", "mariadb": "my", "openldap": "ldap", "bucket": "bucket", "secrets-manager": "manager"}[kind] &&
-				(reason != "names" || engine != "rclone") {
+				(reason != "names" || engine != "rclone") && (reason != "live" || i.ID != "volume/shared-data-ums-ldap-server-primary-0") {
 				t.Errorf("%s has the limit %q", i.ID, limit)
 			}
 		}
 	}
-	for _, reason := range []string{"pg", "my", "ldap", "bucket", "manager", "restic", "rclone", "names"} {
+	for _, reason := range []string{"pg", "my", "ldap", "bucket", "manager", "restic", "rclone", "names", "live"} {
 		if seen[reason] == 0 {
 			t.Errorf("the reason of %s is no limit: %v", reason, seen)
 		}

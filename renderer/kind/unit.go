@@ -74,6 +74,8 @@ type Capture struct {
 	GID   *int64 `json:"gid,omitempty"`
 	// RootReason excuses a claim whose files belong to uid 0.
 	RootReason string `json:"rootReason,omitempty"`
+	// LiveReason excuses a claim with the files of a running database.
+	LiveReason string `json:"liveReason,omitempty"`
 	// Workload is the running pod's owner, for exec and for the node.
 	Workload *Workload `json:"workload,omitempty"`
 	// Scratch is the size of the scratch folder ("10Gi"); "" means the kind's.

@@ -146,6 +146,7 @@ func (c *checker) units() {
 			}
 		}
 		if u.Capture.How == "volume" {
+			c.live(u.Unit)
 			c.owner(u.Unit)
 		}
 	}

@@ -146,14 +146,17 @@ func (b *builder) target(i *Item) {
 	i.Expected = []Expected{expected}
 }
 
-// exposed adds to a unit's limits what others may read of its copy, with the
-// reason that the credentials give for it.
+// exposed adds to a unit's limits what somebody has excused: what others may read
+// of its copy, and that the copy may be of no use, each with the reason.
 func (b *builder) exposed(i *Item) {
 	i.Limits = slices.Clone(i.Limits)
 	add := func(what string, excuse *input.Excuse) {
 		if excuse != nil {
 			i.Limits = append(i.Limits, what+": "+excuse.Reason)
 		}
+	}
+	if reason := i.Capture.LiveReason; reason != "" {
+		i.Limits = append(i.Limits, "files of a running database, which may be of no single moment: "+reason)
 	}
 	const plain = "keys and ciphertext go to the backup storage over plain http"
 	if restic := b.inst.Credentials.Restic; restic != nil && i.Engine == kind.Restic && strings.HasPrefix(restic.Endpoint, "http://") {

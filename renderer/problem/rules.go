@@ -322,6 +322,13 @@ func Rules() []Rule {
 			Source: "S0-11",
 		},
 		{
+			ID:     "HF116",
+			Title:  "A volume holds the files of a running database",
+			Story:  "A database writes to several files at once and knows by its log which belong together. Copied one after the other, for minutes, they are of no moment that ever was; the copy is green every night, and the database refuses to start from it, or starts with rows missing.",
+			Fix:    "Skip the claim with a reason where the database is dumped, or say why its files are wanted: \"liveFiles\": { \"reason\": \"…\" }. The reason becomes a line of the plan.",
+			Source: "PostgreSQL's documentation, \"File System Level Backup\"; openDesk's own list leaves such claims out",
+		},
+		{
 			ID:     "HF117",
 			Title:  "A name of an environment variable that no shell can read",
 			Story:  "A variable with a dash in its name reaches the pod, but no POSIX script can read it. The script then works with its default, or with nothing.",
