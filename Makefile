@@ -1,4 +1,4 @@
-# What CI runs is `make demo` and `make test`; `make help` lists the rest.
+# `make help` lists the targets; .ci/run is what CI runs.
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -20,7 +20,7 @@ JSONNET = $(shell git ls-files --cached --others --exclude-standard '*.libsonnet
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 .PHONY: build
 build: bin/holdfast ## build bin/holdfast, a static binary

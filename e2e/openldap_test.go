@@ -218,6 +218,9 @@ func (d *directory) state(more map[string]any) map[string]any {
 // instance renders the directory.
 func (d *directory) instance(t *testing.T, more map[string]any) *harness.Instance {
 	t.Helper()
+	if more["method"] == "ldapsearch" && more["startTls"] == nil {
+		more["plainText"] = map[string]any{"reason": "the server has no certificate"}
+	}
 	return harness.Render(t, harness.Inputs{State: d.state(more)})
 }
 

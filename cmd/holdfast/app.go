@@ -23,8 +23,11 @@ func newApp(c console) *cli.App {
 		Description: "Holdfast takes what an instance is (runtime-state.json) and where its backups\n" +
 			"go (backup-credentials.json), and returns every manifest that Kubernetes needs\n" +
 			"to back the instance up and to get it back.\n\n" +
-			"Example:\n\n" +
-			"   holdfast render -s runtime-state.json -c backup-credentials.json | kubectl apply -f -",
+			"Example: check the inputs, then write the tree to a folder to look at, or commit it\n" +
+			"to the repository that Flux follows:\n\n" +
+			"   holdfast check -s runtime-state.json -c backup-credentials.json\n" +
+			"   holdfast render -s runtime-state.json -c backup-credentials.json -o tree\n" +
+			"   holdfast publish -s runtime-state.json -c backup-credentials.json --repo ../fleet",
 		Version:               version(),
 		Writer:                c.out,
 		ErrWriter:             c.err,

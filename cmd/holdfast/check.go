@@ -108,6 +108,10 @@ func checkText(against comparison, dir string) string {
 			fmt.Fprintf(&b, "%s: backup is off (%s)\n", p.Plan.Instance, p.Plan.Reason)
 			continue
 		}
+		if p.Plan.Totals.Units == 0 {
+			fmt.Fprintf(&b, "%s: %s\n", p.Plan.Instance, nothing(p.Plan))
+			continue
+		}
 		fmt.Fprintf(&b, "%s: no problems; %s, %s exempt\n", p.Plan.Instance, expected(p), count(p.Plan.Totals.Exempt, "unit", "units"))
 	}
 	switch {

@@ -121,7 +121,7 @@ func readList(from io.Reader) (map[string]any, error) {
 		return nil, usageError{fmt.Sprintf("stdin: %v", err), ""}
 	case len(documents) != 1 || documents[0]["kind"] != listKind || documents[0]["apiVersion"] != listVersion:
 		return nil, usageError{fmt.Sprintf("stdin is no %s of %s", listKind, listVersion),
-			"kustomize runs this command: see docs/kustomize/README.md"}
+			"kustomize runs this command: see docs/kustomize.md"}
 	}
 	return documents[0], nil
 }
@@ -139,7 +139,7 @@ type functionConfig struct {
 
 func readFunctionConfig(value any) (*functionConfig, error) {
 	wrong := func(format string, args ...any) error {
-		return usageError{"functionConfig: " + fmt.Sprintf(format, args...), "see docs/kustomize/README.md"}
+		return usageError{"functionConfig: " + fmt.Sprintf(format, args...), "see docs/kustomize.md"}
 	}
 	config, _ := value.(map[string]any)
 	if config["apiVersion"] != configVersion || config["kind"] != configKind {

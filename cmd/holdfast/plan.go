@@ -70,8 +70,12 @@ func planText(planned renderer.Planned) string {
 		fmt.Fprintf(&b, "%s on %s: backup is off (%s)\n", p.Instance, p.Cluster, p.Reason)
 		return b.String()
 	}
-	fmt.Fprintf(&b, "%s on %s: %s, started between %s and %s %s\n\n",
-		p.Instance, p.Cluster, count(p.Totals.Units, "unit", "units"), p.Window.Start, p.Window.End, p.TimeZone)
+	if p.Totals.Units == 0 {
+		fmt.Fprintf(&b, "%s on %s: %s\n\n", p.Instance, p.Cluster, nothing(p))
+	} else {
+		fmt.Fprintf(&b, "%s on %s: %s, started between %s and %s %s\n\n",
+			p.Instance, p.Cluster, count(p.Totals.Units, "unit", "units"), p.Window.Start, p.Window.End, p.TimeZone)
+	}
 	table(&b, []string{"UNIT", "ENGINE", "SCHEDULE", "KEEP", "NAMESPACE", "DEADLINE"}, len(p.Units), func(n int) []string {
 		i := p.Units[n]
 		return []string{i.ID, i.Engine, i.Schedule.Cron, i.Retention.String(), i.Namespace, seconds(i.DeadlineSeconds)}
@@ -107,6 +111,15 @@ func planText(planned renderer.Planned) string {
 		fmt.Fprintf(&b, "ignored, for other components: %s\n", strings.Join(p.Ignored, ", "))
 	}
 	return b.String()
+}
+
+// nothing says of an instance without a source why it has none.
+func nothing(p *plan.Plan) string {
+	why := "the state declares nothing"
+	if p.Totals.Exempt > 0 {
+		why = "all that the state declares is exempt"
+	}
+	return "0 sources: nothing of this instance is backed up (" + why + ")"
 }
 
 // exceptionsOf lists where somebody gave a reason to do less than usual.

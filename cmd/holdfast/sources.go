@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -196,6 +199,26 @@ func unreadable(path string, err error) error {
 	return usageError{fmt.Sprintf("cannot read %s: %v", path, err), ""}
 }
 
+// exampleSecret begins the secret keys of the examples, which open nothing and
+// which Git checks out for everybody to read.
+const exampleSecret = "example-not-a-real-secret"
+
+// isExample says whether a credentials document has only such keys. Who has put
+// in a key of his own is warned.
+func isExample(data []byte) bool {
+	var d struct {
+		Restic, Rclone struct{ SecretAccessKey string }
+		SecretsManager struct{ Password string }
+	}
+	if json.Unmarshal(data, &d) != nil {
+		return false
+	}
+	keys := slices.DeleteFunc([]string{d.Restic.SecretAccessKey, d.Rclone.SecretAccessKey, d.SecretsManager.Password},
+		func(key string) bool { return key == "" })
+	real := slices.ContainsFunc(keys, func(key string) bool { return !strings.HasPrefix(key, exampleSecret) })
+	return len(keys) > 0 && !real
+}
+
 // warnReadable warns of credentials that others on this machine can read.
 func warnReadable(c console, credentials []input.Document) {
 	if runtime.GOOS == "windows" { // its modes say nothing about others
@@ -203,6 +226,9 @@ func warnReadable(c console, credentials []input.Document) {
 	}
 	var open []string
 	for _, document := range credentials {
+		if isExample(document.Data) {
+			continue
+		}
 		info, err := os.Stat(document.Name)
 		if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o044 != 0 {
 			open = append(open, document.Name)

@@ -322,7 +322,7 @@ func beside(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan, 
 		return n
 	}
 	// Never two at the same time: K8up calls the second one succeeded with "nothing
-	// to backup", and stops the first one's dump (T13).
+	// to backup", and stops the first one's dump.
 	alone := func() {
 		t.Helper()
 		eventually(t, "the pods of "+unit.ID+" are gone", func() error {

@@ -242,7 +242,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("the Job's pod does not tell that its first attempt failed: %+v", attempts)
 		}
 		// K8up tries again with the name of the pod that is gone, finds nothing to
-		// do, and is content (T14): a round is complete by its snapshots only. A
+		// do, and is content: a round is complete by its snapshots only. A
 		// K8up that fails here is better than that, and README.md must say so.
 		if list := f.snapshots(t, unit.ID, since); reason != "Succeeded" || len(list) > 0 {
 			t.Errorf("K8up says %s, and %d snapshots are there\n%s", reason, len(list), tail(log))

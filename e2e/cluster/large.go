@@ -178,6 +178,7 @@ func postgresql(keys ...string) map[string]any {
 		})
 	}
 	return map[string]any{
-		"id": "pg", "mode": "in-cluster", "host": "postgresql", "port": 5432, "serverVersion": "15", "sslMode": "disable", "superuser": false, "databases": databases,
+		"id": "pg", "mode": "in-cluster", "host": "postgresql", "port": 5432, "serverVersion": "15", "sslMode": "disable",
+		"plainText": map[string]any{"reason": "inside the test's own cluster"}, "superuser": false, "databases": databases,
 	}
 }

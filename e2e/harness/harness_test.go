@@ -29,6 +29,7 @@ func shop(t *testing.T, credentials map[string]any) *Instance {
 	return Render(t, Inputs{Credentials: credentials, State: map[string]any{
 		"databases": map[string]any{"postgresql": []any{map[string]any{
 			"id": "main", "host": "127.0.0.1", "port": 5432, "serverVersion": "15",
+			"plainText": map[string]any{"reason": "there is no server"},
 			"databases": []any{map[string]any{
 				"key": "shop", "name": "shop", "owner": "shop", "username": "shop", "backup": "required",
 				"passwordRef": map[string]any{"kind": "Secret", "name": "postgres", "key": "password"},

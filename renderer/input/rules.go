@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,8 +30,10 @@ func checkRules(r *report, states, credentials []*checked, pairs []pair) {
 		}
 		checkHTTPS(r, s, "secretsManager", "address")
 		checkPatterns(r, s)
+		checkPlainText(r, s)
 	}
 	for _, c := range credentials {
+		checkPlainNames(r, c)
 		checkPasswords(r, c)
 		checkPrefixes(r, c)
 		checkRecipients(r, c)
@@ -162,6 +165,87 @@ func checkHTTPS(r *report, d *checked, tokens ...string) {
 	}
 	r.add(d.problem("HF017", joined(tokens), "the endpoint is not https://",
 		`use https://, or add "plainHttp": { "reason": "…" } beside it`), d)
+}
+
+// checkPlainText is HF309: what logs in, and what is read, is readable on its way
+// unless the connection is encrypted for certain. libpq's "allow" and "prefer"
+// fall back to plain text without a word, and so does a server of which nothing
+// is said.
+func checkPlainText(r *report, s *checked) {
+	check := func(form *shape, server map[string]any, pointer, field string, plain bool, hint string) {
+		for key := range server {
+			if form.properties[key] == nil && slices.Contains([]string{field, "plainText"}, meant(key, form.keys, server)) {
+				return // misspelt, and said so
+			}
+		}
+		at, said := pointer, "nothing is said of "+field
+		if value, set := server[field]; set {
+			at, said = pointer+"/"+field, fmt.Sprintf("%s is %s", field, quoted(fmt.Sprint(value)))
+		}
+		switch excused := server["plainText"] != nil; {
+		case plain && !excused:
+			r.add(s.problem("HF309", at, said+": the password and the data may cross the network in plain text",
+				hint+`, or add "plainText": { "reason": "…" } beside it`), s)
+		case !plain && excused:
+			r.add(s.problem("HF309", pointer+"/plainText", "the connection is encrypted, or there is none: nothing needs an excuse", "take it away"), s)
+		}
+	}
+	root := s.form.shape.properties
+	each := func(product string, visit func(form *shape, server map[string]any, pointer string)) {
+		form := root["databases"].properties[product].items
+		list, _ := s.lookup("databases", product).([]any)
+		for n, entry := range list {
+			if server, ok := entry.(map[string]any); ok {
+				visit(form, server, "/databases/"+product+"/"+strconv.Itoa(n))
+			}
+		}
+	}
+	each("postgresql", func(form *shape, server map[string]any, pointer string) {
+		databases, _ := server["databases"].([]any)
+		mode, _ := server["sslMode"].(string)
+		read := slices.ContainsFunc(databases, backedUp)
+		plain := mode == "" || mode == "disable" || mode == "allow" || mode == "prefer"
+		if read {
+			check(form, server, pointer, "sslMode", plain, `use "verify-full" with the server's caRef, or "require"`)
+		}
+	})
+	each("mariadb", func(form *shape, server map[string]any, pointer string) {
+		mode, _ := server["tls"].(string)
+		if backedUp(server) {
+			check(form, server, pointer, "tls", mode == "" || mode == "disable", `use "verify-ca" with the server's caRef, or "require"`)
+		}
+	})
+	if ldap, ok := s.lookup("ldap").(map[string]any); ok && backedUp(ldap) {
+		check(root["ldap"], ldap, "/ldap", "startTls", ldap["method"] == "ldapsearch" && ldap["startTls"] != true,
+			`use "startTls": true, or the method slapcat, which reads inside the pod`)
+	}
+}
+
+// backedUp says whether a source is not skipped; what is neither is the schema's
+// matter.
+func backedUp(source any) bool {
+	entry, _ := source.(map[string]any)
+	return entry["backup"] == "required" || entry["backup"] == "optional"
+}
+
+// checkPlainNames is HF310.
+func checkPlainNames(r *report, c *checked) {
+	crypt, _ := c.lookup("rclone", "crypt").(map[string]any)
+	const pointer = "/rclone/crypt"
+	field := ""
+	switch {
+	case crypt["filenameEncryption"] == "off":
+		field = "filenameEncryption"
+	case crypt["directoryNameEncryption"] == false:
+		field = "directoryNameEncryption"
+	}
+	switch excused := crypt["plainNames"] != nil; {
+	case field != "" && !excused:
+		r.add(c.problem("HF310", pointer+"/"+field, "names stand in the copy's bucket for everybody to read",
+			`use "standard" and true, or add "plainNames": { "reason": "…" } beside it`), c)
+	case field == "" && excused:
+		r.add(c.problem("HF310", pointer+"/plainNames", "all names are encrypted: nothing needs an excuse", "take it away"), c)
+	}
 }
 
 // checkPasswords is HF014.

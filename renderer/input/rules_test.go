@@ -201,7 +201,7 @@ func TestAdditions(t *testing.T) {
 		{"state", `"key": "nextcloud",
       "app"`, `"key": "nextcloud", "minObjects": 5, "consistentWith": ["postgresql/nextcloud"], "prefix": "urn/x", "app"`},
 		{"state", `"claim": "postfix",`, `"claim": "postfix", "namespace": "mail", "runAsRoot": {"reason": "x"}, "minFiles": 1,`},
-		{"state", `"startTls": false,`, `"startTls": false, "method": "ldapsearch", "namespace": "ldap",`},
+		{"state", `"startTls": false,`, `"startTls": false, "plainText": {"reason": "x"}, "method": "ldapsearch", "leaderLease": "ums-ldap-leader", "namespace": "ldap",`},
 		{"state", `"id": "pg-main",`, `"id": "pg-main", "namespace": "pg", "minTables": 3, "backup": "skip", "reason": "no superuser",`},
 		{"state", `"id": "ox-galera",`, `"id": "ox-galera", "namespace": "db", "minTables": 3,`},
 		{"state", `"dataDir"`, `"mode": "in-cluster", "container": "cassandra", "namespace": "c", "minTables": 2, "dataDir"`},

@@ -462,6 +462,8 @@ type Crypt struct {
 	// FilenameEncryption is "standard", "obfuscate" or "off".
 	FilenameEncryption      string `json:"filenameEncryption"`
 	DirectoryNameEncryption bool   `json:"directoryNameEncryption"`
+	// PlainNames says why names are not encrypted; nil if they are.
+	PlainNames *Excuse `json:"plainNames"`
 	// FilenameEncoding is "base32", "base64", "base32768" or empty for base32.
 	FilenameEncoding string `json:"filenameEncoding"`
 	// Canary is nil if the document has none.

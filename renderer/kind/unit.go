@@ -77,6 +77,8 @@ type Capture struct {
 	Owners []Owner `json:"owners,omitempty"`
 	// RootReason excuses a claim whose files belong to uid 0, or to several.
 	RootReason string `json:"rootReason,omitempty"`
+	// LiveReason excuses a claim with the files of a running database.
+	LiveReason string `json:"liveReason,omitempty"`
 	// Workload is the running pod's owner, for exec and for the node.
 	Workload *Workload `json:"workload,omitempty"`
 	// Scratch is the size of the scratch folder ("10Gi"); "" means the kind's.

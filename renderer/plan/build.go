@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/holdfast-backup/holdfast/renderer/input"
@@ -29,6 +30,49 @@ type builder struct {
 
 // Build decides everything for one instance. It never fails; see Check.
 func Build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
+	p := build(inst, set, units)
+	filled(reflect.ValueOf(p))
+	return p
+}
+
+// filled makes every list and map that is nil an empty one: a template, and who
+// reads plan.json, would find null where a list belongs.
+func filled(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			filled(v.Elem())
+		}
+	case reflect.Struct:
+		for n := range v.NumField() {
+			if v.Type().Field(n).IsExported() {
+				filled(v.Field(n))
+			}
+		}
+	case reflect.Slice:
+		if v.IsNil() {
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		}
+		for n := range v.Len() {
+			filled(v.Index(n))
+		}
+	case reflect.Map:
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
+		if v.Type().Elem().Kind() != reflect.Struct {
+			return // of texts and numbers
+		}
+		for _, key := range v.MapKeys() {
+			entry := reflect.New(v.Type().Elem()).Elem()
+			entry.Set(v.MapIndex(key))
+			filled(entry)
+			v.SetMapIndex(key, entry)
+		}
+	}
+}
+
+func build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	state := inst.State
 	p := &Plan{
 		SchemaVersion: 1,
@@ -133,16 +177,19 @@ func (b *builder) decideUnits() {
 	depths, cyclic := depths(b.found)
 	b.plan.inputs.cyclic = cyclic
 	var requests []request
+	fixed := map[string]timetable{}
 	for _, u := range b.plan.inputs.discovered {
 		if u.Need == "skip" {
 			b.plan.Exemptions = append(b.plan.Exemptions, Exemption{ID: u.ID, Kind: u.Kind.Name, Covers: u.Covers, Reason: u.Reason})
 			continue
 		}
-		if _, _, fixed := b.ask.cron(u.ID, u.Kind.Name); !fixed {
-			requests = append(requests, request{id: u.ID, depth: depths[u.ID]})
+		if line, _, set := b.ask.cron(u.ID, u.Kind.Name); set {
+			fixed[u.ID], _ = parseCron(line) // a wrong one is Check's matter
+			continue
 		}
+		requests = append(requests, request{id: u.ID, depth: depths[u.ID], after: u.Consistent})
 	}
-	minutes := spread(b.plan.Instance, requests, b.plan.Window.minutes(b.plan.TimeZone))
+	minutes := b.places(requests, fixed)
 	for _, u := range b.plan.inputs.discovered {
 		if u.Need == "skip" {
 			continue
@@ -163,6 +210,36 @@ func (b *builder) decideUnits() {
 		namespaces[i.Namespace] = true
 	}
 	b.plan.Namespaces = slices.Sorted(maps.Keys(namespaces))
+}
+
+// places finds a minute of the window for each request, beside sources whose
+// times are set. On a circle nothing comes first; Check reports it.
+func (b *builder) places(requests []request, fixed map[string]timetable) map[string]int {
+	p := b.plan
+	for n, r := range requests {
+		if len(p.inputs.cyclic) > 0 {
+			requests[n].after = nil
+			continue
+		}
+		var set []timetable
+		for _, before := range r.after {
+			if first := fixed[before]; first != nil {
+				set = append(set, first)
+			}
+		}
+		if len(set) > 0 {
+			requests[n].suits = func(minute int) bool {
+				return !slices.ContainsFunc(set, func(first timetable) bool { return !follows(everyDay(minute), first, p.Window) })
+			}
+		}
+	}
+	taken := map[int]bool{}
+	for _, times := range fixed {
+		for _, at := range times {
+			taken[at%day] = true
+		}
+	}
+	return spread(p.Instance, requests, p.Window.minutes(p.TimeZone), func(minute int) bool { return taken[minute] })
 }
 
 // depths counts for each unit the longest chain of units that must be taken

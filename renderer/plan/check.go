@@ -149,6 +149,7 @@ func (c *checker) units() {
 			}
 		}
 		if u.Capture.How == "volume" {
+			c.live(u.Unit)
 			c.owner(u.Unit)
 		}
 	}
@@ -235,8 +236,10 @@ func (c *checker) references() {
 		c.at("unit "+id, "HF111", "break the circle", "unit %s must be taken before itself", id)
 	}
 	for _, id := range in.unplaced {
-		c.at("unit "+id, "HF205", "widen backup.window: each source needs a minute of its own",
-			"the window %s to %s has no minute left", p.Window.Start, p.Window.End)
+		c.at("unit "+id, "HF205", "widen backup.window: each source needs a minute of its own, "+
+			fmt.Sprintf("%d minutes after those that it must follow", settle),
+			"the window %s to %s has no minute left; of its %d minutes %d are in use",
+			p.Window.Start, p.Window.End, len(p.Window.minutes(p.TimeZone)), len(p.Units)-len(in.unplaced))
 	}
 }
 
@@ -383,8 +386,8 @@ func (c *checker) times() {
 				"unit %s starts between %d:00 and %d:00, an hour that one night a year does not have in %s", i.ID, hour, hour+1, p.TimeZone)
 		}
 		for _, before := range i.Consistent {
-			if first := tables[before]; first != nil && len(p.inputs.cyclic) == 0 && !follows(t, first) {
-				c.at(of(i.Unit), "HF206", fmt.Sprintf("start %s at least %d minutes earlier, in the same night", before, beside/2),
+			if first := tables[before]; first != nil && len(p.inputs.cyclic) == 0 && !follows(t, first, p.Window) {
+				c.at(of(i.Unit), "HF206", fmt.Sprintf("start %s at least %d minutes earlier, in the same night", before, settle),
 					"unit %s starts before %s has been taken, so its copy may miss what that one names", i.ID, before)
 			}
 		}
@@ -392,13 +395,13 @@ func (c *checker) times() {
 	c.collisions(tables, maintenance)
 }
 
-// follows says whether each start of t comes after one of first, by at least
-// half of beside minutes and within twelve hours.
-func follows(t, first timetable) bool {
+// follows says whether each start of t comes settle minutes or more after one of
+// first, in the same night: within twelve hours, or in the same window.
+func follows(t, first timetable, w Window) bool {
 	for _, at := range t {
 		if !slices.ContainsFunc(first, func(before int) bool {
 			d := (at - before + week) % week
-			return d >= beside/2 && d <= day/2
+			return d >= settle && (d <= day/2 || w.spans(before%day, d))
 		}) {
 			return false
 		}

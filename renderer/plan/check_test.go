@@ -126,7 +126,12 @@ func TestSource(t *testing.T) {
 		state := &input.State{}
 		p := &Plan{Cluster: cluster, inputs: &inputs{instance: input.Instance{State: state}}}
 		u := kind.Unit{Namespace: namespace, Capture: &kind.Capture{Source: source}}
-		if host != "" {
+		switch host {
+		case "":
+		case "exec":
+			u.Capture.How = "exec"
+			u.Connects = []kind.Connection{{Host: "kubernetes"}}
+		default:
 			u.Connects = []kind.Connection{{Host: "kubernetes"}, {Host: host, Port: 1}}
 		}
 		return p.source(u)
@@ -141,6 +146,10 @@ func TestSource(t *testing.T) {
 		{name: "a bare name in two clusters", a: source("c", "a", "pg", "pg/x"), b: source("d", "a", "pg", "pg/x")},
 		{name: "a Service from two namespaces", a: source("c", "a", "pg.x.svc", "pg/x"), b: source("c", "b", "pg.x.svc", "pg/x"), same: true},
 		{name: "an outside server from two clusters", a: source("c", "a", "pg.example.org", "pg/x"), b: source("d", "b", "pg.example.org", "pg/x"), same: true},
+		{name: "exec in two namespaces", a: source("c", "a", "exec", "ldap://ldap/dc=x"), b: source("c", "b", "exec", "ldap://ldap/dc=x")},
+		{name: "exec in one namespace", a: source("c", "a", "exec", "ldap://ldap/dc=x"), b: source("c", "a", "exec", "ldap://ldap/dc=x"), same: true},
+		{name: "exec in two clusters", a: source("c", "a", "exec", "ldap://ldap/dc=x"), b: source("d", "a", "exec", "ldap://ldap/dc=x")},
+		{name: "what the API server has", a: source("c", "a", "kubernetes", "kubernetes://c/x"), b: source("c", "b", "kubernetes", "kubernetes://c/x"), same: true},
 		{name: "a claim in two clusters", a: source("c", "a", "", "claim:a/x"), b: source("d", "a", "", "claim:a/x")},
 	} {
 		if (test.a == test.b) != test.same {

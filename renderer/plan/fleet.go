@@ -71,11 +71,15 @@ func ownValues() map[string]string {
 }
 
 // source is what a unit reads, in terms that are the same for all instances: a
-// bare Service name means another server in each namespace, and a claim another
-// one in each cluster, but an outside address is one server for all.
+// bare Service name means another server in each namespace, a claim another one
+// in each cluster, and what is read by exec is in a pod of the unit's namespace,
+// whatever it is called; but an outside address is one server for all.
 func (p *Plan) source(u kind.Unit) string {
 	if u.Capture.Source == "" {
 		return ""
+	}
+	if u.Capture.How == "exec" {
+		return p.Cluster + "/" + u.Namespace + "/" + u.Capture.Source
 	}
 	for _, c := range u.Connects {
 		if c.Host == apiServer {

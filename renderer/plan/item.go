@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
@@ -87,6 +88,7 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	i.Root = i.RunAsUID == 0
 	i.Capture = b.given(i.Capture)
 	b.target(&i)
+	b.exposed(&i)
 	b.connect(&i)
 	b.environment(&i)
 	return i
@@ -146,6 +148,30 @@ func (b *builder) target(i *Item) {
 		expected.Path = "/" + i.Namespace + "-" + i.Container + i.Capture.Extension
 	}
 	i.Expected = []Expected{expected}
+}
+
+// exposed adds to a unit's limits what somebody has excused: what others may read
+// of its copy, and that the copy may be of no use, each with the reason.
+func (b *builder) exposed(i *Item) {
+	i.Limits = slices.Clone(i.Limits)
+	add := func(what string, excuse *input.Excuse) {
+		if excuse != nil {
+			i.Limits = append(i.Limits, what+": "+excuse.Reason)
+		}
+	}
+	if reason := i.Capture.LiveReason; reason != "" {
+		i.Limits = append(i.Limits, "files of a running database, which may be of no single moment: "+reason)
+	}
+	const plain = "keys and ciphertext go to the backup storage over plain http"
+	if restic := b.inst.Credentials.Restic; restic != nil && i.Engine == kind.Restic && strings.HasPrefix(restic.Endpoint, "http://") {
+		add(plain, restic.PlainHTTP)
+	}
+	if rclone := b.inst.Credentials.Rclone; rclone != nil && i.Copy != nil {
+		if strings.HasPrefix(rclone.Endpoint, "http://") {
+			add(plain, rclone.PlainHTTP)
+		}
+		add("names of files or folders are not encrypted in the copy", rclone.Crypt.PlainNames)
+	}
 }
 
 // caName names the ConfigMap with an engine's CA bundle, "" when it has none.

@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/input"
 )
 
-// builtinRetention is what a source gets that nobody decided about (S0-19).
+// builtinRetention is what a source gets that nobody decided about.
 func builtinRetention() Retention { return Retention{KeepDaily: 30} }
 
 // TierPrefix starts the one tag that prune selects snapshots by.

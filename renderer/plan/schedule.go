@@ -1,11 +1,8 @@
 package plan
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/robfig/cron/v3"
@@ -21,8 +18,9 @@ const (
 	// beside is how many minutes a check or a prune stays away from the start
 	// of a backup in the same repository.
 	beside = 10
-	// settle is how many minutes lie between a source and one that must be
-	// taken after it, so that the first has read before the second lists.
+	// settle is how many minutes lie at least between a source and one that must
+	// be taken after it, so that the first has read before the second lists.
+	// Places are chosen and checked by the same number.
 	settle = 15
 	// rest is how many minutes after the window's end maintenance begins.
 	rest = 60
@@ -134,15 +132,26 @@ func skippedHour(name string) int {
 	return missing
 }
 
-// minutes lists the window's minutes of the day in the order of the night.
-func (w Window) minutes(zone string) []int {
+// length is how many minutes the window has by the clock.
+func (w Window) length() int {
 	start, end := clock(w.Start), clock(w.End)
 	if end <= start {
 		end += day
 	}
-	skipped := skippedHour(zone)
+	return end - start
+}
+
+// spans says whether a job that starts at that minute of the day, and one that
+// starts so much later, start in one night of the window.
+func (w Window) spans(minute, later int) bool {
+	return (minute-clock(w.Start)+day)%day+later < w.length()
+}
+
+// minutes lists the window's minutes of the day in the order of the night.
+func (w Window) minutes(zone string) []int {
+	start, skipped := clock(w.Start), skippedHour(zone)
 	var list []int
-	for m := start; m < end; m++ {
+	for m := start; m < start+w.length(); m++ {
 		if minute := m % day; minute/60 != skipped {
 			list = append(list, minute)
 		}
@@ -150,68 +159,18 @@ func (w Window) minutes(zone string) []int {
 	return list
 }
 
-// request asks for a place in the window.
-type request struct {
-	id string
-	// depth counts the sources that must be taken before this one.
-	depth int
-}
-
-// spread gives each request a minute of the window. A request's minute follows
-// from a hash of its id, so a source that comes or goes moves no other, but for
-// the one in a thousand that wanted its minute; no two share a minute. Depths
-// share the window evenly and stay settle minutes apart. A request that finds
-// no room is missing from the answer.
-func spread(seed string, requests []request, minutes []int) map[string]int {
-	deepest := 0
-	for _, r := range requests {
-		deepest = max(deepest, r.depth)
-	}
-	slices.SortFunc(requests, func(a, b request) int { return strings.Compare(a.id, b.id) })
-	placed := map[string]int{}
-	phase := len(minutes) / (deepest + 1)
-	for depth := 0; depth <= deepest; depth++ {
-		slots := minutes[depth*phase : (depth+1)*phase]
-		if depth < deepest && len(slots) > settle {
-			slots = slots[:len(slots)-settle]
-		}
-		taken := make([]bool, len(slots))
-		for _, r := range requests {
-			if r.depth != depth {
-				continue
-			}
-			if at, ok := probe(taken, seed, r.id); ok {
-				placed[r.id] = slots[at]
-			}
-		}
-	}
-	return placed
-}
-
-// probe finds a free slot, by a new hash for each try and then one by one.
-func probe(taken []bool, seed, id string) (int, bool) {
-	if len(taken) == 0 {
-		return 0, false
-	}
-	for try := range 8 {
-		sum := sha256.Sum256([]byte(fmt.Sprintf("%s\x00%s\x00%d", seed, id, try)))
-		at := int(binary.BigEndian.Uint32(sum[:4])) % len(taken)
-		if !taken[at] {
-			taken[at] = true
-			return at, true
-		}
-	}
-	at := slices.Index(taken, false)
-	if at < 0 {
-		return 0, false
-	}
-	taken[at] = true
-	return at, true
-}
-
 // schedule writes a cron expression in both spellings.
 func schedule(expression, zone string) Schedule {
 	return Schedule{Cron: expression, TimeZone: zone, K8up: "CRON_TZ=" + zone + " " + expression}
+}
+
+// everyDay is the timetable of a job that starts at that minute of each day.
+func everyDay(minute int) timetable {
+	times := make(timetable, 7)
+	for weekday := range times {
+		times[weekday] = weekday*day + minute
+	}
+	return times
 }
 
 // daily is every day at that minute of the day.

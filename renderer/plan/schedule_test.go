@@ -148,7 +148,9 @@ func TestNearest(t *testing.T) {
 func TestFollows(t *testing.T) {
 	for _, test := range []struct {
 		name, line, first string
-		want              bool
+		// start of a window until 6:00; by default it is no window's night.
+		start string
+		want  bool
 	}{
 		{name: "an hour later", line: "0 4 * * *", first: "0 3 * * *", want: true},
 		{name: "over midnight", line: "10 0 * * *", first: "50 23 * * *", want: true},
@@ -158,9 +160,17 @@ func TestFollows(t *testing.T) {
 		{name: "a day after a weekly one", line: "0 4 * * *", first: "0 3 * * 0", want: false},
 		{name: "weekly after a daily one", line: "0 4 * * 0", first: "0 3 * * *", want: true},
 		{name: "too late to be of the same night", line: "0 16 * * *", first: "0 3 * * *", want: false},
-		{name: "too close", line: "4 3 * * *", first: "0 3 * * *", want: false},
+		{name: "too close", line: "14 3 * * *", first: "0 3 * * *", want: false},
+		{name: "just far enough", line: "15 3 * * *", first: "0 3 * * *", want: true},
+		{name: "late in a long window", line: "0 5 * * *", first: "0 16 * * *", start: "15:00", want: true},
+		{name: "late, and not in the window", line: "0 5 * * *", first: "0 16 * * *", start: "17:00", want: false},
+		{name: "late, and after the window", line: "0 7 * * *", first: "0 16 * * *", start: "15:00", want: false},
+		{name: "late after a weekly one", line: "0 5 * * *", first: "0 16 * * 0", start: "15:00", want: false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if test.start == "" {
+				test.start = "05:59"
+			}
 			times, err := parseCron(test.line)
 			if err != nil {
 				t.Fatal(err)
@@ -169,7 +179,7 @@ func TestFollows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := follows(times, first); got != test.want {
+			if got := follows(times, first, Window{Start: test.start, End: "06:00"}); got != test.want {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
@@ -200,95 +210,6 @@ func TestWindowMinutes(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestSpread(t *testing.T) {
-	minutes := Window{Start: "22:00", End: "04:00"}.minutes("UTC")
-	position := map[int]int{} // of a minute in the night
-	for at, minute := range minutes {
-		position[minute] = at
-	}
-	r := random(t)
-	requests := func(count, depths int) []request {
-		var list []request
-		for n := range count {
-			list = append(list, request{id: fmt.Sprintf("kind/%d-%d", n, r.IntN(1e6)), depth: n % depths})
-		}
-		return list
-	}
-	t.Run("each has a minute of its own, and depths keep their distance", func(t *testing.T) {
-		for range 200 {
-			depths := 1 + r.IntN(3)
-			list := requests(1+r.IntN(60), depths)
-			placed := spread("instance", slices.Clone(list), minutes)
-			if len(placed) != len(list) {
-				t.Fatalf("%d of %d have a place", len(placed), len(list))
-			}
-			taken := map[int]string{}
-			for _, a := range list {
-				if other := taken[placed[a.id]]; other != "" {
-					t.Fatalf("%s and %s share minute %d", a.id, other, placed[a.id])
-				}
-				taken[placed[a.id]] = a.id
-				for _, b := range list {
-					if apart := position[placed[b.id]] - position[placed[a.id]]; a.depth < b.depth && apart < settle {
-						t.Fatalf("%s (depth %d) is only %d minutes before %s (depth %d)", a.id, a.depth, apart, b.id, b.depth)
-					}
-				}
-			}
-		}
-	})
-	t.Run("the order of requests and the run make no difference", func(t *testing.T) {
-		list := requests(40, 2)
-		want := spread("instance", slices.Clone(list), minutes)
-		for range 20 {
-			r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-			if got := spread("instance", slices.Clone(list), minutes); !maps.Equal(got, want) {
-				t.Fatal("another order gives other minutes")
-			}
-		}
-		if other := spread("other", slices.Clone(list), minutes); maps.Equal(other, want) {
-			t.Error("two instances have the same minutes")
-		}
-	})
-	t.Run("a source that comes moves no other, but for one that wants its minute", func(t *testing.T) {
-		moved := 0
-		for range 300 {
-			list := requests(2+r.IntN(40), 1)
-			before := spread("instance", slices.Clone(list[1:]), minutes)
-			after := spread("instance", slices.Clone(list), minutes)
-			for id, minute := range before {
-				if after[id] == minute {
-					continue
-				}
-				moved++
-				// It moved because its old minute has gone to another.
-				takenBy := ""
-				for other, m := range after {
-					if m == minute {
-						takenBy = other
-					}
-				}
-				if takenBy == "" {
-					t.Fatalf("%s left minute %d, and nobody has it", id, minute)
-				}
-			}
-		}
-		// 6300 sources were placed beside 300 new ones, in 360 minutes.
-		if moved > 40 {
-			t.Errorf("%d sources moved", moved)
-		}
-	})
-	t.Run("a full window places what it can", func(t *testing.T) {
-		list := requests(len(minutes)+5, 1)
-		placed := spread("instance", list, minutes)
-		if len(placed) != len(minutes) {
-			t.Errorf("%d have a place in %d minutes", len(placed), len(minutes))
-		}
-		if got := spread("instance", requests(3, 1), nil); len(got) != 0 {
-			t.Errorf("no minutes, and %v have a place", got)
-		}
-	})
 }
 
 // TestZones holds the compiled list against the time zones of the Go release.

@@ -29,6 +29,11 @@ func TestRules(t *testing.T) {
 		if len(r.Title) > 80 || strings.HasSuffix(r.Title, ".") {
 			t.Errorf("%s: the title is no title: %q", r.ID, r.Title)
 		}
+		// A source is to be found by whoever reads it: no number of a list that is
+		// not in the repository.
+		if regexp.MustCompile(`\b(S[0-9]-[0-9]|T[0-9])|\bproofs? [A-Z]|\b(lint rule|section [0-9])`).MatchString(r.Source) {
+			t.Errorf("%s: nobody can look up %q", r.ID, r.Source)
+		}
 		// A story is one to four sentences.
 		if ends := len(regexp.MustCompile(`[.?!](\s|$)`).FindAllString(r.Story, -1)); ends < 1 || ends > 4 || !strings.HasSuffix(r.Story, ".") {
 			t.Errorf("%s: the story has %d sentences", r.ID, ends)

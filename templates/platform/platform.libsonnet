@@ -18,7 +18,8 @@ local volumes = import 'volumes.libsonnet';
 // name, and the scripts that all kinds share.
 {
   files(plan, kinds, scripts, shared)::
-    if !plan.enabled then [] else
+    // Without a source there is nothing to apply; plan.json says so.
+    if !plan.enabled || std.length(plan.units) == 0 then [] else
       local backup = plan.instance + '/backup/';
       // Worked out once for each repository, not for each of its units.
       local repositories = {

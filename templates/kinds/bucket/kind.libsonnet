@@ -1,13 +1,6 @@
+local connection = import '../../lib/connection.libsonnet';
 local rclone = import '../../lib/rclone.libsonnet';
 local source = import '../../lib/source.libsonnet';
-
-// An endpoint is a URL: "https://host[:port]".
-local authority(endpoint) = std.split(std.split(endpoint, '/')[2], ':');
-local port(endpoint) =
-  local parts = authority(endpoint);
-  if std.length(parts) > 1 then std.parseInt(parts[1])
-  else if std.startsWith(endpoint, 'http://') then 80
-  else 443;
 
 // A database goes before its bucket: then every object that the database names
 // is in the copy. The pairs are those whose keys agree, and openDesk's two
@@ -65,7 +58,7 @@ local unit(state, store, s) = {
     },
     secretEnv: access(store).secretEnv + [rclone.secretKey('SRC', store.secretKeyRef)] + encryption(store).secretEnv,
   },
-  connects: [{ host: authority(store.endpoint)[0], port: port(store.endpoint), purpose: 'source bucket' }],
+  connects: [connection.target(store.endpoint) { purpose: 'source bucket' }],
   rbac: [],
   // A required bucket that lists as empty is a mistyped prefix, a lost
   // credential or a lost bucket: never a reason to delete the copy.
@@ -75,7 +68,8 @@ local unit(state, store, s) = {
   limits: [
             'bucket policy, CORS and lifecycle rules are not objects and are not copied',
           ] + (if std.get(store, 'versioned', false) then ['older versions of the objects are not copied, only the current ones'] else []) +
-          encryption(store).limits,
+          encryption(store).limits +
+          connection.limits(store),
   consistent: std.get(store, 'consistentWith', consistentWith(state, store)),
 };
 

@@ -1,3 +1,4 @@
+local connection = import '../../lib/connection.libsonnet';
 local files = import '../../lib/files.libsonnet';
 local source = import '../../lib/source.libsonnet';
 
@@ -30,6 +31,7 @@ local unit(state, server, s) =
       files: files.ca(std.get(server, 'caRef')),
     },
     connects: [{ host: server.host, port: server.port, purpose: 'MariaDB server ' + server.id }],
+    limits: connection.limits(server),
     expect: {
       marker: '-- Dump completed',
       minBytes: 500,

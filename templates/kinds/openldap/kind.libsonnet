@@ -1,3 +1,4 @@
+local connection = import '../../lib/connection.libsonnet';
 local exec = import '../../lib/exec.libsonnet';
 local files = import '../../lib/files.libsonnet';
 local source = import '../../lib/source.libsonnet';
@@ -56,6 +57,7 @@ local unit(state, ldap) = {
   connects: if method(ldap) == 'slapcat'
   then [{ host: 'kubernetes', purpose: 'exec in ' + statefulSet(ldap) }]
   else [{ host: ldap.host, port: ldap.port, purpose: 'LDAP server' }],
+  limits: connection.limits(ldap),
   rbac: if method(ldap) == 'slapcat' then readable(ldap) else [],
   // The last line of a whole copy.
   expect: { marker: '# holdfast: complete, ', minBytes: 1000, minCount: std.get(ldap, 'minEntries', 1) },

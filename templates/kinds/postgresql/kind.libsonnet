@@ -1,3 +1,4 @@
+local connection = import '../../lib/connection.libsonnet';
 local files = import '../../lib/files.libsonnet';
 local source = import '../../lib/source.libsonnet';
 
@@ -5,9 +6,9 @@ local source = import '../../lib/source.libsonnet';
 // server, and a newer one writes settings that an older server refuses.
 local client(server) = 'client-' + std.split(server.serverVersion, '.')[0];
 
-local connection(server) = { host: server.host, port: server.port, purpose: 'PostgreSQL server ' + server.id };
+local reach(server) = { host: server.host, port: server.port, purpose: 'PostgreSQL server ' + server.id };
 
-// Without a word about TLS, libpq's own default holds.
+// Without a word about TLS, libpq's own default holds; the state says why it may.
 local sslMode(server) = std.get(server, 'sslMode', 'prefer');
 
 local env(server, database) = {
@@ -42,7 +43,8 @@ local databaseUnit(state, server, s, database, d) = {
       HOLDFAST_CREATE_PARAMS: std.get(database, 'createParams', ''),
     },
   },
-  connects: [connection(server)],
+  connects: [reach(server)],
+  limits: connection.limits(server),
   // A database without tables is only right where its application is off.
   expect: { marker: 'PGDMP', minBytes: 500, minCount: std.get(database, 'minTables', std.get(server, 'minTables', 1)) } + (
     if !std.get(database, 'appEnabled', true) then { allowEmpty: { reason: 'the application is not enabled' } }
@@ -74,7 +76,8 @@ local globalsUnit(state, server, s) =
         source: 'postgresql://' + server.host + ':' + server.port + '/(globals)',
         env: env(server, usable[0]) + { HOLDFAST_MODE: 'globals', PGDATABASE: usable[0].name },
       },
-      connects: [connection(server)],
+      connects: [reach(server)],
+      limits: connection.limits(server),
       expect: { marker: '-- PostgreSQL database cluster dump complete', minBytes: 200, minCount: 1 },
     }
   );

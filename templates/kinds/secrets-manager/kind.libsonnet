@@ -1,10 +1,7 @@
+local connection = import '../../lib/connection.libsonnet';
 local source = import '../../lib/source.libsonnet';
 
-// An address is a URL: "https://host[:port]".
-local authority(address) = std.split(std.split(address, '/')[2], ':');
-
 local unit(state, manager) = {
-  local host = authority(manager.address),
   id: 'secrets-manager/kv',
   covers: ['/secretsManager'],
   namespace: state.namespace,
@@ -27,11 +24,8 @@ local unit(state, manager) = {
       { name: 'SM_CA_PEM', field: 'secretsManager.caPem', optional: true },
     ],
   },
-  connects: [{
-    host: host[0],
-    port: if std.length(host) > 1 then std.parseInt(host[1]) else 443,
-    purpose: 'secrets manager',
-  }],
+  connects: [connection.target(manager.address) { purpose: 'secrets manager' }],
+  limits: connection.limits(manager),
   expect: { minBytes: 50, minCount: std.max(1, std.length(std.get(manager, 'expectPaths', []))) },
 };
 

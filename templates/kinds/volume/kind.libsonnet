@@ -30,6 +30,7 @@ local unit(state, volume, v) =
              } + (if std.objectHas(volume, 'workload') then { workload: volume.workload } else {}) +
              (if std.objectHas(volume, 'owner') then { uid: volume.owner.uid, gid: volume.owner.gid } else {}) +
              (if several then { owners: volume.owners } else {}) +
+             (if std.objectHas(volume, 'liveFiles') then { liveReason: volume.liveFiles.reason } else {}) +
              (if std.objectHas(volume, 'runAsRoot') then { rootReason: volume.runAsRoot.reason } else {}),
     // Files that cannot be read are missing from the copy under a green status:
     // only a count tells.

@@ -1,0 +1,88 @@
+package plan
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+)
+
+// dataClaims are names that charts give to the claims of what must not be copied
+// by its files while it runs. A StatefulSet's claim is called after the template,
+// the set and the pod's number.
+var dataClaims = []struct {
+	form *regexp.Regexp
+	what string
+}{
+	// github.com/bitnami/charts, volumeClaimTemplates of each chart: "data", and
+	// "redis-data" for Redis, whose sets are called after the chart and the role.
+	{regexp.MustCompile(`^data-(.+-)?(postgresql|mariadb|mariadb-galera|mysql|cassandra|mongodb|etcd)(-primary|-secondary|-read)?-[0-9]+$`), "a database"},
+	{regexp.MustCompile(`^redis-data-(.+-)?redis-(master|replicas|node)-[0-9]+$`), "Redis"},
+	// Univention's chart of the LDAP server, as openDesk installs it.
+	{regexp.MustCompile(`^shared-data-(.+-)?ldap-server-(primary|secondary|proxy)-[0-9]+$`), "an LDAP server"},
+	// openDesk's bundled stores of objects: a claim of that very name, or one of a
+	// set's.
+	{regexp.MustCompile(`^((data|export)-)?(.+-)?(minio|seaweedfs(-all-in-one|-filer|-master|-volume)?(-data)?)(-[0-9]+)?$`), "an object store"},
+}
+
+var ordinal = regexp.MustCompile(`-[0-9]+$`)
+
+// live is HF116: the files of a running database, copied one after the other,
+// are of no single moment.
+func (c *checker) live(u kind.Unit) {
+	if u.Capture.LiveReason != "" {
+		return
+	}
+	const hint = `set "backup": "skip" with a reason where its dump is enough, or add "liveFiles": {"reason": …}`
+	for _, known := range dataClaims {
+		if known.form.MatchString(u.Capture.Claim) {
+			c.at(of(u), "HF116", hint, "claim %s has the name of the files of %s, which are no backup while it runs", u.Capture.Claim, known.what)
+			return
+		}
+	}
+	for _, other := range c.plan.inputs.discovered {
+		if other.Capture == nil || other.Capture.How == "volume" {
+			continue
+		}
+		for _, server := range c.plan.servers(other.Unit) {
+			workload := u.Capture.Workload
+			mounted := workload != nil && u.Namespace+"/"+workload.Name == server
+			namespace, name, _ := strings.Cut(server, "/")
+			set := ordinal.ReplaceAllString(u.Capture.Claim, "")
+			claimed := u.Namespace == namespace && set != u.Capture.Claim && strings.HasSuffix(set, "-"+name)
+			if mounted || claimed {
+				c.at(of(u), "HF116", hint, "claim %s belongs to %s, which %s copies by its own means: its files are no backup while it runs",
+					u.Capture.Claim, name, other.ID)
+				return
+			}
+		}
+	}
+}
+
+// servers are the namespaces and names of what a unit reads from, if that is in
+// the cluster: its workload, or what its host is called after.
+func (p *Plan) servers(u kind.Unit) []string {
+	var names []string
+	if u.Capture.Workload != nil && u.Capture.Workload.Name != "" {
+		names = append(names, u.Namespace+"/"+u.Capture.Workload.Name)
+	}
+	for _, c := range u.Connects {
+		if c.Host == apiServer {
+			continue
+		}
+		namespace, inside := serviceNamespace(c.Host, u.Namespace, p.inputs.instance.State.Cluster.ClusterDomain)
+		if !inside {
+			continue
+		}
+		// "service", "service.namespace.svc" or "pod.service.namespace.svc".
+		labels := strings.Split(c.Host, ".")
+		service := labels[0]
+		if n := slices.Index(labels, "svc"); n == 3 {
+			service = labels[1]
+		}
+		names = append(names, fmt.Sprint(namespace, "/", service))
+	}
+	return names
+}
