@@ -53,6 +53,23 @@ type source struct {
 	pointer  string
 }
 
+// checkForeign is HF032: a list of foreign keys names what is there, and
+// nothing that Holdfast reads. A policy is for many instances, of which not
+// each has every key.
+func checkForeign(r *report, d *checked, state *shape) {
+	root, _ := d.Root.(map[string]any)
+	for i, name := range d.names("foreign") {
+		pointer := "/foreign/" + strconv.Itoa(i)
+		_, present := root[name]
+		switch {
+		case state.properties[name] != nil:
+			r.add(d.problem("HF032", pointer, quoted(name)+" is a key that Holdfast reads", "take it out of the list"), d)
+		case !present && d.form.shape == state:
+			r.add(d.problem("HF032", pointer, "the document has no key "+quoted(name), "take it out of the list"), d)
+		}
+	}
+}
+
 // checkNamespaces is HF019 within a state.
 func checkNamespaces(r *report, s *checked) {
 	namespace, application := s.text("namespace"), s.text("namespaces", "application")

@@ -204,9 +204,9 @@ func TestCoverable(t *testing.T) {
 // type.
 func TestForeignSectionsAreIgnored(t *testing.T) {
 	l := layouts(t)[1]
-	state := strings.Replace(l.state, `"schemaVersion": 1,`, `"schemaVersion": 1, "terraform": {"volumes": [{}]}, "dns": [1], "storage": {"a": 1},`, 1)
+	state := strings.Replace(l.state, `"schemaVersion": 1,`, `"schemaVersion": 1, "foreign": ["storage", "terraform"], "terraform": {"volumes": [{}]}, "dns": [1], "storage": {"a": 1},`, 1)
 	state = strings.Replace(state, `"mariadb": "playground-timi-3-c-timy-db",`, `"mariadb": "playground-timi-3-c-timy-db", "mail": "playground-timi-mail",`, 1)
-	instances, problems := run(t, validator(t), state, l.credentials, "")
+	instances, problems := run(t, validator(t), state, l.credentials, `{"schemaVersion": 1, "foreign": ["dns", "helmfile"]}`)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
