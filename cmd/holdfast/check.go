@@ -109,6 +109,7 @@ func checkText(against comparison, dir string) string {
 			continue
 		}
 		fmt.Fprintf(&b, "%s: no problems; %s, %s exempt\n", p.Plan.Instance, expected(p), count(p.Plan.Totals.Exempt, "unit", "units"))
+		b.WriteString(foreignText(p.Plan.Instance, p.Plan.Ignored))
 	}
 	switch {
 	case dir == "":

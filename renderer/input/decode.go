@@ -26,6 +26,7 @@ func decodeState(r *report, d *checked) *State {
 	decode(r, d, "namespaces", &s.Namespaces)
 	decode(r, d, "cluster", &s.Cluster)
 	decode(r, d, "network", &s.Network)
+	decode(r, d, "kubernetes", &s.Kubernetes)
 	decode(r, d, "backup", &s.Backup)
 	stores, _ := d.lookup("objectStores").([]any)
 	for _, value := range stores {

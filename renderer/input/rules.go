@@ -15,6 +15,7 @@ func checkRules(r *report, states, credentials []*checked, pairs []pair) {
 	sources := map[string]source{}
 	for _, s := range states {
 		checkNamespaces(r, s)
+		checkSources(r, s)
 		stores, _ := s.lookup("objectStores").([]any)
 		for i := range stores {
 			index := strconv.Itoa(i)
@@ -155,7 +156,7 @@ func checkExpiry(r *report, p pair) {
 	for _, engine := range []string{"restic", "rclone"} {
 		if expires, ok := instant(p.credentials.text(engine, "expiresAt")); ok && expires <= made {
 			r.add(p.credentials.problem("HF018", "/"+engine+"/expiresAt",
-				fmt.Sprintf("the keys expired before %s was made (%s)", p.state.Name, p.state.text("generatedAt")),
+				fmt.Sprintf("the keys expired before %s was made (generatedAt %s)", p.state.Name, p.state.text("generatedAt")),
 				"make new keys: backups with these fail"), p.credentials)
 		}
 	}

@@ -145,7 +145,7 @@ func TestDecoded(t *testing.T) {
 		{"restic password", c.Restic.Password, "example-restic-repository-password-0001"},
 		{"secrets manager", c.SecretsManager.Username, "smexample"},
 		{"recipients", c.Git.Recipients, []string{"age1yc4tdsz62kxl6d5hhq6gyk604z6vqa7ucngcdp0460gl7exum43qpxd3w2"}},
-		{"rotation", c.Rotation, &Rotation{Generation: 1, Previous: []Generation{}}},
+		{"rotation", c.Rotation, &Rotation{Generation: 1}},
 		{"namespaces", s.Namespaces["mariadb"], "playground-timi-3-c-timy-db"},
 		{"namespace", s.Namespace, "playground-timi-3-c-timy"},
 		{"stage", s.Stage, ""},

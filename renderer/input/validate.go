@@ -102,6 +102,14 @@ func (r *report) add(p problem.Problem, documents ...*checked) {
 // may be nil. With one problem nothing may be rendered; that instances come
 // back all the same is for further checks of them.
 func (v *Validator) Validate(states, credentials []*Tree, policy *Tree) ([]Instance, problem.List) {
+	instances, _, problems := v.ValidateAll(states, credentials, policy)
+	return instances, problems
+}
+
+// ValidateAll is Validate, and returns beside the instances the drafts: what is
+// right of those whose documents are not, for problems that would else show
+// only once these are mended.
+func (v *Validator) ValidateAll(states, credentials []*Tree, policy *Tree) ([]Instance, []Draft, problem.List) {
 	r := &report{}
 	var allowed []string // what the policy says about foreign keys
 	check := func(trees []*Tree, f *form) []*checked {
@@ -133,7 +141,11 @@ func (v *Validator) Validate(states, credentials []*Tree, policy *Tree) ([]Insta
 
 	instances := make([]Instance, 0, len(pairs))
 	decodedPolicy := decodePolicy(r, policyDocument)
+	var drafts []Draft
 	for _, p := range pairs {
+		if draft, ok := p.draft(r, decodedPolicy); ok {
+			drafts = append(drafts, draft)
+		}
 		if p.state.bad || p.credentials.bad || policyDocument != nil && policyDocument.bad {
 			continue
 		}
@@ -143,7 +155,7 @@ func (v *Validator) Validate(states, credentials []*Tree, policy *Tree) ([]Insta
 		}
 	}
 	slices.SortFunc(instances, func(a, b Instance) int { return cmp.Compare(a.State.InstanceID, b.State.InstanceID) })
-	return instances, r.problems.Sorted()
+	return instances, drafts, r.problems.Sorted()
 }
 
 // check applies the schema to one document.

@@ -72,6 +72,7 @@ func Build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	b.decideFrame()
 	b.decideUnits()
 	b.decideRetired()
+	b.decideExcuses()
 	b.decideRepositories()
 	b.decideMaintenance()
 	b.decidePods()

@@ -31,6 +31,7 @@ local unit(state, manager) = {
     host: host[0],
     port: if std.length(host) > 1 then std.parseInt(host[1]) else 443,
     purpose: 'secrets manager',
+    http: true,
   }],
   expect: { minBytes: 50, minCount: std.max(1, std.length(std.get(manager, 'expectPaths', []))) },
 };

@@ -19,7 +19,10 @@ local unit(state, volume, v) =
     // Files that cannot be read are missing from the copy under a green status:
     // only a count tells.
     expect: { minCount: std.get(volume, 'minFiles', 1) },
-    limits: ['files are read while the application runs: the copy is what a power failure would have left'],
+    limits: (
+      if std.all([mode == 'ReadOnlyMany' for mode in volume.accessModes])
+      then ['the claim is read-only: a restore needs another one'] else []
+    ) + ['files are read while the application runs: the copy is what a power failure would have left'],
   };
 
 {
