@@ -80,6 +80,7 @@ func runCheck(c console, o *checkOptions) error {
 	if err != nil {
 		return err
 	}
+	warnExpiry(c, against.planned)
 	if !o.output.machine() {
 		err = c.print(checkText(against, o.against.value))
 	} else {

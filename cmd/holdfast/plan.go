@@ -45,6 +45,7 @@ func runPlan(c console, o *planOptions) error {
 	if err != nil {
 		return err
 	}
+	warnExpiry(c, planned)
 	if !o.output.json {
 		texts := make([]string, len(planned))
 		for i, p := range planned {

@@ -148,6 +148,7 @@ func foreignText(instance string, keys []string) string {
 // noteIgnored names the foreign keys: what nobody reads may be meant to be
 // backed up.
 func noteIgnored(c console, planned []renderer.Planned) {
+	warnExpiry(c, planned)
 	for _, p := range planned {
 		if text := foreignText(p.Plan.Instance, p.Plan.Ignored); text != "" {
 			c.note("%s", strings.TrimSuffix(text, "\n"))

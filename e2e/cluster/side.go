@@ -64,11 +64,16 @@ func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
 // name.
 func (c *Cluster) side(folder, name, storage string, port int, deadlines, state map[string]any) (*Side, error) {
 	plain := map[string]any{"reason": "inside the test's own cluster"}
+	const beside = "the desk beside it is about that"
 	full := map[string]any{
 		"schemaVersion": 1, "instanceId": name, "namespace": name, "cluster": map[string]any{"name": "e2e", "managedControlPlane": true},
 		"network": map[string]any{
 			"policyEngine": "kubernetes", "defaultDenyEgress": true, "clusterCidrs": []any{Pods, "10.96.0.0/16"},
 			"apiServer": map[string]any{"cidrs": []any{NodeAddress + "/32"}, "port": APIPort},
+		},
+		"kubernetes": map[string]any{
+			"exportSecrets": false, "exportNamespaceYaml": false, "exportClusterScoped": false,
+			"reasons": map[string]any{"exportSecrets": beside, "exportNamespaceYaml": beside, "exportClusterScoped": beside},
 		},
 		"backup": map[string]any{"enabled": true, "timezone": "UTC", "deadlines": deadlines},
 	}

@@ -244,6 +244,10 @@ func (d *checked) unknown(r *report, i int32, parent *shape) {
 	}
 	object, _ := d.nodes[n.parent].value.(map[string]any)
 	near := parent.meantOpen(n.key, object)
+	if near == "" && top {
+		// Perhaps it was meant to be a second one.
+		near = parent.meantOpen(n.key, map[string]any{n.key: n.value})
+	}
 	if near == "" && !top {
 		return
 	}

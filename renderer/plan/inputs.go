@@ -93,7 +93,7 @@ func (c *checker) exports() {
 			asked      bool
 		}{{"kubernetes-secrets", "Secrets", k.ExportSecrets}, {"namespace-manifests", "objects", k.ExportNamespaceYAML}} {
 			if export.asked && !exempt[namespace] && !exported[export.kind][namespace] {
-				c.at("/kubernetes", "HF034", fmt.Sprintf(`name it where the kinds look for it, or exempt it: "exemptNamespaces": [{"namespace": %q, "reason": "…"}]`, namespace),
+				c.at("/kubernetes", "HF034", fmt.Sprintf(`write the namespace into the source in the state, or exempt it: "exemptNamespaces": [{"namespace": %q, "reason": "…"}]`, namespace),
 					"%s is in the namespace %q, whose %s nothing exports", sources[namespace], namespace, export.what)
 			}
 		}
