@@ -85,6 +85,15 @@ func (d *checked) right(r *report) (*checked, []string) {
 			root[at[0]] = section
 		}
 	}
+	if !d.form.secret {
+		// Every kind may take it that a state has these two.
+		if root["cluster"] == nil {
+			root["cluster"] = map[string]any{"name": "unknown"}
+		}
+		if root["namespace"] == nil {
+			root["namespace"] = "unknown"
+		}
+	}
 	c := *d
 	tree := *d.Tree
 	tree.Root = root
