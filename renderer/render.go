@@ -1,8 +1,8 @@
 package renderer
 
 import (
-	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-backup/holdfast/renderer/eval"
@@ -93,18 +93,42 @@ type Planned struct {
 // Plan runs the first five steps: load, validate, discover, plan, check. What
 // they find comes back as one sorted problem.List.
 func (r *Renderer) Plan(in Inputs) ([]Planned, error) {
-	documents, problems := load(in)
+	planned, _, problems := r.plan(in)
 	if len(problems) > 0 {
 		return nil, problems.Sorted()
 	}
-	instances, problems := r.validator.Validate(documents.states, documents.credentials, documents.policy)
+	return planned, nil
+}
+
+// plan is Plan. With problems in the documents it also returns the plans of what
+// is right of them, and finds what is wrong there: whoever mends the one learns
+// of the other at once.
+func (r *Renderer) plan(in Inputs) (all, drafts []Planned, problems problem.List) {
+	documents, problems := load(in)
+	instances, unfinished, found := r.validator.ValidateAll(documents.states, documents.credentials, documents.policy)
+	problems = append(problems, found...)
 	if len(problems) > 0 {
-		return nil, problems.Sorted()
+		for _, draft := range unfinished {
+			units, found := kind.Discover(r.program, r.kinds, draft.Instance.State.Root())
+			if len(found) > 0 {
+				continue // a kind misses what is left out
+			}
+			p := plan.Build(draft.Instance, r.kinds, units)
+			for _, found := range plan.Check(p) {
+				if slices.Contains(early(), found.Rule) && draft.Has(found.Pointer) {
+					problems = append(problems, found)
+				}
+			}
+			if draft.CredentialsRight {
+				drafts = append(drafts, Planned{Instance: draft.Instance, Plan: p})
+			}
+		}
+		return nil, drafts, problems
 	}
 	planned := make([]Planned, 0, len(instances))
 	plans := make([]*plan.Plan, 0, len(instances))
 	for _, instance := range instances {
-		units, found := kind.Discover(r.program, r.kinds, instance.State.Tree.Root)
+		units, found := kind.Discover(r.program, r.kinds, instance.State.Root())
 		if len(found) > 0 {
 			problems = append(problems, found...)
 			continue
@@ -114,10 +138,16 @@ func (r *Renderer) Plan(in Inputs) ([]Planned, error) {
 		planned = append(planned, Planned{Instance: instance, Plan: p})
 		plans = append(plans, p)
 	}
-	if problems = append(problems, plan.CheckFleet(plans)...); len(problems) > 0 {
-		return nil, problems.Sorted()
+	return planned, planned, append(problems, plan.CheckFleet(plans)...)
+}
+
+// early are the rules about one source or one schedule by itself, which what is
+// left out of a draft cannot break.
+func early() []string {
+	return []string{
+		"HF041", "HF103", "HF107", "HF108", "HF109", "HF113", "HF114", "HF115", "HF118", "HF201", "HF207", "HF208", "HF210",
+		"HF301", "HF302", "HF303",
 	}
-	return planned, nil
 }
 
 // Render runs all nine steps: those of Plan, then render, order, seal and emit.
@@ -126,15 +156,13 @@ func (r *Renderer) Plan(in Inputs) ([]Planned, error) {
 // whole bundle goes to the target, or nothing.
 func (r *Renderer) Render(in Inputs, secrets manifest.Secrets, to Target) ([]Planned, error) {
 	sealing, problems := manifest.NewSealing(secrets, in.SOPSConfig, in.TreePath, in.Certificate)
-	planned, err := r.Plan(in)
-	if err != nil {
-		var found problem.List
-		if errors.As(err, &found) {
-			return nil, append(problems, found...).Sorted()
+	planned, drafts, found := r.plan(in)
+	if len(found) > 0 {
+		for _, draft := range drafts {
+			problems = append(problems, manifest.Missing(draft.Plan, draft.Instance, sealing)...)
 		}
-		return nil, err
 	}
-	if len(problems) > 0 {
+	if problems = append(problems, found...); len(problems) > 0 {
 		return nil, problems.Sorted()
 	}
 	var bundle manifest.Bundle

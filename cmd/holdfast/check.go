@@ -80,6 +80,7 @@ func runCheck(c console, o *checkOptions) error {
 	if err != nil {
 		return err
 	}
+	warnExpiry(c, against.planned)
 	if !o.output.machine() {
 		err = c.print(checkText(against, o.against.value))
 	} else {
@@ -113,6 +114,7 @@ func checkText(against comparison, dir string) string {
 			continue
 		}
 		fmt.Fprintf(&b, "%s: no problems; %s, %s exempt\n", p.Plan.Instance, expected(p), count(p.Plan.Totals.Exempt, "unit", "units"))
+		b.WriteString(foreignText(p.Plan.Instance, p.Plan.Ignored))
 	}
 	switch {
 	case dir == "":

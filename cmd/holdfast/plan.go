@@ -45,6 +45,7 @@ func runPlan(c console, o *planOptions) error {
 	if err != nil {
 		return err
 	}
+	warnExpiry(c, planned)
 	if !o.output.json {
 		texts := make([]string, len(planned))
 		for i, p := range planned {
@@ -103,13 +104,14 @@ func planText(planned renderer.Planned) string {
 	})
 	exceptions := exceptionsOf(p)
 	table(&b, []string{"EXCEPTION", "UNIT", "REASON"}, len(exceptions), func(n int) []string { return exceptions[n] })
+	table(&b, []string{"EXCUSED", "REASON"}, len(p.Excuses), func(n int) []string {
+		return []string{p.Excuses[n].Place, p.Excuses[n].Reason}
+	})
 	limits := limitsOf(p)
 	table(&b, []string{"LIMIT", "UNITS"}, len(limits), func(n int) []string { return limits[n] })
 	fmt.Fprintf(&b, "each round: %s and %s; %s exempt\n",
 		count(p.Totals.Snapshots, "snapshot", "snapshots"), count(p.Totals.Copies, "copy", "copies"), count(p.Totals.Exempt, "unit", "units"))
-	if len(p.Ignored) > 0 {
-		fmt.Fprintf(&b, "ignored, for other components: %s\n", strings.Join(p.Ignored, ", "))
-	}
+	b.WriteString(foreignText(p.Instance, p.Ignored))
 	return b.String()
 }
 

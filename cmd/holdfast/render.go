@@ -136,12 +136,22 @@ func expected(p renderer.Planned) string {
 		count(p.Plan.Totals.Snapshots, "snapshot", "snapshots"), count(p.Plan.Totals.Copies, "copy", "copies"))
 }
 
-// noteIgnored lists sections that nobody here reads, for one of them may be
-// meant to be backed up.
+// foreignText names the keys of the state that are other components', a line of
+// its own; "" if there are none.
+func foreignText(instance string, keys []string) string {
+	if len(keys) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s: foreign, left to other components: %s\n", instance, strings.Join(keys, ", "))
+}
+
+// noteIgnored names the foreign keys: what nobody reads may be meant to be
+// backed up.
 func noteIgnored(c console, planned []renderer.Planned) {
+	warnExpiry(c, planned)
 	for _, p := range planned {
-		if len(p.Plan.Ignored) > 0 {
-			c.note("%s: ignored, for other components: %s", p.Plan.Instance, strings.Join(p.Plan.Ignored, ", "))
+		if text := foreignText(p.Plan.Instance, p.Plan.Ignored); text != "" {
+			c.note("%s", strings.TrimSuffix(text, "\n"))
 		}
 	}
 }

@@ -116,7 +116,7 @@ func githubReport(result checkResult, dir string) string {
 		if !i.Enabled {
 			text = fmt.Sprintf("%s: backup is off (%s)", i.Instance, i.Reason)
 		}
-		fmt.Fprintf(&b, "::notice title=holdfast::%s\n", message.Replace(text))
+		fmt.Fprintf(&b, "::notice title=holdfast::%s\n", message.Replace(strings.TrimSuffix(text+"\n"+foreignText(i.Instance, i.Ignored), "\n")))
 	}
 	return b.String()
 }
@@ -135,6 +135,7 @@ type (
 		Name    string        `xml:"name,attr"`
 		File    string        `xml:"file,attr,omitempty"`
 		Failure *junitFailure `xml:"failure"`
+		Out     string        `xml:"system-out,omitempty"`
 	}
 	junitFailure struct {
 		Message string `xml:"message,attr"`
@@ -147,7 +148,7 @@ type (
 func junitReport(result checkResult, dir string) (string, error) {
 	suite := junitSuite{Name: "holdfast check"}
 	for _, i := range result.Instances {
-		suite.Cases = append(suite.Cases, junitCase{Class: "instance", Name: i.Instance})
+		suite.Cases = append(suite.Cases, junitCase{Class: "instance", Name: i.Instance, Out: strings.TrimSuffix(foreignText(i.Instance, i.Ignored), "\n")})
 	}
 	for _, f := range findings(result, dir) {
 		place := f.file

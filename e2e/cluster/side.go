@@ -67,11 +67,16 @@ func (c *Cluster) side(folder, name, storage string, port int, backup, state map
 		"maintenance": map[string]any{"check": clock(5, "4 15 * * *"), "prune": clock(7, "4 15 * * *")},
 	}
 	maps.Copy(settings, backup)
+	const beside = "the desk beside it is about that"
 	full := map[string]any{
 		"schemaVersion": 1, "instanceId": name, "namespace": name, "cluster": map[string]any{"name": "e2e", "managedControlPlane": true},
 		"network": map[string]any{
 			"policyEngine": "kubernetes", "defaultDenyEgress": true, "clusterCidrs": []any{Pods, "10.96.0.0/16"},
 			"apiServer": map[string]any{"cidrs": []any{NodeAddress + "/32"}, "port": APIPort},
+		},
+		"kubernetes": map[string]any{
+			"exportSecrets": false, "exportNamespaceYaml": false, "exportClusterScoped": false,
+			"reasons": map[string]any{"exportSecrets": beside, "exportNamespaceYaml": beside, "exportClusterScoped": beside},
 		},
 		"backup": settings,
 	}

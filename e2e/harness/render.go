@@ -39,6 +39,15 @@ func Render(t testing.TB, in Inputs) *Instance {
 	return i
 }
 
+// noExports is a section kubernetes that exports nothing.
+func noExports() map[string]any {
+	const reason = "the test is about another source"
+	return map[string]any{
+		"exportSecrets": false, "exportNamespaceYaml": false, "exportClusterScoped": false,
+		"reasons": map[string]any{"exportSecrets": reason, "exportNamespaceYaml": reason, "exportClusterScoped": reason},
+	}
+}
+
 func render(in Inputs) (*Instance, error) {
 	state := map[string]any{
 		"schemaVersion": 1,
@@ -46,6 +55,7 @@ func render(in Inputs) (*Instance, error) {
 		"namespace":     "app",
 		"cluster":       map[string]any{"name": "e2e", "managedControlPlane": true},
 		"network":       map[string]any{"policyEngine": "none", "reason": "the tests have no pod network"},
+		"kubernetes":    noExports(),
 		"backup":        map[string]any{"enabled": true},
 	}
 	maps.Copy(state, in.State)

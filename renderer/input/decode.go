@@ -26,6 +26,7 @@ func decodeState(r *report, d *checked) *State {
 	decode(r, d, "namespaces", &s.Namespaces)
 	decode(r, d, "cluster", &s.Cluster)
 	decode(r, d, "network", &s.Network)
+	decode(r, d, "kubernetes", &s.Kubernetes)
 	decode(r, d, "backup", &s.Backup)
 	decode(r, d, "others", &s.Others)
 	decode(r, d, "consistency", &s.Consistency)

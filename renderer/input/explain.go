@@ -76,7 +76,15 @@ func (f fault) problems() problem.List {
 	case "required":
 		return f.missing()
 	case "type":
-		return f.one("HF006", fmt.Sprintf("expected %s, found %s", types(f.schema["type"]), typeOf(f.value)), "")
+		hint := ""
+		if words, ok := f.schema["enum"].([]any); ok {
+			shown := make([]string, len(words))
+			for i, word := range words {
+				shown[i] = show(word)
+			}
+			hint = "write one of " + strings.Join(shown, ", ")
+		}
+		return f.one("HF006", fmt.Sprintf("expected %s, found %s", types(f.schema["type"]), typeOf(f.value)), hint)
 	}
 	if f.document.form.secret {
 		if text, ok := f.value.(string); ok && strings.TrimSpace(text) != text && f.keyword == "pattern" {
@@ -177,7 +185,7 @@ func (f fault) unknown() problem.List {
 		switch {
 		case near != "":
 			hint = didYouMean(near)
-		case len(known) > 0 && len(known) <= 9:
+		case len(known) > 0:
 			hint = "known keys: " + strings.Join(known, ", ")
 		}
 		pointer := f.pointer + "/" + escape(key)

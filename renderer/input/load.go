@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -67,6 +68,9 @@ func (s *scanner) document() (any, bool) {
 	s.space()
 	if s.pos == len(s.data) {
 		return nil, s.fail(s.pos, "the document is empty", "")
+	}
+	if message, hint := otherForm(s.data); message != "" {
+		return nil, s.fail(s.pos, message, hint)
 	}
 	s.tree.nodes = make([]node, 0, min(len(s.data)/16+1, maxValues))
 	s.tree.nodes = append(s.tree.nodes, node{parent: -1, index: -1, keyAt: int32(s.pos), at: int32(s.pos)})
@@ -443,6 +447,29 @@ func (s *scanner) advice() string {
 	}
 	return ""
 }
+
+// otherForm says which other form than JSON a document has; "" if none is known.
+func otherForm(data []byte) (message, hint string) {
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimRight(line, " \t\r\n")
+		if len(bytes.TrimSpace(line)) == 0 || line[0] == '#' {
+			continue // a comment: the next line tells
+		}
+		if !yamlStart.Match(line) {
+			return "", ""
+		}
+		message, hint = "this looks like YAML; Holdfast reads JSON", "yq --output-format json FILE converts it"
+		if bytes.Contains(data, []byte("\nsops:")) {
+			message += ", and it is encrypted by sops"
+			hint = "sops --decrypt --output-type json FILE decrypts and converts it"
+		}
+		return message, hint
+	}
+	return "", ""
+}
+
+// yamlStart is a line with which YAML starts and JSON does not.
+var yamlStart = regexp.MustCompile(`^(---|%YAML|- |-$|["']?[A-Za-z_$][-A-Za-z0-9_.$]*["']?:( |$))`)
 
 func letter(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'

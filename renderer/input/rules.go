@@ -19,6 +19,7 @@ func checkRules(r *report, states, credentials []*checked, pairs []pair) {
 	for _, s := range states {
 		checkNamespaces(r, s)
 		checkVersions(r, s)
+		checkSources(r, s)
 		stores, _ := s.lookup("objectStores").([]any)
 		for i := range stores {
 			index := strconv.Itoa(i)
@@ -98,6 +99,23 @@ func checkAccessKeys(r *report, p pair) {
 type source struct {
 	document *checked
 	pointer  string
+}
+
+// checkForeign is HF032: a list of foreign keys names what is there, and
+// nothing that Holdfast reads. A policy is for many instances, of which not
+// each has every key.
+func checkForeign(r *report, d *checked, state *shape) {
+	root, _ := d.Root.(map[string]any)
+	for i, name := range d.names("foreign") {
+		pointer := "/foreign/" + strconv.Itoa(i)
+		_, present := root[name]
+		switch {
+		case state.properties[name] != nil:
+			r.add(d.problem("HF032", pointer, quoted(name)+" is a key that Holdfast reads", "take it out of the list"), d)
+		case !present && d.form.shape == state:
+			r.add(d.problem("HF032", pointer, "the document has no key "+quoted(name), "take it out of the list"), d)
+		}
+	}
 }
 
 // checkNamespaces is HF019 within a state.
@@ -310,7 +328,7 @@ func checkExpiry(r *report, p pair) {
 	for _, engine := range []string{"restic", "rclone"} {
 		if expires, ok := instant(p.credentials.text(engine, "expiresAt")); ok && expires <= made {
 			r.add(p.credentials.problem("HF018", "/"+engine+"/expiresAt",
-				fmt.Sprintf("the keys expired before %s was made (%s)", p.state.Name, p.state.text("generatedAt")),
+				fmt.Sprintf("the keys expired before %s was made (generatedAt %s)", p.state.Name, p.state.text("generatedAt")),
 				"make new keys: backups with these fail"), p.credentials)
 		}
 	}

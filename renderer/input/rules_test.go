@@ -55,7 +55,7 @@ func TestRules(t *testing.T) {
 		{name: "HF005 missing", changes: []change{{"state", `"port": 5432,`, ``}},
 			want: []string{`HF005 /databases/postgresql/0: key "port" is missing`}},
 		{name: "HF005 missing sections", changes: []change{{"state", `"network": {`, `"net": {`}},
-			want: []string{`HF005 : key "network" is missing`}},
+			want: []string{`HF005 : key "network" is missing`, `HF004 /net: unknown key "net"`}},
 		{name: "HF005 api server for NetworkPolicies", changes: []change{{"state", `"clusterCidrs": [`, `"egress": [`}},
 			want: []string{`HF005 /network: key "clusterCidrs" is missing`, `HF004 /network/egress: unknown key "egress"`}},
 		{name: "cilium needs no api server", changes: []change{
@@ -73,7 +73,7 @@ func TestRules(t *testing.T) {
 		{name: "HF006 null where a text may be none", changes: []change{{"state", `"httpProxy": null`, `"httpProxy": 3`}},
 			want: []string{`HF006 /network/httpProxy: expected string or null, found integer`}},
 		{name: "HF006 section", changes: []change{{"state", `"ldap": {`, `"ldap": [], "xldapx": {`}},
-			want: []string{`HF006 /ldap: expected object, found array`}},
+			want: []string{`HF006 /ldap: expected object, found array`, `HF004 /xldapx: unknown key "xldapx"`}},
 		{name: "HF008 port", changes: []change{{"state", `"port": 5432`, `"port": 70000`}},
 			want: []string{`HF008 /databases/postgresql/0/port: 70000 is more than 65535`}},
 		{name: "HF003 is enough", changes: []change{{"state", `"port": 5432`, `"port": 1e400`}},
@@ -232,13 +232,15 @@ func TestAdditions(t *testing.T) {
 }
 
 func TestMinimal(t *testing.T) {
-	state := `{"schemaVersion": 1, "instanceId": "a", "namespace": "a", "cluster": {"name": "c", "managedControlPlane": true}, "network": {"policyEngine": "cilium"}}`
+	state := `{"schemaVersion": 1, "instanceId": "a", "namespace": "a", "cluster": {"name": "c", "managedControlPlane": true}, "network": {"policyEngine": "cilium"},
+		"kubernetes": {"exportSecrets": false, "exportNamespaceYaml": false, "exportClusterScoped": false, "reasons": {
+			"exportSecrets": "x", "exportNamespaceYaml": "x", "exportClusterScoped": "x"}}}`
 	instances, problems := run(t, validator(t), state, `{"schemaVersion": 1, "instanceId": "a"}`, `{"schemaVersion": 1}`)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	i := instances[0]
-	if i.State.Backup != nil || i.Credentials.Restic != nil || i.Policy == nil || len(i.State.Coverable) > 0 {
+	if i.State.Backup != nil || i.Credentials.Restic != nil || i.Policy == nil || len(i.State.Coverable) != 3 {
 		t.Errorf("got %+v %+v", i.State, i.Policy)
 	}
 }
@@ -286,7 +288,8 @@ func TestHints(t *testing.T) {
 	}{
 		{name: "word", changes: []change{{"state", `"backup": "required"`, `"backup": "requird"`}}, want: `did you mean "required"?`},
 		{name: "few keys", changes: []change{{"state", `"start": "22:30",`, `"start": "22:30", "colour": "red",`}}, want: `known keys: end, start`},
-		{name: "many keys", changes: []change{{"state", `"claim": "postfix",`, `"claim": "postfix", "colour": "red",`}}, want: ``},
+		{name: "many keys", changes: []change{{"state", `"claim": "postfix",`, `"claim": "postfix", "colour": "red",`}},
+			want: `known keys: accessModes, backup, claim, minFiles, mountPath, namespace, owner, reason, runAsRoot, storageClass, workload`},
 		{name: "missing", changes: []change{{"state", `"port": 5432,`, ``}}, want: `TCP port of the server, 1 to 65535`},
 		{name: "skip", changes: []change{{"state", `"reason": "feature not in use"`, `"appEnabled": false`}}, want: `add "reason": "…" beside it, which says why this need not be backed up`},
 	} {

@@ -145,7 +145,7 @@ func TestDecoded(t *testing.T) {
 		{"restic password", c.Restic.Password, "example-restic-repository-password-0001"},
 		{"secrets manager", c.SecretsManager.Username, "smexample"},
 		{"recipients", c.Git.Recipients, []string{"age1yc4tdsz62kxl6d5hhq6gyk604z6vqa7ucngcdp0460gl7exum43qpxd3w2"}},
-		{"rotation", c.Rotation, &Rotation{Generation: 1, Previous: []Generation{}}},
+		{"rotation", c.Rotation, &Rotation{Generation: 1}},
 		{"namespaces", s.Namespaces["mariadb"], "playground-timi-3-c-timy-db"},
 		{"namespace", s.Namespace, "playground-timi-3-c-timy"},
 		{"stage", s.Stage, ""},
@@ -204,9 +204,9 @@ func TestCoverable(t *testing.T) {
 // type.
 func TestForeignSectionsAreIgnored(t *testing.T) {
 	l := layouts(t)[1]
-	state := strings.Replace(l.state, `"schemaVersion": 1,`, `"schemaVersion": 1, "terraform": {"volumes": [{}]}, "dns": [1], "storage": {"a": 1},`, 1)
+	state := strings.Replace(l.state, `"schemaVersion": 1,`, `"schemaVersion": 1, "foreign": ["storage", "terraform"], "terraform": {"volumes": [{}]}, "dns": [1], "storage": {"a": 1},`, 1)
 	state = strings.Replace(state, `"mariadb": "playground-timi-3-c-timy-db",`, `"mariadb": "playground-timi-3-c-timy-db", "mail": "playground-timi-mail",`, 1)
-	instances, problems := run(t, validator(t), state, l.credentials, "")
+	instances, problems := run(t, validator(t), state, l.credentials, `{"schemaVersion": 1, "foreign": ["dns", "helmfile"]}`)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/holdfast-backup/holdfast/renderer/problem"
 	"github.com/holdfast-backup/holdfast/schemas"
 )
 
@@ -163,34 +162,14 @@ func (l library) shapeOf(schema any, file string, outer []string) *shape {
 	return result
 }
 
-// meant returns the known key that a misspelt one stands for, or "". Keys that
-// the object has already are not what was meant, unless only case differs.
-func meant(key string, known []string, object map[string]any) string {
-	const longest = 64
-	if len(key) > longest {
-		return ""
-	}
-	var absent []string
-	for _, k := range known {
-		if strings.EqualFold(k, key) {
-			return k
-		}
-		if _, present := object[k]; !present {
-			absent = append(absent, k)
-		}
-	}
-	return problem.Nearest(key, absent)
-}
-
-// meantOpen is meant for an object that may have unknown keys. There only a
-// key whose value would be right under the other name counts as misspelt.
+// meantOpen is meant for an object that may have unknown keys. There a key that
+// is only near another counts if its value would be right under that name.
 func (s *shape) meantOpen(key string, object map[string]any) string {
 	name := meant(key, s.keys, object)
-	if name == "" || s.properties[name] == nil {
+	if name == "" || s.properties[name] == nil || plain(name) == plain(key) || slices.Contains(synonyms[name], plain(key)) {
 		return name
 	}
-	if types := s.properties[name].types; len(types) > 0 && !slices.Contains(types, typeOf(object[key])) &&
-		!strings.EqualFold(name, key) {
+	if types := s.properties[name].types; len(types) > 0 && !slices.Contains(types, typeOf(object[key])) {
 		return ""
 	}
 	return name

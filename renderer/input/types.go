@@ -1,5 +1,7 @@
 package input
 
+import "maps"
+
 // Instance is what is known about one instance: its documents, agreed.
 type Instance struct {
 	State       *State
@@ -34,6 +36,7 @@ type State struct {
 	GeneratedAt string
 	Cluster     Cluster
 	Network     Network
+	Kubernetes  Kubernetes
 	// Backup is the backup block; nil if the document has none.
 	Backup *Settings
 	// ObjectStores are the applications' buckets, for comparison with those
@@ -43,20 +46,53 @@ type State struct {
 	Others []Other
 	// Consistency are groups of units that are only worth something together.
 	Consistency []Group
-	// Ignored are the top-level keys of other components, sorted.
+	// Ignored are the foreign top-level keys, sorted.
 	Ignored []string
 	// Coverable are JSON pointers to all places that a backup must cover, in
 	// the order of the document.
 	Coverable []string
 }
 
+// Root returns the document without its foreign keys, which nobody may read.
+func (s *State) Root() map[string]any {
+	root, _ := s.Tree.Root.(map[string]any)
+	if len(s.Ignored) == 0 {
+		return root
+	}
+	root = maps.Clone(root)
+	for _, key := range s.Ignored {
+		delete(root, key)
+	}
+	return root
+}
+
 // Made returns when the document was made, in seconds since 1970, and whether
 // it says so. It stands for now where a clock would make the same inputs give
 // other outputs.
 func (s *State) Made() (seconds int64, known bool) {
+	return Instant(s.GeneratedAt)
+}
+
+// Instant returns a time in RFC 3339 as seconds since 1970.
+func Instant(text string) (seconds int64, known bool) {
 	epoch, _ := instant("1970-01-01T00:00:00Z")
-	made, known := instant(s.GeneratedAt)
-	return made - epoch, known
+	seconds, known = instant(text)
+	return seconds - epoch, known
+}
+
+// Kubernetes is what is exported from the Kubernetes API.
+type Kubernetes struct {
+	ExportSecrets       bool `json:"exportSecrets"`
+	ExportNamespaceYAML bool `json:"exportNamespaceYaml"`
+	// ExemptNamespaces are those of sources that are not exported.
+	ExemptNamespaces []ExemptNamespace `json:"exemptNamespaces"`
+}
+
+// ExemptNamespace is a namespace that is not exported, and why.
+type ExemptNamespace struct {
+	Namespace string `json:"namespace"`
+	// Reason is a sentence.
+	Reason string `json:"reason"`
 }
 
 // Cluster is what the instance runs on.
@@ -402,15 +438,6 @@ func (c *Credentials) GoString() string { return c.String() }
 type Rotation struct {
 	// Generation counts from 1.
 	Generation int `json:"generation"`
-	// Previous are earlier generations that are still kept, newest first.
-	Previous []Generation `json:"previous"`
-}
-
-// Generation is an earlier generation of credentials.
-type Generation struct {
-	Generation int     `json:"generation"`
-	Restic     *Restic `json:"restic"`
-	Rclone     *Rclone `json:"rclone"`
 }
 
 // Store is a folder in a bucket, and the keys to it.

@@ -77,6 +77,9 @@ type checked struct {
 	id string
 	// bad says that something is wrong with the document.
 	bad bool
+	// foreign are the top-level keys that a list says to belong to other
+	// components.
+	foreign map[string]bool
 	// ignored, coverable, secrets and outside are for State and Credentials.
 	ignored, coverable, outside []string
 	secrets                     []Secret
@@ -99,11 +102,23 @@ func (r *report) add(p problem.Problem, documents ...*checked) {
 // may be nil. With one problem nothing may be rendered; that instances come
 // back all the same is for further checks of them.
 func (v *Validator) Validate(states, credentials []*Tree, policy *Tree) ([]Instance, problem.List) {
+	instances, _, problems := v.ValidateAll(states, credentials, policy)
+	return instances, problems
+}
+
+// ValidateAll is Validate, and returns beside the instances the drafts: what is
+// right of those whose documents are not, for problems that would else show
+// only once these are mended.
+func (v *Validator) ValidateAll(states, credentials []*Tree, policy *Tree) ([]Instance, []Draft, problem.List) {
 	r := &report{}
+	var allowed []string // what the policy says about foreign keys
 	check := func(trees []*Tree, f *form) []*checked {
 		documents := make([]*checked, 0, len(trees))
 		for _, t := range trees {
-			d := &checked{Tree: t, form: f, bad: t.unreadable}
+			d := &checked{Tree: t, form: f, bad: t.unreadable, foreign: map[string]bool{}}
+			if f == v.state {
+				d.mayHave(d.names("foreign"), allowed)
+			}
 			if !t.unreadable {
 				v.check(r, d)
 			}
@@ -111,17 +126,26 @@ func (v *Validator) Validate(states, credentials []*Tree, policy *Tree) ([]Insta
 		}
 		return documents
 	}
-	stateDocuments, credentialDocuments := check(states, v.state), check(credentials, v.credentials)
 	var policyDocument *checked
 	if policy != nil {
 		policyDocument = check([]*Tree{policy}, v.policy)[0]
+		allowed = policyDocument.names("foreign")
+		checkForeign(r, policyDocument, v.state.shape)
+	}
+	stateDocuments, credentialDocuments := check(states, v.state), check(credentials, v.credentials)
+	for _, d := range stateDocuments {
+		checkForeign(r, d, v.state.shape)
 	}
 	pairs := match(r, stateDocuments, credentialDocuments)
 	checkRules(r, stateDocuments, credentialDocuments, pairs)
 
 	instances := make([]Instance, 0, len(pairs))
 	decodedPolicy := decodePolicy(r, policyDocument)
+	var drafts []Draft
 	for _, p := range pairs {
+		if draft, ok := p.draft(r, decodedPolicy); ok {
+			drafts = append(drafts, draft)
+		}
 		if p.state.bad || p.credentials.bad || policyDocument != nil && policyDocument.bad {
 			continue
 		}
@@ -131,13 +155,17 @@ func (v *Validator) Validate(states, credentials []*Tree, policy *Tree) ([]Insta
 		}
 	}
 	slices.SortFunc(instances, func(a, b Instance) int { return cmp.Compare(a.State.InstanceID, b.State.InstanceID) })
-	return instances, r.problems.Sorted()
+	return instances, drafts, r.problems.Sorted()
 }
 
 // check applies the schema to one document.
 func (v *Validator) check(r *report, d *checked) {
 	d.bad = d.flawed
 	if root, ok := d.Root.(map[string]any); ok {
+		if encrypted(root) {
+			r.add(d.problem("HF033", "", "the document is encrypted by sops", "decrypt it first: sops -d FILE | holdfast … with - in the place of FILE"), d)
+			return
+		}
 		// Another version may mean anything by any key: say just that.
 		if version, ok := root["schemaVersion"].(float64); ok && version != 1 && len(d.faulty) == 0 {
 			p := d.problem("HF009", "/schemaVersion", "unknown schemaVersion "+number(version), "this Holdfast knows 1")
@@ -204,20 +232,60 @@ func (t *Tree) whiteSpace(pointer string) problem.Problem {
 	return t.problem("HF013", pointer, "white space at an end of the value", "a stray blank or line break makes it another value: remove it")
 }
 
-// unknown judges a key that an open object does not know: misspelt, or another
-// component's.
+// unknown judges a key that an open object does not know. At the top of the
+// state it must be foreign: a section under another name is one that is lost.
+// Elsewhere only what is near a known key is refused.
 func (d *checked) unknown(r *report, i int32, parent *shape) {
 	n := d.nodes[i]
-	object, _ := d.nodes[n.parent].value.(map[string]any)
-	if near := parent.meantOpen(n.key, object); near != "" {
-		pointer := d.pointer(i)
-		line, column := d.AtKey(pointer)
-		r.add(problem.Problem{File: d.Name, Line: line, Column: column, Pointer: pointer, Message: "unknown key " + quoted(n.key), Hint: didYouMean(near), Rule: "HF004"}, d)
+	top := n.parent == 0
+	if top && d.foreign[n.key] {
+		d.ignored = append(d.ignored, n.key)
 		return
 	}
-	if n.parent == 0 {
-		d.ignored = append(d.ignored, n.key)
+	object, _ := d.nodes[n.parent].value.(map[string]any)
+	near := parent.meantOpen(n.key, object)
+	if near == "" && top {
+		// Perhaps it was meant to be a second one.
+		near = parent.meantOpen(n.key, map[string]any{n.key: n.value})
 	}
+	if near == "" && !top {
+		return
+	}
+	hint := didYouMean(near)
+	switch product := products[plain(n.key)]; {
+	case top && product != "":
+		hint = fmt.Sprintf(`its place is "databases": {%q: […]}`, product)
+	case near == "":
+		hint = fmt.Sprintf(`is it another component's? Then name it: "foreign": [%s]; known keys: %s`, quoted(n.key), strings.Join(parent.keys, ", "))
+	}
+	pointer := d.pointer(i)
+	line, column := d.AtKey(pointer)
+	r.add(problem.Problem{File: d.Name, Line: line, Column: column, Pointer: pointer, Message: "unknown key " + quoted(n.key), Hint: hint, Rule: "HF004"}, d)
+}
+
+// names are the texts of a list.
+func (d *checked) names(section string) []string {
+	list, _ := d.lookup(section).([]any)
+	var names []string
+	for _, entry := range list {
+		if name, ok := entry.(string); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// mayHave notes names of foreign keys.
+func (d *checked) mayHave(lists ...[]string) {
+	for _, name := range slices.Concat(lists...) {
+		d.foreign[name] = true
+	}
+}
+
+// encrypted says whether sops wrote the document.
+func encrypted(root map[string]any) bool {
+	sops, ok := root["sops"].(map[string]any)
+	return ok && (sops["mac"] != nil || sops["lastmodified"] != nil)
 }
 
 // pair is the documents of one instance.

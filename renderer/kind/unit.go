@@ -81,6 +81,9 @@ type Capture struct {
 	LiveReason string `json:"liveReason,omitempty"`
 	// Workload is the running pod's owner, for exec and for the node.
 	Workload *Workload `json:"workload,omitempty"`
+	// ServerVersion is the oldest version that the tag of Image may name: a
+	// client that is older than its server copies wrong, or nothing.
+	ServerVersion string `json:"serverVersion,omitempty"`
 	// Scratch is the size of the scratch folder ("10Gi"); "" means the kind's.
 	Scratch string `json:"scratch,omitempty"`
 	// Source is what is read, in the source's own terms; two units must never
@@ -136,6 +139,8 @@ type Connection struct {
 	Host    string `json:"host"`
 	Port    int    `json:"port,omitempty"`
 	Purpose string `json:"purpose"`
+	// HTTP says that HTTP is spoken, so that a proxy can carry it out.
+	HTTP bool `json:"http,omitempty"`
 }
 
 // Rule is one RBAC rule, in Kubernetes' own form.

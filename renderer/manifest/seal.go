@@ -20,6 +20,13 @@ const (
 	noPrune        = "kustomize.toolkit.fluxcd.io/prune"
 )
 
+// Our own annotations of Secrets: which generation of credentials they hold, and
+// when it ends.
+const (
+	generation = "holdfast.dev/generation"
+	expires    = "holdfast.dev/expires-at"
+)
+
 // Annotations of Argo CD; templates/lib/k8s.libsonnet has the same for what
 // templates make.
 const (

@@ -7,6 +7,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/holdfast-backup/holdfast/renderer/input"
@@ -104,6 +105,15 @@ func (s Sealing) files(p *plan.Plan, instance input.Instance) ([]File, problem.L
 		files = append(files, File{Path: secret.File, Data: data, Secret: s.mode == Plain})
 	}
 	return files, problems
+}
+
+// Missing finds what a mode of Secrets needs and nobody gave, before anything is
+// rendered.
+func Missing(p *plan.Plan, instance input.Instance, secrets Sealing) problem.List {
+	if secrets.mode == Omit {
+		return nil
+	}
+	return secrets.missing(p, instance)
 }
 
 // missing finds what the mode needs and nobody gave.
@@ -274,6 +284,12 @@ func head(s plan.Secret) map[string]any {
 	annotations := map[string]any{noPrune: "disabled", argoOptions: argoNoPrune, noSubstitution: "disabled"}
 	if _, below, _ := strings.Cut(s.File, "/"); strings.HasPrefix(below, "repository/") {
 		annotations[argoWave] = argoFirst
+	}
+	if s.Generation > 0 {
+		annotations[generation] = strconv.Itoa(s.Generation)
+	}
+	if s.ExpiresAt != "" {
+		annotations[expires] = s.ExpiresAt // as the document has it
 	}
 	for name, value := range s.Annotations {
 		annotations[name] = value

@@ -118,6 +118,7 @@ func build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	b.decideFrame()
 	b.decideUnits()
 	b.decideRetired()
+	b.decideExcuses()
 	b.decideRepositories()
 	b.decideMaintenance()
 	b.decidePods()

@@ -31,6 +31,8 @@ func Check(p *Plan) problem.List {
 	c.times()
 	c.retention()
 	c.network()
+	c.exports()
+	c.clients()
 	return c.problems
 }
 

@@ -42,6 +42,7 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 		RunAsGID: nobody,
 		Egress:   []Egress{},
 	}
+	b.optional(&i)
 	i.PodLabels = b.labels("holdfast.dev/unit", name, "holdfast.dev/role", "source")
 	i.ServiceAccount = p.Instance + "-backup"
 	if len(u.RBAC)+len(u.ClusterRBAC) > 0 || u.Capture.How == "sync" {
@@ -297,6 +298,7 @@ func (b *builder) environment(i *Item) {
 	if i.Engine == kind.Rclone {
 		b.ask.transfer(i)
 	}
+	maps.Copy(i.Values, b.proxied(i))
 	maps.Copy(i.Values, i.Capture.Env)
 	i.SecretEnv = append([]kind.SecretEnv{}, i.Capture.SecretEnv...)
 	for _, c := range i.Capture.Credentials {

@@ -109,14 +109,19 @@ func isAddress(host string) bool {
 func (b *builder) connections(namespace string, list []kind.Connection) []Egress {
 	out := make([]Egress, 0, len(list))
 	for _, c := range list {
-		out = append(out, b.egress(namespace, c.Purpose, target{host: c.Host, port: c.Port}))
+		t := target{host: c.Host, port: c.Port}
+		if c.HTTP {
+			out = append(out, b.web(namespace, c.Purpose, t))
+		} else {
+			out = append(out, b.egress(namespace, c.Purpose, t))
+		}
 	}
 	return out
 }
 
 // storage is the egress to an endpoint of the backup's own.
 func (b *builder) storage(namespace, endpoint string) Egress {
-	return b.egress(namespace, "backup storage", endpointTarget(endpoint))
+	return b.web(namespace, "backup storage", endpointTarget(endpoint))
 }
 
 // api is the egress to the API server.

@@ -28,9 +28,12 @@ type Plan struct {
 	// Groups are units that belong together; each is taken in its order, in the
 	// same night.
 	Groups []Group `json:"groups,omitempty"`
+	// Excuses are the reasons of the inputs that excuse no source: why an
+	// endpoint is not encrypted, why a namespace is not exported.
+	Excuses []Excuse `json:"excuses,omitempty"`
 	// Retired are the sources that the policy says are gone for good.
 	Retired []Retired `json:"retired,omitempty"`
-	// Ignored lists the state's sections that belong to other components.
+	// Ignored lists the state's foreign keys, which belong to other components.
 	Ignored []string `json:"ignored,omitempty"`
 	// Repositories by their id, which is the namespace that uses them.
 	Repositories map[string]Repository `json:"repositories"`
@@ -154,6 +157,13 @@ type Group struct {
 	Units []string `json:"units"`
 }
 
+// Excuse is a reason that somebody gave for something that is else refused.
+type Excuse struct {
+	// Place is a document and a JSON pointer.
+	Place  string `json:"place"`
+	Reason string `json:"reason"`
+}
+
 // Retired is a source that is gone for good, with the reason that somebody gave
 // for it.
 type Retired struct {
@@ -205,9 +215,11 @@ type Repository struct {
 	Secret      string `json:"secret"`
 	Environment string `json:"environment"`
 	// CA names the ConfigMap with a CA bundle of our own; "" for a public CA.
-	CA        string   `json:"ca"`
-	Bootstrap string   `json:"bootstrap"`
-	Egress    []Egress `json:"egress"`
+	CA        string `json:"ca"`
+	Bootstrap string `json:"bootstrap"`
+	// Proxy is the environment that leads to the repository by way of a proxy.
+	Proxy  map[string]string `json:"proxy,omitempty"`
+	Egress []Egress          `json:"egress"`
 	// History is how many ended Backups K8up keeps, of each outcome. It counts
 	// those of all Schedules in the namespace together.
 	History int `json:"history"`
@@ -328,6 +340,10 @@ type Secret struct {
 	File      string      `json:"file"`
 	Labels    Labels      `json:"labels"`
 	Keys      []SecretKey `json:"keys"`
+	// Generation is the credentials' own number, 0 if they have none; ExpiresAt
+	// is when they end, in RFC 3339, "" if never.
+	Generation int    `json:"generation,omitempty"`
+	ExpiresAt  string `json:"expiresAt,omitempty"`
 	// Annotations are those that an overlay gives it.
 	Annotations Labels `json:"-"`
 }

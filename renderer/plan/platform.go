@@ -42,6 +42,7 @@ func (b *builder) decideRepositories() {
 			Environment: b.plan.Instance + "-restic",
 			CA:          b.caName(kind.Restic),
 			Egress:      egresses([]Egress{b.storage(i.Namespace, restic.Endpoint)}),
+			Proxy:       b.proxyFor(i.Namespace, endpointTarget(restic.Endpoint).host),
 		}
 		// A Job cannot be changed, so its name follows from what it does.
 		r.Bootstrap = b.plan.Instance + "-init-" + digest(r.URL, b.plan.Platform.Images["k8up"])[:8]
@@ -183,18 +184,23 @@ func (b *builder) decideMarkers() {
 func (b *builder) decideSecrets() {
 	p := b.plan
 	p.External = b.ask.external()
-	add := func(namespace, name string, keys []SecretKey) {
+	credentials, generation := b.inst.Credentials, 0
+	if credentials.Rotation != nil {
+		generation = credentials.Rotation.Generation
+	}
+	add := func(namespace, name, expires string, keys []SecretKey) {
 		for i := range keys {
 			keys[i].Remote = b.ask.remote(keys[i].Field, p.Instance)
 		}
 		p.Secrets = append(p.Secrets, Secret{
 			Namespace: namespace, Name: name, Labels: p.Labels, Keys: keys,
+			Generation: generation, ExpiresAt: expires,
 			File: p.Instance + "/repository/" + namespace + "/secret-" + strings.TrimPrefix(name, p.Instance+"-") + ".yaml",
 		})
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.Repositories)) {
 		r := p.Repositories[id]
-		add(r.Namespace, r.Secret, []SecretKey{
+		add(r.Namespace, r.Secret, credentials.Restic.ExpiresAt, []SecretKey{
 			{Key: "access-key-id", Field: "restic.accessKeyId"},
 			{Key: "password", Field: "restic.password"},
 			{Key: "secret-access-key", Field: "restic.secretAccessKey"},
@@ -215,7 +221,7 @@ func (b *builder) decideSecrets() {
 		if copies[namespace].Salted {
 			keys = slices.Insert(keys, 2, SecretKey{Key: "crypt-password2", Field: "rclone.crypt.password2"})
 		}
-		add(namespace, copies[namespace].Secret, keys)
+		add(namespace, copies[namespace].Secret, credentials.Rclone.ExpiresAt, keys)
 	}
 	for _, i := range p.Units {
 		var keys []SecretKey
@@ -224,7 +230,7 @@ func (b *builder) decideSecrets() {
 		}
 		if len(keys) > 0 {
 			slices.SortFunc(keys, func(a, c SecretKey) int { return cmp.Compare(a.Key, c.Key) })
-			add(i.Namespace, i.Name+"-credentials", keys)
+			add(i.Namespace, i.Name+"-credentials", "", keys)
 		}
 	}
 }

@@ -17,8 +17,9 @@ import (
 // Names by which Decisions call the documents, whatever the files' own names:
 // a path would make plan.json depend on where a run happens.
 const (
-	StateDocument  = "runtime-state.json"
-	PolicyDocument = "policy.json"
+	StateDocument       = "runtime-state.json"
+	PolicyDocument      = "policy.json"
+	CredentialsDocument = "backup-credentials.json"
 )
 
 // builtin is where a value comes from that nobody set.

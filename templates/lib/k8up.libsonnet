@@ -53,7 +53,7 @@ local k8s = import 'k8s.libsonnet';
 
   // resticValues and resticSecrets are the environment for a pod of ours that
   // calls restic itself.
-  resticValues(repository):: {
+  resticValues(repository):: std.get(repository, 'proxy', {}) + {
     RESTIC_REPOSITORY: repository.url,
     AWS_DEFAULT_REGION: repository.region,
     RESTIC_CACHE_DIR: '/holdfast/scratch/cache',

@@ -21,9 +21,12 @@ local rule(plan, egress) =
 // Cilium knows the API server and host names; an address range does not match
 // either of them there.
 local ciliumRule(plan, egress) =
-  local toPorts = [{ ports: [{ port: std.toString(egress.port), protocol: 'TCP' }] }];
-  if egress.to == 'apiserver' then { toEntities: ['kube-apiserver'], toPorts: toPorts }
-  else { toFQDNs: [{ matchName: egress.host }], toPorts: toPorts };
+  // Nobody need say where the API server listens.
+  local toPorts = {
+    [if std.objectHas(egress, 'port') then 'toPorts']: [{ ports: [{ port: std.toString(egress.port), protocol: 'TCP' }] }],
+  };
+  if egress.to == 'apiserver' then { toEntities: ['kube-apiserver'] } + toPorts
+  else { toFQDNs: [{ matchName: egress.host }] } + toPorts;
 local ciliumDNS(plan) = {
   toEndpoints: [{
     matchLabels: {

@@ -5,7 +5,7 @@ local k8up = import '../lib/k8up.libsonnet';
 local network = import 'network.libsonnet';
 
 local environment(plan, repo) = [
-  k8s.configMap(repo.environment, repo.namespace, plan.labels, { AWS_DEFAULT_REGION: repo.region }),
+  k8s.configMap(repo.environment, repo.namespace, plan.labels, { AWS_DEFAULT_REGION: repo.region } + std.get(repo, 'proxy', {})),
 ] + (
   if repo.ca == '' then []
   else [k8s.configMap(repo.ca, repo.namespace, plan.labels, { 'ca.crt': plan.caPem.restic })]

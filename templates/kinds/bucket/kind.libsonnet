@@ -58,13 +58,11 @@ local unit(state, store, s) = {
     },
     secretEnv: access(store).secretEnv + [rclone.secretKey('SRC', store.secretKeyRef)] + encryption(store).secretEnv,
   },
-  connects: [connection.target(store.endpoint) { purpose: 'source bucket' }],
+  connects: [connection.target(store.endpoint) { purpose: 'source bucket', http: true }],
   rbac: [],
   // A required bucket that lists as empty is a mistyped prefix, a lost
   // credential or a lost bucket: never a reason to delete the copy.
-  expect: { minCount: std.get(store, 'minObjects', if store.backup == 'required' then 1 else 0) } + (
-    if store.backup == 'required' then {} else { allowEmpty: { reason: 'the bucket is optional' } }
-  ),
+  expect: { minCount: std.get(store, 'minObjects', if store.backup == 'required' then 1 else 0) },
   limits: [
             'bucket policy, CORS and lifecycle rules are not objects and are not copied',
           ] + (if std.get(store, 'versioned', false) then ['older versions of the objects are not copied, only the current ones'] else []) +

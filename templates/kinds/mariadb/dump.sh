@@ -4,6 +4,7 @@
 #
 #   MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD
 #   MARIADB_TLS        disable | require | verify-ca (with files/ca.crt)
+#   MARIADB_DISCOVER   yes: all schemas; no: those of EXPECT_DATABASES alone
 #   EXPECT_DATABASES   schemas that must be there, one a line
 #   EXPECT_PATTERNS    extended regular expressions; each must match a schema
 #   EXCLUDE_DATABASES  schemas to leave out
@@ -70,7 +71,10 @@ while IFS= read -r pattern; do
     *) die 64 "$pattern is no regular expression" ;;
   esac
 done <"$WORK/patterns"
-[ -s "$WORK/schemas" ] || die 65 'the server has no schema to dump'
+if [ "${MARIADB_DISCOVER:-yes}" = no ]; then
+  cp -- "$WORK/expect" "$WORK/schemas" || die 73 'scratch cannot be written'
+fi
+[ -s "$WORK/schemas" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the server has no schema to dump'
 
 # whole FILE WHAT: the footer is the last line.
 whole() {
@@ -109,8 +113,12 @@ while IFS= read -r name <&3; do
   fi
   set -- "$@" "$name"
 done 3<"$WORK/schemas"
-attempt 69 "mariadb-dump of $count schemas" mariadb-dump "$@" >"$WORK/data"
-whole "$WORK/data" 'the schemas'
+if [ "$count" -gt 0 ]; then
+  attempt 69 "mariadb-dump of $count schemas" mariadb-dump "$@" >"$WORK/data"
+  whole "$WORK/data" 'the schemas'
+else
+  : >"$WORK/data"
+fi
 
 created=$(count_lines '^CREATE DATABASE .*`' "$WORK/data")
 [ "$created" -ge "$count" ] || die 65 "the dump creates $created schemas, $count were listed"

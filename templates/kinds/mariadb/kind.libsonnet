@@ -15,6 +15,8 @@ local unit(state, server, s) =
     capture: {
       how: 'dump',
       image: 'client',
+      // Major and minor: 10.6 and 10.11 have other formats.
+      serverVersion: std.join('.', std.split(server.serverVersion, '.')[0:2]),
       extension: '.sql',
       source: 'mariadb://' + server.host + ':' + server.port,
       env: {
@@ -22,6 +24,7 @@ local unit(state, server, s) =
         MARIADB_PORT: std.toString(server.port),
         MARIADB_USER: server.username,
         MARIADB_TLS: std.get(server, 'tls', 'disable'),
+        MARIADB_DISCOVER: if std.get(server, 'discover', true) then 'yes' else 'no',
         EXPECT_DATABASES: lines(std.get(server, 'expectDatabases', [])),
         EXPECT_PATTERNS: lines(std.get(server, 'expectPatterns', [])),
         EXCLUDE_DATABASES: lines(std.get(server, 'excludeDatabases', [])),

@@ -23,6 +23,8 @@ local env(server, database) = {
 local capture(server, database) = {
   how: 'dump',
   image: client(server),
+  // A newer minor version of the server is no matter.
+  serverVersion: std.split(server.serverVersion, '.')[0],
   secretEnv: [{ name: 'PGPASSWORD', secret: database.passwordRef.name, key: database.passwordRef.key }],
   files: files.ca(std.get(server, 'caRef')),
 };
@@ -55,7 +57,8 @@ local databaseUnit(state, server, s, database, d) = {
 
 // Roles and grants belong to the server, so one unit holds them. It connects as
 // the user of the server's first database, by key, that is backed up: reading
-// roles without their passwords needs no more. The passwords are in Secrets.
+// roles without their passwords needs no more. A superuser reads those, too; the
+// passwords themselves are in Secrets.
 local globalsUnit(state, server, s) =
   local usable = std.sort([d for d in server.databases if d.backup != 'skip'], function(d) d.key);
   local need = std.get(server, 'backup', if std.length(usable) == 0 then 'skip' else 'required');
@@ -74,7 +77,11 @@ local globalsUnit(state, server, s) =
       capture: capture(server, usable[0]) + {
         extension: '.sql',
         source: 'postgresql://' + server.host + ':' + server.port + '/(globals)',
-        env: env(server, usable[0]) + { HOLDFAST_MODE: 'globals', PGDATABASE: usable[0].name },
+        env: env(server, usable[0]) + {
+          HOLDFAST_MODE: 'globals',
+          HOLDFAST_ROLE_PASSWORDS: if std.get(server, 'superuser', false) then 'yes' else 'no',
+          PGDATABASE: usable[0].name,
+        },
       },
       connects: [reach(server)],
       limits: connection.limits(server),

@@ -24,7 +24,7 @@ local unit(state, manager) = {
       { name: 'SM_CA_PEM', field: 'secretsManager.caPem', optional: true },
     ],
   },
-  connects: [connection.target(manager.address) { purpose: 'secrets manager' }],
+  connects: [connection.target(manager.address) { purpose: 'secrets manager', http: true }],
   limits: connection.limits(manager),
   expect: { minBytes: 50, minCount: std.max(1, std.length(std.get(manager, 'expectPaths', []))) },
 };

@@ -35,7 +35,10 @@ local unit(state, volume, v) =
     // Files that cannot be read are missing from the copy under a green status:
     // only a count tells.
     expect: { minCount: std.get(volume, 'minFiles', 1) },
-    limits: ['files are read while the application runs: the copy is what a power failure would have left'] + (
+    limits: (
+      if std.all([mode == 'ReadOnlyMany' for mode in volume.accessModes])
+      then ['the claim is read-only: a restore needs another one'] else []
+    ) + ['files are read while the application runs: the copy is what a power failure would have left'] + (
       if std.objectHas(volume, 'runAsRoot') then ['root reads all files, but not on storage that makes nobody of root, such as NFS with root_squash']
       else ['files that the owner named in the state may not read are left out, and K8up does not say so']
     ),

@@ -1,0 +1,102 @@
+package input
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Draft is what is right of an instance whose documents are not: the sections
+// that have a problem are left out.
+type Draft struct {
+	Instance Instance
+	// Without are JSON pointers to the sections of the state that are left out.
+	Without []string
+	// CredentialsRight says that the credentials have no problem.
+	CredentialsRight bool
+}
+
+// Has says whether the place of a state that a JSON pointer leads to is in the
+// draft.
+func (d Draft) Has(pointer string) bool {
+	return strings.HasPrefix(pointer, "/") && !slices.ContainsFunc(d.Without, func(section string) bool {
+		return pointer == section || strings.HasPrefix(pointer, section+"/")
+	})
+}
+
+// draft makes the draft of a pair; it has none if nothing is wrong with it, or
+// if a document cannot be trusted at all.
+func (p pair) draft(r *report, policy *Policy) (Draft, bool) {
+	if !p.state.bad && !p.credentials.bad || p.state.flawed || p.credentials.flawed {
+		return Draft{}, false
+	}
+	state, without := p.state.right(r)
+	credentials, lost := p.credentials.right(r)
+	if state == nil || credentials == nil {
+		return Draft{}, false
+	}
+	quiet := &report{} // what cannot be decoded has been reported
+	d := Draft{
+		Instance: Instance{State: decodeState(quiet, state), Credentials: decodeCredentials(quiet, credentials), Policy: policy},
+		Without:  without, CredentialsRight: len(lost) == 0,
+	}
+	d.Instance.State.Coverable = slices.DeleteFunc(slices.Clone(d.Instance.State.Coverable), func(place string) bool { return !d.Has(place) })
+	return d, len(quiet.problems) == 0
+}
+
+// right is a copy of a document without the sections that have a problem, and
+// which these are; nil if the whole document has one, other than a key that is
+// missing.
+func (d *checked) right(r *report) (*checked, []string) {
+	root, ok := d.Root.(map[string]any)
+	if !ok || encrypted(root) {
+		return nil, nil
+	}
+	wrong := map[string]bool{}
+	for _, p := range r.problems {
+		if p.File != d.Name || p.Pointer == "" && p.Rule == "HF005" {
+			continue
+		}
+		if p.Pointer == "" {
+			return nil, nil
+		}
+		at := tokens(p.Pointer)
+		depth := 1
+		if at[0] == "databases" && len(at) > 1 {
+			depth = 2 // the products have nothing to do with each other
+		}
+		pointer := ""
+		for _, token := range at[:depth] {
+			pointer += "/" + escape(token)
+		}
+		wrong[pointer] = true
+	}
+	without := slices.Sorted(maps.Keys(wrong))
+	root = maps.Clone(root)
+	for _, pointer := range without {
+		at := tokens(pointer)
+		if len(at) == 1 {
+			delete(root, at[0])
+			continue
+		}
+		if section, ok := root[at[0]].(map[string]any); ok {
+			section = maps.Clone(section)
+			delete(section, at[1])
+			root[at[0]] = section
+		}
+	}
+	if !d.form.secret {
+		// Every kind may take it that a state has these two.
+		if root["cluster"] == nil {
+			root["cluster"] = map[string]any{"name": "unknown"}
+		}
+		if root["namespace"] == nil {
+			root["namespace"] = "unknown"
+		}
+	}
+	c := *d
+	tree := *d.Tree
+	tree.Root = root
+	c.Tree = &tree
+	return &c, without
+}

@@ -1,0 +1,35 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+)
+
+// needLabel tells alerts what the loss of a source means. Only optional ones
+// have it.
+const needLabel = "holdfast.dev/need"
+
+// optional is what "optional" means, for every kind: an empty source is no
+// failure. The plan and a label say so, for nobody would hear of a loss.
+func (b *builder) optional(i *Item) {
+	if i.Need == "optional" {
+		i.Labels[needLabel] = i.Need
+		i.limit("the source is optional: a copy of an empty one replaces the last that was not, without a word")
+		if i.Expect.AllowEmpty == nil {
+			i.Expect.AllowEmpty = &kind.AllowEmpty{Reason: "the source is optional"}
+		}
+	}
+	login := b.inst.Credentials.SecretsManager
+	if login != nil && !login.WriteEnabled && slices.ContainsFunc(i.Capture.Credentials, func(c kind.Credential) bool {
+		return strings.HasPrefix(c.Field, "secretsManager.")
+	}) {
+		i.limit("the login may not write (writeEnabled): a restore needs another one")
+	}
+}
+
+// limit adds one to the unit's own. The kind's list is left as it is.
+func (i *Item) limit(text string) {
+	i.Limits = append(slices.Clone(i.Limits), text)
+}
