@@ -188,6 +188,7 @@ func TestWithoutTool(t *testing.T) {
 				// guard.sh must let the script that it guards begin.
 				o.FreeLocks = true
 				o.Env = map[string]string{"HOLDFAST_DEADLINE": "1"}
+				t.Logf("%s without %s", strings.ReplaceAll(key, "\n", " "), tool)
 				started++
 				r := start(t, p, o).Wait()
 				if !strings.Contains(r.Stderr, tool+" is missing in the image "+reference+"\n") {
