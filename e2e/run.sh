@@ -11,6 +11,6 @@ fi
 ./setup.sh
 [ "${1:-}" != set-up ] || exit 0
 go build -o ../.cache/e2e/table ./table
-go test -count=1 -timeout 10m ./harness ./table
+go test -count=1 -timeout 10m ./harness ./image ./table
 # What stops and starts the API server has one of its own, apart from the rest.
 ../.cache/e2e/table -write README.md 'Lock|Kubernetes|Namespace|ControlPlane|Cassandra' 'Bucket|Repository'
