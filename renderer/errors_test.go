@@ -453,6 +453,29 @@ func locate(text, pointer string) (member, bool) {
 	return m, true
 }
 
+// TestExternalRing: a Cassandra ring that nobody here can enter needs no more
+// than its address and a reason, and is in the plan by that reason.
+func TestExternalRing(t *testing.T) {
+	const reason = "the provider keeps snapshots for 14 days"
+	c := errorCase{base: "minimal", archive: &txtar.Archive{Files: []txtar.File{{Name: "state", Data: []byte(
+		`/databases/cassandra = [{"id": "mail", "mode": "external", "host": "ring.example.com", "port": 9042, "backup": "skip", "reason": "` + reason + `"}]`)}}}}
+	r, in := builtinRenderer(t), c.inputs(t)
+	planned, err := r.Plan(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, e := range planned[0].Plan.Exemptions {
+		found = found || e.ID == "cassandra/mail" && e.Reason == reason && slices.Equal(e.Covers, []string{"/databases/cassandra/0"})
+	}
+	if !found {
+		t.Errorf("it is not among %+v", planned[0].Plan.Exemptions)
+	}
+	if _, err := r.Render(in, manifest.Omit, &nowhere{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLeavingOutNeverFailsATemplate: whatever a document leaves out is either
 // allowed and renders, or answered by a problem of the inputs. A template that
 // fails would speak of itself and not of the document.
