@@ -641,6 +641,22 @@ CREATE ROLE "select"; GRANT "select" TO "we'ird ""x$y; --" WITH ADMIN OPTION; GR
 		}
 	}
 	shop = i.Dump(t, "postgresql/shop", options(t, "ash")).OK(t).Stdout
+	// Asked for, the passwords are there if the login may read them, and the
+	// run says it if not.
+	for _, shell := range []string{"ash", "dash"} {
+		o := options(t, shell)
+		o.Env["HOLDFAST_ROLE_PASSWORDS"] = "yes"
+		if r := i.Dump(t, "postgresql/main-globals", o).OK(t); !strings.Contains(r.Stderr, "dumped without their passwords") || bytes.Contains(r.Stdout, []byte("SCRAM")) {
+			t.Errorf("as an ordinary user it says %q", r.Stderr)
+		}
+		o.Env["PGUSER"], o.Env["PGPASSWORD"], o.Env["PGDATABASE"] = pgSuper, pgSecret, "postgres"
+		o.Input = i.Dump(t, "postgresql/main-globals", o).OK(t).Stdout
+		target := newPostgreSQL(t)
+		o.Env["PGPORT"] = strconv.Itoa(target.port)
+		i.Restore(t, "postgresql/main-globals", o).OK(t)
+		const password = "SELECT rolpassword FROM pg_authid WHERE rolname = 'shop'"
+		sameLines(t, "the password", s.sql(t, "postgres", password), target.sql(t, "postgres", password))
+	}
 
 	fresh := newPostgreSQL(t)
 	for _, shell := range []string{"ash", "dash"} {

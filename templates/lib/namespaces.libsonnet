@@ -18,11 +18,11 @@ local others = ['backup', 'cluster', 'kubernetes', 'namespace', 'namespaces', 'n
   own(state)::
     local databases = std.get(std.get(state, 'namespaces', {}), 'mariadb', state.namespace);
     local exempt = [e.namespace for e in std.get(std.get(state, 'kubernetes', {}), 'exemptNamespaces', [])];
-    local sources = std.set(inSources({
+    local sources = std.uniq(std.sort(inSources({
       [section]: state[section]
       for section in std.objectFields(state)
       if !std.member(others, section)
-    }));
+    })));
     [
       own
       for own in
