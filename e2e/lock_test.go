@@ -827,11 +827,11 @@ func (l *locks) realRounds(t *testing.T) {
 		}
 	}
 	var wait sync.WaitGroup
-	const expired = 4
+	const expired = 2
 	// Most of an expired lock's take-over is waiting: that goes on beside.
 	wait.Go(func() {
 		for n := range expired {
-			round(t, n, map[string]string{"holder": "dead", "until": "1"}, "30", false)
+			round(t, n, map[string]string{"holder": "dead", "until": "1"}, "100", false)
 		}
 	})
 	for n := expired; n < realRounds && !t.Failed(); n++ {
@@ -965,9 +965,9 @@ func (l *locks) kill(t *testing.T) {
 		file := filepath.Join(harness.Folder(t, 0), "witness")
 		// The guard is not the first process here.
 		root := scripts(t)
-		cmd := exec.Command("/usr/bin/dash", slices.Concat([]string{filepath.Join(root, "bin", "guard.sh")}, work(file, 40))...)
+		cmd := exec.Command("/usr/bin/dash", slices.Concat([]string{filepath.Join(root, "bin", "guard.sh")}, work(file, 100))...)
 		cmd.Env = []string{"PATH=" + filepath.Dir(harness.Program(t, "kubectl")) + ":/usr/bin:/bin", "KUBECONFIG=" + l.cluster.Kubeconfig, "HOLDFAST_ROOT=" + root, "HOLDFAST_SCRATCH=" + root,
-			"HOLDFAST_UNIT=lock/test", "HOLDFAST_NAMESPACE=" + l.namespace, "HOLDFAST_LOCK=" + lock, "HOLDFAST_HOLDER=first", "HOLDFAST_LOCK_TTL=30"}
+			"HOLDFAST_UNIT=lock/test", "HOLDFAST_NAMESPACE=" + l.namespace, "HOLDFAST_LOCK=" + lock, "HOLDFAST_HOLDER=first", "HOLDFAST_LOCK_TTL=100"}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -980,7 +980,7 @@ func (l *locks) kill(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(14 * time.Second)
+		time.Sleep(40 * time.Second)
 		_, _, after, err := l.read(lock)
 		if err != nil {
 			t.Fatal(err)
