@@ -727,7 +727,7 @@ func (l *locks) patches(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(folder, "kubectl"), []byte(script), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			guard{l: l, lock: lock, holder: "me.1", shell: shell, kubectl: folder, command: work(filepath.Join(folder, "witness"), 28), env: map[string]string{"HOLDFAST_LOCK_TTL": "60"}}.start(t).expect(t, 0)
+			guard{l: l, lock: lock, holder: "me.1", shell: shell, kubectl: folder, command: work(filepath.Join(folder, "witness"), 45)}.start(t).expect(t, 0)
 			l.is(t, lock, nil)
 			data, err := os.ReadFile(log)
 			if err != nil {
@@ -827,11 +827,11 @@ func (l *locks) realRounds(t *testing.T) {
 		}
 	}
 	var wait sync.WaitGroup
-	const expired = 4
+	const expired = 2
 	// Most of an expired lock's take-over is waiting: that goes on beside.
 	wait.Go(func() {
 		for n := range expired {
-			round(t, n, map[string]string{"holder": "dead", "until": "1"}, "30", false)
+			round(t, n, map[string]string{"holder": "dead", "until": "1"}, "100", false)
 		}
 	})
 	for n := expired; n < realRounds && !t.Failed(); n++ {
@@ -902,7 +902,7 @@ func (l *locks) kill(t *testing.T) {
 		g.run(c.name, func(t *testing.T) {
 			lock := l.lock(t, nil)
 			file := filepath.Join(harness.Folder(t, 0), "witness")
-			first := guard{l: l, lock: lock, holder: "first", command: work(file, c.seconds), env: map[string]string{"HOLDFAST_LOCK_TTL": "90"}}
+			first := guard{l: l, lock: lock, holder: "first", command: work(file, c.seconds)}
 			if c.at == "" {
 				r := first.start(t)
 				reach(t, file, "begin first")
@@ -932,17 +932,12 @@ func (l *locks) kill(t *testing.T) {
 				// Time passes.
 				l.set(t, lock, map[string]string{"holder": "first", "until": "1"})
 			}
-			// Whoever has it keeps it until all others have come, however late. A tenth
-			// of the lock's life is what one question to the API server may take.
-			ttl := "300"
-			if c.held {
-				ttl = "60" // so long is an expired lock watched
-			}
+			// Whoever has it keeps it until all others have come, however late.
 			var all []*running
 			turned := make(chan struct{}, 4)
 			free := filepath.Join(harness.Folder(t, 0), "free")
 			for n := range 4 {
-				r := guard{l: l, lock: lock, holder: fmt.Sprintf("next-%d", n), command: workUntil(file, free), env: map[string]string{"HOLDFAST_LOCK_TTL": ttl}}.start(t)
+				r := guard{l: l, lock: lock, holder: fmt.Sprintf("next-%d", n), command: workUntil(file, free)}.start(t)
 				all = append(all, r)
 				go func() { <-r.done; turned <- struct{}{} }()
 			}
@@ -970,9 +965,9 @@ func (l *locks) kill(t *testing.T) {
 		file := filepath.Join(harness.Folder(t, 0), "witness")
 		// The guard is not the first process here.
 		root := scripts(t)
-		cmd := exec.Command("/usr/bin/dash", slices.Concat([]string{filepath.Join(root, "bin", "guard.sh")}, work(file, 40))...)
+		cmd := exec.Command("/usr/bin/dash", slices.Concat([]string{filepath.Join(root, "bin", "guard.sh")}, work(file, 100))...)
 		cmd.Env = []string{"PATH=" + filepath.Dir(harness.Program(t, "kubectl")) + ":/usr/bin:/bin", "KUBECONFIG=" + l.cluster.Kubeconfig, "HOLDFAST_ROOT=" + root, "HOLDFAST_SCRATCH=" + root,
-			"HOLDFAST_UNIT=lock/test", "HOLDFAST_NAMESPACE=" + l.namespace, "HOLDFAST_LOCK=" + lock, "HOLDFAST_HOLDER=first", "HOLDFAST_LOCK_TTL=30"}
+			"HOLDFAST_UNIT=lock/test", "HOLDFAST_NAMESPACE=" + l.namespace, "HOLDFAST_LOCK=" + lock, "HOLDFAST_HOLDER=first", "HOLDFAST_LOCK_TTL=100"}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -985,7 +980,7 @@ func (l *locks) kill(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(14 * time.Second)
+		time.Sleep(40 * time.Second)
 		_, _, after, err := l.read(lock)
 		if err != nil {
 			t.Fatal(err)
@@ -1101,7 +1096,7 @@ func (l *locks) lost(t *testing.T) {
 		lock := l.lock(t, nil)
 		file := filepath.Join(harness.Folder(t, 0), "witness")
 		api, config := newGate(t, l.cluster.Kubeconfig)
-		first := guard{l: l, lock: lock, holder: "first", command: work(file, 180), config: config, env: map[string]string{"HOLDFAST_LOCK_TTL": "60"}}.start(t)
+		first := guard{l: l, lock: lock, holder: "first", command: work(file, 300), config: config}.start(t)
 		reach(t, file, "begin first")
 		api.shut.Store(true)
 		_, _, data, err := l.read(lock)
@@ -1125,7 +1120,7 @@ func (l *locks) lost(t *testing.T) {
 	g.run("a command that does not heed TERM", func(t *testing.T) {
 		lock := l.lock(t, nil)
 		file := filepath.Join(harness.Folder(t, 0), "witness")
-		first := guard{l: l, lock: lock, holder: "first", env: map[string]string{"HOLDFAST_LOCK_TTL": "40"},
+		first := guard{l: l, lock: lock, holder: "first",
 			command: []string{"/bin/sh", "-c", `trap '' TERM; echo "begin first" >>"$0"; sleep 180; echo "end first" >>"$0"`, file}}.start(t)
 		reach(t, file, "begin first")
 		l.set(t, lock, map[string]string{"holder": "robber", "until": "99999999999"})
@@ -1138,7 +1133,7 @@ func (l *locks) lost(t *testing.T) {
 	g.run("the ConfigMap is deleted", func(t *testing.T) {
 		lock := l.lock(t, nil)
 		file := filepath.Join(harness.Folder(t, 0), "witness")
-		first := guard{l: l, lock: lock, holder: "first", command: work(file, 120), env: map[string]string{"HOLDFAST_LOCK_TTL": "40"}}.start(t)
+		first := guard{l: l, lock: lock, holder: "first", command: work(file, 120)}.start(t)
 		reach(t, file, "begin first")
 		if status, _, err := l.api.do(http.MethodDelete, l.path(lock), "", nil); err != nil || status != http.StatusOK {
 			t.Fatal(status, err)
@@ -1172,8 +1167,8 @@ func (l *locks) lost(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		guard{l: l, lock: lock, holder: "first", env: map[string]string{"HOLDFAST_LOCK_TTL": "40", "HOLDFAST_SCRATCH": scratch},
-			command: []string{"/bin/sh", "-c", `cat /dev/zero >"$HOLDFAST_SCRATCH/fill" 2>/dev/null; echo "begin first" >>"$0"; sleep 50; echo "end first" >>"$0"`, file}}.start(t).expect(t, 0)
+		guard{l: l, lock: lock, holder: "first", env: map[string]string{"HOLDFAST_SCRATCH": scratch},
+			command: []string{"/bin/sh", "-c", `cat /dev/zero >"$HOLDFAST_SCRATCH/fill" 2>/dev/null; echo "begin first" >>"$0"; sleep 110; echo "end first" >>"$0"`, file}}.start(t).expect(t, 0)
 		l.is(t, lock, nil)
 	})
 }
@@ -1198,7 +1193,7 @@ func (l *locks) clock(t *testing.T) {
 			}
 		}
 		set(offset)
-		return map[string]string{"LD_PRELOAD": library[0], "FAKETIME_TIMESTAMP_FILE": file, "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "HOLDFAST_LOCK_TTL": "40"}, set
+		return map[string]string{"LD_PRELOAD": library[0], "FAKETIME_TIMESTAMP_FILE": file, "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}, set
 	}
 	for _, c := range []struct{ name, from, to string }{
 		{name: "the holder's is set back", from: "+0", to: "-3600"},
@@ -1227,7 +1222,7 @@ func (l *locks) clock(t *testing.T) {
 				return err
 			})
 			// With a clock that is right.
-			second := guard{l: l, lock: lock, holder: "second", command: work(file, 0), env: map[string]string{"HOLDFAST_LOCK_TTL": "40"}}.start(t)
+			second := guard{l: l, lock: lock, holder: "second", command: work(file, 0)}.start(t)
 			second.expect(t, 75, "skipped", "is held by first")
 			touch(t, free)
 			first.expect(t, 0)
@@ -1238,7 +1233,7 @@ func (l *locks) clock(t *testing.T) {
 	g.run("another's is ahead", func(t *testing.T) {
 		lock := l.lock(t, nil)
 		file := filepath.Join(harness.Folder(t, 0), "witness")
-		first := guard{l: l, lock: lock, holder: "first", command: workUntil(file, filepath.Join(filepath.Dir(file), "free")), env: map[string]string{"HOLDFAST_LOCK_TTL": "40"}}.start(t)
+		first := guard{l: l, lock: lock, holder: "first", command: workUntil(file, filepath.Join(filepath.Dir(file), "free"))}.start(t)
 		reach(t, file, "begin first")
 		env, _ := at(t, "+86400")
 		guard{l: l, lock: lock, holder: "second", shell: "dash", command: work(file, 0), env: env}.start(t).expect(t, 75, "skipped", "is held by first")
@@ -1249,7 +1244,7 @@ func (l *locks) clock(t *testing.T) {
 	g.run("another's is ahead, and the lock is given back meanwhile", func(t *testing.T) {
 		lock := l.lock(t, nil)
 		file := filepath.Join(harness.Folder(t, 0), "witness")
-		first := guard{l: l, lock: lock, holder: "first", command: work(file, 8), env: map[string]string{"HOLDFAST_LOCK_TTL": "100"}}.start(t)
+		first := guard{l: l, lock: lock, holder: "first", command: work(file, 8)}.start(t)
 		reach(t, file, "begin first")
 		env, _ := at(t, "+86400")
 		guard{l: l, lock: lock, holder: "second", shell: "dash", command: work(file, 0), env: env}.start(t).expect(t, 0)
@@ -1350,7 +1345,7 @@ func (l *locks) signal(t *testing.T) {
 		g.run(c.name, func(t *testing.T) {
 			lock := l.lock(t, nil)
 			file := filepath.Join(harness.Folder(t, 0), "witness")
-			me := guard{l: l, lock: lock, holder: "me", command: work(file, 120), env: map[string]string{"HOLDFAST_LOCK_TTL": "60"}}
+			me := guard{l: l, lock: lock, holder: "me", command: work(file, 120)}
 			ready := func() error {
 				data, err := os.ReadFile(file)
 				if err == nil && len(data) == 0 {
@@ -1515,13 +1510,13 @@ func (l *locks) restart(t *testing.T) {
 	lock, crowded := l.lock(t, nil), l.lock(t, nil)
 	folder := harness.Folder(t, 0)
 	file, crowd := filepath.Join(folder, "witness"), filepath.Join(folder, "crowd")
-	// He renews after 15 seconds, while nobody answers.
-	holder := guard{l: l, lock: lock, holder: "first", command: work(file, 30), env: map[string]string{"HOLDFAST_LOCK_TTL": "45"}}.start(t)
+	// He renews after 33 seconds, while nobody answers.
+	holder := guard{l: l, lock: lock, holder: "first", command: work(file, 60)}.start(t)
 	reach(t, file, "begin first")
-	time.Sleep(13 * time.Second)
+	time.Sleep(31 * time.Second)
 	var all []*running
 	for n := range runners {
-		all = append(all, guard{l: l, lock: crowded, holder: fmt.Sprintf("crowd.%d", n), command: work(crowd, 10), env: map[string]string{"HOLDFAST_LOCK_TTL": "60"}}.start(t))
+		all = append(all, guard{l: l, lock: crowded, holder: fmt.Sprintf("crowd.%d", n), command: work(crowd, 10)}.start(t))
 	}
 	time.Sleep(time.Duration(500+rand.IntN(1500)) * time.Millisecond)
 	l.cluster.StopAPI(t)

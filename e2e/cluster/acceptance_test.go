@@ -144,12 +144,21 @@ func TestAcceptance(t *testing.T) {
 	say("the repositories are made, the preflights are green")
 
 	// K8up must know the Schedules before their first minute: it makes up for none.
-	first := time.Now().UTC().Add(time.Minute).Truncate(time.Minute).Add(time.Minute)
-	policy, last := schedules(t, tree.Plan, first)
-	tree, err = cluster.Render(state, credentials, policy, t.TempDir())
-	must(err)
-	must(flux.Apply(tree, "backup"))
-	eventually(t, "K8up has taken all Schedules", func() error { return c.Scheduled(tree.Plan) })
+	// How long they take to get there says how early they must be sent: first for
+	// half a day later, then for at once.
+	scheduled := func(first time.Time) (last time.Time) {
+		policy, last := schedules(t, tree.Plan, first)
+		tree, err = cluster.Render(state, credentials, policy, t.TempDir())
+		must(err)
+		must(flux.Apply(tree, "backup"))
+		eventually(t, "K8up has taken all Schedules", func() error { return c.Scheduled(tree.Plan) })
+		return last
+	}
+	since := time.Now()
+	scheduled(since.UTC().Add(12 * time.Hour))
+	ahead := 30*time.Second + 2*time.Since(since)
+	first := time.Now().UTC().Add(ahead).Truncate(time.Minute).Add(time.Minute)
+	last := scheduled(first)
 	if now := time.Now(); now.After(first) {
 		t.Fatalf("the Schedules were there at %s, after their first minute: this machine is too slow", now.UTC().Format(time.TimeOnly))
 	}
