@@ -16,7 +16,7 @@ const needLabel = "holdfast.dev/need"
 func (b *builder) optional(i *Item) {
 	if i.Need == "optional" {
 		i.Labels[needLabel] = i.Need
-		i.limit("the source is optional: a copy of an empty one replaces the last that was not, without a word")
+		i.limit("the source is optional: an empty one is no failure, so nobody hears of its loss")
 		if i.Expect.AllowEmpty == nil {
 			i.Expect.AllowEmpty = &kind.AllowEmpty{Reason: "the source is optional"}
 		}
