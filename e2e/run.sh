@@ -10,6 +10,6 @@ if [ "$(id -u)" -ne 0 ] || ! unshare --mount true 2>/dev/null; then
 fi
 ./setup.sh
 go build -o ../.cache/e2e/table ./table
-go test -count=1 -timeout 10m ./harness ./table
+go test -count=1 -timeout 10m ./harness ./image ./table
 # What stops and starts the API server has one of its own, apart from the rest.
 ../.cache/e2e/table -write README.md 'Lock|Kubernetes|Namespace|ControlPlane|Cassandra' 'Bucket|Repository'

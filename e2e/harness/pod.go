@@ -269,8 +269,12 @@ func (p *pod) tools(t testing.TB, o Options, kubectl string) (string, error) {
 	if _, _, err := rootOf(text(first.container, "image"), Image{}, nil); err != nil {
 		return "", err
 	}
-	folder := filepath.Join(roots.folder, fmt.Sprintf("tools-%d", len(toolFolders.made)))
-	if err := errors.Join(os.Mkdir(folder, 0o777), os.Chmod(folder, 0o777)); err != nil {
+	folder, err := os.MkdirTemp(roots.folder, "tools-")
+	if err != nil {
+		return "", err
+	}
+	// As kubelet makes an emptyDir, whatever our umask is.
+	if err := os.Chmod(folder, 0o777); err != nil {
 		return "", err
 	}
 	with := Options{Secrets: o.Secrets, ConfigMaps: o.ConfigMaps, toolsDir: folder}

@@ -5,6 +5,7 @@ package harness
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"net"
 	"os"
 	"os/exec"
@@ -79,7 +80,8 @@ var buildOwn = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cache := filepath.Join(root, "..", ".cache", "e2e", "harness")
+	// Checkouts may share a cache, and each has a harness of its own.
+	cache := filepath.Join(root, "..", ".cache", "e2e", "harness", fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(root))))
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", err
 	}
