@@ -198,7 +198,7 @@ func TestEveryPodIsRestricted(t *testing.T) {
 }
 
 // mayBeRoot says whether the plan gives the pod an exception: it reads or
-// restores a volume of root's, and the state says why.
+// restores a volume of root's, or tries its images, and the state says why.
 func mayBeRoot(x *tree, pod caused) bool {
 	for _, p := range x.plans {
 		for _, i := range p.Units {
@@ -208,7 +208,7 @@ func mayBeRoot(x *tree, pod caused) bool {
 			if i.Capture.RootReason == "" {
 				return false
 			}
-			if pod.kind == "PodConfig" && pod.name == i.PodConfig || pod.kind == "Job" && pod.name == i.Restore {
+			if pod.kind == "PodConfig" && pod.name == i.PodConfig || pod.kind == "Job" && (pod.name == i.Restore || pod.name == p.Instance+"-preflight") {
 				return true
 			}
 		}
