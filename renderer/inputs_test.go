@@ -422,6 +422,17 @@ func planned(t *testing.T, r *renderer.Renderer, documents map[string]any) (stri
 	return string(text), view, nil
 }
 
+// field and entries read what a template sees.
+func field(object any, key string) any {
+	values, _ := object.(map[string]any)
+	return values[key]
+}
+
+func entries(list any) []any {
+	values, _ := list.([]any)
+	return values
+}
+
 // differ renders what differs between a plan and the scene's.
 func (s *scene) differ(t *testing.T, r *renderer.Renderer, view map[string]any) bool {
 	t.Helper()
@@ -437,14 +448,23 @@ func (s *scene) differ(t *testing.T, r *renderer.Renderer, view map[string]any) 
 	}
 	mine, other := byID(s.view), byID(view)
 	small := func(view map[string]any, units map[string]any) any {
-		kept := []any{}
+		kept, names := []any{}, map[any]bool{"": true}
 		for _, id := range slices.Sorted(maps.Keys(units)) {
 			if !reflect.DeepEqual(mine[id], other[id]) {
 				kept = append(kept, units[id])
+				names[field(units[id], "name")] = true
 			}
 		}
 		view = maps.Clone(view)
 		view["units"] = kept
+		// The preflight tries units by name.
+		var preflights []any
+		for _, preflight := range entries(view["preflights"]) {
+			tries := maps.Clone(preflight.(map[string]any))
+			tries["trials"] = slices.DeleteFunc(slices.Clone(entries(tries["trials"])), func(trial any) bool { return !names[field(trial, "item")] })
+			preflights = append(preflights, tries)
+		}
+		view["preflights"] = preflights
 		return view
 	}
 	_, program := r.Parts()

@@ -52,12 +52,13 @@ func TestProxy(t *testing.T) {
 	}
 	for _, name := range []string{
 		"every/repository/every/repository.yaml",      // the bootstrap, and K8up's own jobs by the backend's environment
-		"every/backup/every/s3-files.yaml",            // the copy
-		"every/backup/every/sm-kv.yaml",               // the secrets manager
+		"every/repository/every/s3-files.yaml",        // the copy
+		"every/repository/every/sm-kv.yaml",           // the secrets manager
 		"every/restore/every/s3-files.yaml",           // restores of both engines
 		"every/restore/every-db/pg-files.yaml",        // fetches from the storage
 		"every/repository/every-db/repository.yaml",   // another namespace
 		"every/repository/every-mail/repository.yaml", // one with claims alone
+		"every/repository/every/preflight.yaml",       // what tries them
 	} {
 		if !strings.Contains(tree[name], proxy) && !strings.Contains(tree[name], "http://proxy.example.org:3128") {
 			t.Errorf("%s does not know the proxy", name)
@@ -132,7 +133,7 @@ func TestSecretsTellTheirGeneration(t *testing.T) {
 		if len(list) > 0 {
 			t.Fatal(list)
 		}
-		for _, name := range []string{"every/repository/every/secret-restic.yaml", "every/backup/every/secret-rclone.yaml"} {
+		for _, name := range []string{"every/repository/every/secret-restic.yaml", "every/repository/every/secret-rclone.yaml"} {
 			for _, want := range []string{"holdfast.dev/generation: \"2\"", "holdfast.dev/expires-at: \"2027-01-01T00:00:00Z\""} {
 				if !strings.Contains(tree[name], want) {
 					t.Errorf("%s, %s: no %s\n%s", mode, name, want, tree[name])

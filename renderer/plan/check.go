@@ -89,7 +89,7 @@ func (c *checker) coverage() {
 		switch claim := claims[place]; {
 		case len(claim) == 0 && c.plan.exempt(place):
 		case len(claim) == 0:
-			c.at(place, "HF104", "give it a kind that backs it up, or skip it with a reason", "nothing backs this up")
+			c.at(place, "HF104", `give it a kind that backs it up, or "backup": "skip" with a reason`, "nothing backs this up")
 		case !whole(claim):
 			ids := make([]string, len(claim))
 			for n, u := range claim {

@@ -137,15 +137,19 @@ func (b *builder) reached(namespace string) (egress []Egress, endpoints []string
 			continue
 		}
 		for _, c := range i.Connects {
-			add(target{host: c.Host, port: c.Port}, i.Need, i.ID)
+			to := target{host: c.Host, port: c.Port}
+			if c.HTTP {
+				to = b.by(namespace, to)
+			}
+			add(to, i.Need, i.ID)
 		}
 		if i.Copy != nil {
-			add(endpointTarget(i.Copy.Endpoint), i.Need, "copies")
+			add(b.by(namespace, endpointTarget(i.Copy.Endpoint)), i.Need, "copies")
 		}
 		all = append(all, i.RestoreEgress...)
 	}
 	if r, restic := b.plan.Repositories[namespace]; restic {
-		add(endpointTarget(r.Endpoint), "required", "repository/"+namespace)
+		add(b.by(namespace, endpointTarget(r.Endpoint)), "required", "repository/"+namespace)
 	}
 	all = slices.DeleteFunc(all, func(e Egress) bool { return e.To == "dns" })
 	for t, e := range found {

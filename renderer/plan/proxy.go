@@ -24,14 +24,22 @@ func (b *builder) outside(from, host string) bool {
 	return !inside
 }
 
-// web resolves a connection that speaks HTTP: to the outside it goes to the
-// proxy, if there is one, and nowhere else.
-func (b *builder) web(from, purpose string, t target) Egress {
+// by is where a connection that speaks HTTP really goes: to the outside it goes to
+// the proxy, if there is one.
+func (b *builder) by(from string, t target) target {
 	proxy := b.inst.State.Network.HTTPProxy
 	if proxy == "" || !b.outside(from, t.host) {
-		return b.egress(from, purpose, t)
+		return t
 	}
-	return b.egress(from, "proxy", endpointTarget(proxy))
+	return endpointTarget(proxy)
+}
+
+// web is the egress of a connection that speaks HTTP.
+func (b *builder) web(from, purpose string, t target) Egress {
+	if by := b.by(from, t); by != t {
+		return b.egress(from, "proxy", by)
+	}
+	return b.egress(from, purpose, t)
 }
 
 // proxyFor is the environment of a pod that speaks HTTP with one of hosts; nil
