@@ -241,7 +241,7 @@ func TestMariaDB(t *testing.T) {
 
 	t.Run("dump/listed", func(t *testing.T) {
 		i := harness.Render(t, harness.Inputs{
-			State:       s.state(map[string]any{"discover": false, "expectDatabases": []any{"oxguard_1", "-n"}, "expectPatterns": []any{"^PRIMARYDB_"}}),
+			State:       s.state(map[string]any{"discover": false, "expectDatabases": []any{"oxguard_1", "empty_schema"}, "expectPatterns": []any{"^PRIMARYDB_"}}),
 			Credentials: map[string]any{"restic": s3.Restic("backup", "listed")},
 		})
 		for _, shell := range []string{"ash", "dash"} {
