@@ -242,12 +242,12 @@ func TestMariaDB(t *testing.T) {
 
 	t.Run("dump/listed", func(t *testing.T) {
 		i := harness.Render(t, harness.Inputs{
-			State:       s.state(map[string]any{"discover": false, "expectDatabases": []any{"oxguard_1", "-n"}, "expectPatterns": []any{"^PRIMARYDB_"}}),
+			State:       s.state(map[string]any{"discover": false, "expectDatabases": []any{"oxguard_1", "empty_schema"}, "expectPatterns": []any{"^PRIMARYDB_"}}),
 			Credentials: map[string]any{"restic": s3.Restic("backup", "listed")},
 		})
 		for _, shell := range []string{"ash", "dash"} {
 			listed := i.Dump(t, unit, options(t, shell)).OK(t).Stdout
-			if n := bytes.Count(listed, []byte("\nCREATE DATABASE ")); n != 2 || !bytes.Contains(listed, []byte("`oxguard_1`")) || bytes.Contains(listed, []byte("`child`")) {
+			if n := bytes.Count(listed, []byte("\nCREATE DATABASE ")); n != 2 || !bytes.Contains(listed, []byte("`oxguard_1`")) || bytes.Contains(listed, []byte("CREATE TABLE `child`")) {
 				t.Errorf("%d schemas were dumped, or not those that are listed", n)
 			}
 		}

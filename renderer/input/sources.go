@@ -21,8 +21,8 @@ func checkSources(r *report, s *checked) {
 	for i := range servers {
 		each(s, func(pointer string, database map[string]any) {
 			owner, named := database["owner"].(string)
-			login, _ := database["username"].(string)
-			if database["contentPolicy"] == "may-be-unreadable-by-shared-role" && named && owner != login && database["backup"] != "skip" {
+			login, known := database["username"].(string)
+			if database["contentPolicy"] == "may-be-unreadable-by-shared-role" && named && known && owner != login && database["backup"] != "skip" {
 				r.add(s.problem("HF042", pointer+"/contentPolicy",
 					fmt.Sprintf("the dump logs in as %s, who may not read all that %s owns", quoted(login), quoted(owner)),
 					"give username and passwordRef of the owner, or say normal"), s)
