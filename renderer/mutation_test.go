@@ -407,6 +407,10 @@ func TestMutations(t *testing.T) {
 			r := w.plan.Repositories[w.unit("dump").Repository]
 			w.drop(w.find("Job", named(r.Namespace, r.Bootstrap)))
 		}},
+		{name: "no preflight", rule: "HF427", spoil: func(w *wood) { w.drop(w.find("Job", named(w.plan.Preflights[0].Namespace, w.plan.Preflights[0].Name))) }},
+		{name: "preflight's script from nowhere", rule: "HF406", spoil: func(w *wood) {
+			set(w.find("Job", named(w.plan.Preflights[0].Namespace, w.plan.Preflights[0].Name)), "/holdfast/preflight/absent.sh", "spec", "template", "spec", "containers", 0, "command", 0)
+		}},
 		{name: "no marker", rule: "HF427", spoil: func(w *wood) { w.drop(w.find("CronJob", named(w.plan.Markers[0].Namespace, w.plan.Markers[0].Name))) }},
 		{name: "no first marker", rule: "HF427", spoil: func(w *wood) { w.drop(w.find("Job", named(w.plan.Markers[0].Namespace, w.plan.Markers[0].First))) }},
 

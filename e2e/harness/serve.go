@@ -23,7 +23,7 @@ type ServeOptions struct {
 	Ready func() error
 	// Start is how long that may take; a minute if 0.
 	Start time.Duration
-	// Limit is how long it may live; ten minutes if 0.
+	// Limit is how long it may live; twenty minutes if 0, for a loaded machine.
 	Limit time.Duration
 	// Grace is how long it may take to stop after TERM; ten seconds if 0.
 	Grace time.Duration
@@ -70,7 +70,7 @@ func Start(name string, argv []string, o ServeOptions, logFile string) (*Server,
 // serve starts a server that logs to a file.
 func serve(name string, argv []string, o ServeOptions, logFile string) (*Server, error) {
 	if o.Limit == 0 {
-		o.Limit = 10 * time.Minute
+		o.Limit = 20 * time.Minute
 	}
 	if o.Grace == 0 {
 		o.Grace = 10 * time.Second
