@@ -215,8 +215,8 @@ func isExample(data []byte) bool {
 	}
 	keys := slices.DeleteFunc([]string{d.Restic.SecretAccessKey, d.Rclone.SecretAccessKey, d.SecretsManager.Password},
 		func(key string) bool { return key == "" })
-	real := slices.ContainsFunc(keys, func(key string) bool { return !strings.HasPrefix(key, exampleSecret) })
-	return len(keys) > 0 && !real
+	own := slices.ContainsFunc(keys, func(key string) bool { return !strings.HasPrefix(key, exampleSecret) })
+	return len(keys) > 0 && !own
 }
 
 // warnReadable warns of credentials that others on this machine can read.

@@ -216,8 +216,7 @@ func TestAdditions(t *testing.T) {
 		t.Fatal(problems)
 	}
 	secrets := instances[0].Credentials.Secrets()
-	for _, secret := range []Secret{
-	} {
+	for _, secret := range []Secret{} {
 		if !slices.Contains(secrets, secret) {
 			t.Errorf("%s, of an earlier generation, is not in %v", secret, secrets)
 		}

@@ -166,7 +166,7 @@ func (l library) shapeOf(schema any, file string, outer []string) *shape {
 // is only near another counts if its value would be right under that name.
 func (s *shape) meantOpen(key string, object map[string]any) string {
 	name := meant(key, s.keys, object)
-	if name == "" || s.properties[name] == nil || plain(name) == plain(key) || slices.Contains(synonyms[name], plain(key)) {
+	if name == "" || s.properties[name] == nil || plain(name) == plain(key) || slices.Contains(synonyms()[name], plain(key)) {
 		return name
 	}
 	if types := s.properties[name].types; len(types) > 0 && !slices.Contains(types, typeOf(object[key])) {

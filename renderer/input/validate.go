@@ -252,7 +252,7 @@ func (d *checked) unknown(r *report, i int32, parent *shape) {
 		return
 	}
 	hint := didYouMean(near)
-	switch product := products[plain(n.key)]; {
+	switch product := products()[plain(n.key)]; {
 	case top && product != "":
 		hint = fmt.Sprintf(`its place is "databases": {%q: […]}`, product)
 	case near == "":

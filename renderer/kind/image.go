@@ -50,11 +50,9 @@ type Tool struct {
 	Min string `json:"min,omitempty"`
 }
 
-// Shells and libcs that an image may have.
-var (
-	shells = []string{"busybox", "debian"}
-	libcs  = []string{"glibc", "musl"}
-)
+// shells and libcs are those that an image may have.
+func shells() []string { return []string{"busybox", "debian"} }
+func libcs() []string  { return []string{"glibc", "musl"} }
 
 var (
 	imageName   = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$`)
@@ -114,11 +112,11 @@ func (i Image) check(bad func(format string, args ...any)) {
 	if i.Reference == "" || i.Source == "" || i.Base == "" {
 		bad("reference, source and base say something")
 	}
-	if !slices.Contains(libcs, i.Libc) {
-		bad("libc is %q, expected %s", i.Libc, strings.Join(libcs, " or "))
+	if !slices.Contains(libcs(), i.Libc) {
+		bad("libc is %q, expected %s", i.Libc, strings.Join(libcs(), " or "))
 	}
-	if !slices.Contains(shells, i.Shell) {
-		bad("shell is %q, expected %s", i.Shell, strings.Join(shells, " or "))
+	if !slices.Contains(shells(), i.Shell) {
+		bad("shell is %q, expected %s", i.Shell, strings.Join(shells(), " or "))
 	}
 	if _, ok := i.Tools["sh"]; !ok {
 		bad("there is no tool sh, and scripts need one")

@@ -38,7 +38,7 @@ func Build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 // filled makes every list and map that is nil an empty one: a template, and who
 // reads plan.json, would find null where a list belongs.
 func filled(v reflect.Value) {
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // all other kinds hold nothing
 	case reflect.Pointer:
 		if !v.IsNil() {
 			filled(v.Elem())

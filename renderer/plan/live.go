@@ -9,22 +9,34 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
-// dataClaims are names that charts give to the claims of what must not be copied
-// by its files while it runs. A StatefulSet's claim is called after the template,
-// the set and the pod's number.
-var dataClaims = []struct {
-	form *regexp.Regexp
-	what string
-}{
+// Names that charts give to the claims of what must not be copied by its files
+// while it runs. A StatefulSet's claim is called after the template, the set and
+// the pod's number.
+var (
 	// github.com/bitnami/charts, volumeClaimTemplates of each chart: "data", and
 	// "redis-data" for Redis, whose sets are called after the chart and the role.
-	{regexp.MustCompile(`^data-(.+-)?(postgresql|mariadb|mariadb-galera|mysql|cassandra|mongodb|etcd)(-primary|-secondary|-read)?-[0-9]+$`), "a database"},
-	{regexp.MustCompile(`^redis-data-(.+-)?redis-(master|replicas|node)-[0-9]+$`), "Redis"},
+	databaseClaim = regexp.MustCompile(`^data-(.+-)?(postgresql|mariadb|mariadb-galera|mysql|cassandra|mongodb|etcd)(-primary|-secondary|-read)?-[0-9]+$`)
+	redisClaim    = regexp.MustCompile(`^redis-data-(.+-)?redis-(master|replicas|node)-[0-9]+$`)
 	// Univention's chart of the LDAP server, as openDesk installs it.
-	{regexp.MustCompile(`^shared-data-(.+-)?ldap-server-(primary|secondary|proxy)-[0-9]+$`), "an LDAP server"},
+	directoryClaim = regexp.MustCompile(`^shared-data-(.+-)?ldap-server-(primary|secondary|proxy)-[0-9]+$`)
 	// openDesk's bundled stores of objects: a claim of that very name, or one of a
 	// set's.
-	{regexp.MustCompile(`^((data|export)-)?(.+-)?(minio|seaweedfs(-all-in-one|-filer|-master|-volume)?(-data)?)(-[0-9]+)?$`), "an object store"},
+	storeClaim = regexp.MustCompile(`^((data|export)-)?(.+-)?(minio|seaweedfs(-all-in-one|-filer|-master|-volume)?(-data)?)(-[0-9]+)?$`)
+)
+
+// dataClaim is a name that is known, and whose files it stands for.
+type dataClaim struct {
+	form *regexp.Regexp
+	what string
+}
+
+func dataClaims() []dataClaim {
+	return []dataClaim{
+		{databaseClaim, "a database"},
+		{redisClaim, "Redis"},
+		{directoryClaim, "an LDAP server"},
+		{storeClaim, "an object store"},
+	}
 }
 
 var ordinal = regexp.MustCompile(`-[0-9]+$`)
@@ -36,7 +48,7 @@ func (c *checker) live(u kind.Unit) {
 		return
 	}
 	const hint = `set "backup": "skip" with a reason where its dump is enough, or add "liveFiles": {"reason": …}`
-	for _, known := range dataClaims {
+	for _, known := range dataClaims() {
 		if known.form.MatchString(u.Capture.Claim) {
 			c.at(of(u), "HF116", hint, "claim %s has the name of the files of %s, which are no backup while it runs", u.Capture.Claim, known.what)
 			return
