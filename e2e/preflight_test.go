@@ -421,7 +421,7 @@ func (c contractTrial) run(t *testing.T, shell []string, have map[string]string)
 // has an oldest version older: the preflight names tool and image.
 func TestPreflightContracts(t *testing.T) {
 	for _, c := range contractTrials(t) {
-		for name, shell := range map[string][]string{"ash": {"/usr/bin/busybox", "sh"}, "dash": {"/usr/bin/dash"}} {
+		for name, shell := range map[string][]string{"ash": {harness.Program(t, "busybox"), "sh"}, "dash": {"/usr/bin/dash"}} {
 			if c.inside != "" {
 				continue
 			}

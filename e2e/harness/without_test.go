@@ -169,7 +169,10 @@ func TestWithoutTool(t *testing.T) {
 	var other []string
 	for _, i := range []*Instance{
 		everything(t, func(map[string]any) {}),
-		everything(t, func(state map[string]any) { state["ldap"].(map[string]any)["method"] = "ldapsearch" }),
+		everything(t, func(state map[string]any) {
+			ldap := state["ldap"].(map[string]any)
+			ldap["method"], ldap["startTls"] = "ldapsearch", true
+		}),
 	} {
 		all := starters(i)
 		for _, key := range slices.Sorted(maps.Keys(all)) {

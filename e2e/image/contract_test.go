@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -289,7 +291,7 @@ func searched(t *testing.T, all []examples.Case) examples.Case {
 			if !ok || ldap["passwordRef"] == nil {
 				continue
 			}
-			ldap["method"] = "ldapsearch"
+			ldap["method"], ldap["startTls"] = "ldapsearch", true
 			data, err := json.Marshal(state)
 			if err != nil {
 				t.Fatal(err)
@@ -491,6 +493,31 @@ func (s *script) kindHint(program string) string {
 	return "cassandra"
 }
 
+// unpacked is the busybox of e2e/setup.sh.
+const unpacked = "../../.cache/e2e/busybox"
+
+// TestAbsent: what the contract lacks is absent from the root. The shell finds a
+// tool of the contract, and not one that it would have itself.
+func TestAbsent(t *testing.T) {
+	for _, shell := range []string{image.Busybox, image.Debian} {
+		root := t.TempDir()
+		contract := kind.Image{Reference: "example.test/" + shell, Shell: shell, Tools: map[string]kind.Tool{"sh": {Path: "/bin/sh"}, "cat": {Path: "/bin/cat"}}}
+		if err := image.Build(root, contract, func(string) (string, error) { return unpacked, nil }); err != nil {
+			t.Fatal(err)
+		}
+		inside := exec.Command("/bin/sh", "-c", "cat /etc/passwd && awk 'BEGIN {}'")
+		inside.Env = []string{"PATH=" + image.Path(contract)}
+		inside.Dir = "/"
+		inside.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+		if out, err := inside.CombinedOutput(); inside.ProcessState.ExitCode() != 127 || !strings.Contains(string(out), "awk: not found") {
+			t.Errorf("%s without awk: %v, %q", shell, err, out)
+		}
+	}
+	if _, err := image.Applets("/usr/bin/busybox"); err == nil || !strings.Contains(err.Error(), "finds tools that PATH does not have") {
+		t.Errorf("the shell of busybox-static is taken: %v", err)
+	}
+}
+
 // TestBuild: a root holds the contract's tools and none that is absent.
 func TestBuild(t *testing.T) {
 	contracts, err := image.All()
@@ -498,7 +525,12 @@ func TestBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A program of ours stands for those that only e2e/setup.sh brings.
-	stand := func(string) (string, error) { return "/usr/bin/true", nil }
+	stand := func(tool string) (string, error) {
+		if tool == "busybox" {
+			return unpacked, nil
+		}
+		return "/usr/bin/true", nil
+	}
 	for name, contract := range contracts {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
