@@ -48,6 +48,7 @@ func parse(t *testing.T, name, text string) *script {
 	}
 	s := &script{name: name, file: file, functions: map[string]*syntax.FuncDecl{}, declared: map[string]bool{}, optional: map[string]bool{}}
 	branches := 0
+	texts := map[string]string{}
 	var visit func(node syntax.Node)
 	visit = func(node syntax.Node) {
 		syntax.Walk(node, func(n syntax.Node) bool {
@@ -76,9 +77,10 @@ func parse(t *testing.T, name, text string) *script {
 					}
 				}
 				for _, assign := range n.Assigns {
-					if assign.Name.Value == "program" && assign.Value != nil && len(assign.Value.Parts) == 1 {
-						if quoted, ok := assign.Value.Parts[0].(*syntax.SglQuoted); ok {
-							s.programs = append(s.programs, quoted.Value)
+					if text, ok := quoted(assign.Value, texts); ok {
+						texts[assign.Name.Value] = text
+						if assign.Name.Value == "program" {
+							s.programs = append(s.programs, text)
 						}
 					}
 				}
@@ -88,6 +90,29 @@ func parse(t *testing.T, name, text string) *script {
 	}
 	visit(file)
 	return s
+}
+
+// quoted is a value of single quotes, and of variables that have such values.
+func quoted(word *syntax.Word, texts map[string]string) (string, bool) {
+	if word == nil {
+		return "", false
+	}
+	var value strings.Builder
+	for _, part := range word.Parts {
+		switch part := part.(type) {
+		case *syntax.SglQuoted:
+			value.WriteString(part.Value)
+		case *syntax.ParamExp:
+			text, ok := texts[part.Param.Value]
+			if !ok {
+				return "", false
+			}
+			value.WriteString(text)
+		default:
+			return "", false
+		}
+	}
+	return value.String(), true
 }
 
 // literals are a command's words; of one that is no plain text, what is plain in
