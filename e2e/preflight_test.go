@@ -327,7 +327,7 @@ func contractTrials(t *testing.T) []contractTrial {
 			"databases": []any{map[string]any{"key": "d" + version, "name": "d", "username": "d", "passwordRef": ref, "backup": "required"}}})
 	}
 	ldap := func(method string) map[string]any {
-		return map[string]any{"baseDn": "dc=x", "adminDn": "cn=a,dc=x", "host": "ldap", "port": 389, "statefulSet": "ldap", "container": "main",
+		return map[string]any{"baseDn": "dc=x", "adminDn": "cn=a,dc=x", "host": "ldap", "port": 389, "startTls": method == "ldapsearch", "statefulSet": "ldap", "container": "main",
 			"method": method, "passwordRef": ref, "backup": "required"}
 	}
 	full := map[string]any{
@@ -336,7 +336,7 @@ func contractTrials(t *testing.T) []contractTrial {
 			"postgresql": servers,
 			"mariadb":    []any{map[string]any{"id": "m", "host": "m", "port": 3306, "serverVersion": "10.11", "username": "root", "passwordRef": ref, "tls": "require", "discover": true, "backup": "required"}},
 			"cassandra": []any{map[string]any{"id": "c", "host": "c", "port": 9042, "serverVersion": "5.0", "statefulSet": "cassandra", "replicas": 1, "dataDir": "/data",
-				"keyspaces": []any{map[string]any{"name": "k", "username": "k"}}, "adminRef": ref, "backup": "required"}},
+				"keyspaces": []any{map[string]any{"name": "k", "username": "k"}}, "adminUser": "root", "adminRef": ref, "backup": "required"}},
 		},
 		"objectStores": []any{map[string]any{"key": "files", "bucket": "files", "endpoint": "https://s3.example.test", "pathStyle": true,
 			"accessKeyRef": ref, "secretKeyRef": ref, "backup": "required"}},
