@@ -106,14 +106,14 @@ func (b *builder) tools() error {
 		if applets, err = Applets(busybox); err != nil {
 			return err
 		}
+		// Where Alpine keeps it.
+		if err := b.program(busybox, "/bin/busybox"); err != nil {
+			return err
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.contract.Tools)) {
 		place := b.contract.Tools[name].Path
 		if applets[name] {
-			// Where Alpine keeps it.
-			if err := b.program(busybox, "/bin/busybox"); err != nil {
-				return err
-			}
 			if err := os.Symlink("/bin/busybox", filepath.Join(b.root, place)); err != nil {
 				return err
 			}
