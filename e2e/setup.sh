@@ -89,6 +89,25 @@ if ! built vault "$vault"; then
   ) >/dev/null 2>&1 &
 fi
 
+# The shell of Alpine's busybox finds an applet only where PATH has it. That of
+# Debian's busybox-static finds all of them everywhere, so roots get the other
+# package's. The two exclude each other: it is unpacked, not installed.
+version=$(dpkg-query -W -f '${Version}' busybox-static)
+version=${version#*:}
+if ! built busybox "$version"; then
+  echo "e2e: unpacking busybox $version" >&2
+  work=$(mktemp -d)
+  (
+    cd "$work"
+    fetch() { apt-get -qq -o APT::Sandbox::User=root download busybox; }
+    fetch 2>/dev/null || { apt-get update -qq && fetch; }
+    dpkg-deb -x busybox_*.deb .
+    install -m 0755 bin/busybox "$bin/busybox"
+  )
+  rm -rf "$work"
+  done_with busybox "$version"
+fi
+
 program versitygw github.com/versity/versitygw/cmd/versitygw github.com/versity/versitygw "$versitygw"
 program restic github.com/restic/restic/cmd/restic github.com/restic/restic "$restic"
 program rclone github.com/rclone/rclone github.com/rclone/rclone "$rclone"

@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -46,6 +48,7 @@ func parse(t *testing.T, name, text string) *script {
 	}
 	s := &script{name: name, file: file, functions: map[string]*syntax.FuncDecl{}, declared: map[string]bool{}, optional: map[string]bool{}}
 	branches := 0
+	texts := map[string]string{}
 	var visit func(node syntax.Node)
 	visit = func(node syntax.Node) {
 		syntax.Walk(node, func(n syntax.Node) bool {
@@ -74,9 +77,10 @@ func parse(t *testing.T, name, text string) *script {
 					}
 				}
 				for _, assign := range n.Assigns {
-					if assign.Name.Value == "program" && assign.Value != nil && len(assign.Value.Parts) == 1 {
-						if quoted, ok := assign.Value.Parts[0].(*syntax.SglQuoted); ok {
-							s.programs = append(s.programs, quoted.Value)
+					if text, ok := quoted(assign.Value, texts); ok {
+						texts[assign.Name.Value] = text
+						if assign.Name.Value == "program" {
+							s.programs = append(s.programs, text)
 						}
 					}
 				}
@@ -86,6 +90,29 @@ func parse(t *testing.T, name, text string) *script {
 	}
 	visit(file)
 	return s
+}
+
+// quoted is a value of single quotes, and of variables that have such values.
+func quoted(word *syntax.Word, texts map[string]string) (string, bool) {
+	if word == nil {
+		return "", false
+	}
+	var value strings.Builder
+	for _, part := range word.Parts {
+		switch part := part.(type) {
+		case *syntax.SglQuoted:
+			value.WriteString(part.Value)
+		case *syntax.ParamExp:
+			text, ok := texts[part.Param.Value]
+			if !ok {
+				return "", false
+			}
+			value.WriteString(text)
+		default:
+			return "", false
+		}
+	}
+	return value.String(), true
 }
 
 // literals are a command's words; of one that is no plain text, what is plain in
@@ -289,7 +316,7 @@ func searched(t *testing.T, all []examples.Case) examples.Case {
 			if !ok || ldap["passwordRef"] == nil {
 				continue
 			}
-			ldap["method"] = "ldapsearch"
+			ldap["method"], ldap["startTls"] = "ldapsearch", true
 			data, err := json.Marshal(state)
 			if err != nil {
 				t.Fatal(err)
@@ -491,6 +518,31 @@ func (s *script) kindHint(program string) string {
 	return "cassandra"
 }
 
+// unpacked is the busybox of e2e/setup.sh.
+const unpacked = "../../.cache/e2e/busybox"
+
+// TestAbsent: what the contract lacks is absent from the root. The shell finds a
+// tool of the contract, and not one that it would have itself.
+func TestAbsent(t *testing.T) {
+	for _, shell := range []string{image.Busybox, image.Debian} {
+		root := t.TempDir()
+		contract := kind.Image{Reference: "example.test/" + shell, Shell: shell, Tools: map[string]kind.Tool{"sh": {Path: "/bin/sh"}, "cat": {Path: "/bin/cat"}}}
+		if err := image.Build(root, contract, func(string) (string, error) { return unpacked, nil }); err != nil {
+			t.Fatal(err)
+		}
+		inside := exec.Command("/bin/sh", "-c", "cat /etc/passwd && awk 'BEGIN {}'")
+		inside.Env = []string{"PATH=" + image.Path(contract)}
+		inside.Dir = "/"
+		inside.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+		if out, err := inside.CombinedOutput(); inside.ProcessState.ExitCode() != 127 || !strings.Contains(string(out), "awk: not found") {
+			t.Errorf("%s without awk: %v, %q", shell, err, out)
+		}
+	}
+	if _, err := image.Applets("/usr/bin/busybox"); err == nil || !strings.Contains(err.Error(), "finds tools that PATH does not have") {
+		t.Errorf("the shell of busybox-static is taken: %v", err)
+	}
+}
+
 // TestBuild: a root holds the contract's tools and none that is absent.
 func TestBuild(t *testing.T) {
 	contracts, err := image.All()
@@ -498,7 +550,12 @@ func TestBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A program of ours stands for those that only e2e/setup.sh brings.
-	stand := func(string) (string, error) { return "/usr/bin/true", nil }
+	stand := func(tool string) (string, error) {
+		if tool == "busybox" {
+			return unpacked, nil
+		}
+		return "/usr/bin/true", nil
+	}
 	for name, contract := range contracts {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()

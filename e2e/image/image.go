@@ -56,7 +56,7 @@ func Path(contract kind.Image) string {
 }
 
 // Build fills the folder root, which must be empty. find names the program of a
-// tool that the shell's provider does not have.
+// tool that the shell's provider does not have, and that of busybox.
 func Build(root string, contract kind.Image, find func(tool string) (string, error)) error {
 	b := builder{root: root, contract: contract, find: find}
 	for _, step := range []func() error{b.skeleton, b.tools, b.account, b.authorities, b.writable} {
@@ -97,17 +97,23 @@ func (b *builder) skeleton() error {
 
 // tools puts each tool at its path.
 func (b *builder) tools() error {
-	applets, err := applets(b.contract.Shell)
-	if err != nil {
-		return err
+	applets, busybox := map[string]bool{}, ""
+	if b.contract.Shell == Busybox {
+		var err error
+		if busybox, err = b.find("busybox"); err != nil {
+			return err
+		}
+		if applets, err = Applets(busybox); err != nil {
+			return err
+		}
+		// Where Alpine keeps it.
+		if err := b.program(busybox, "/bin/busybox"); err != nil {
+			return err
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.contract.Tools)) {
 		place := b.contract.Tools[name].Path
 		if applets[name] {
-			// Where Alpine keeps it.
-			if err := b.program("/usr/bin/busybox", "/bin/busybox"); err != nil {
-				return err
-			}
 			if err := os.Symlink("/bin/busybox", filepath.Join(b.root, place)); err != nil {
 				return err
 			}
@@ -124,16 +130,23 @@ func (b *builder) tools() error {
 	return nil
 }
 
-// applets are the names that busybox answers to; none where it is not there.
-func applets(shell string) (map[string]bool, error) {
-	names := map[string]bool{}
-	if shell != Busybox {
-		return names, nil
-	}
-	out, err := exec.Command("/usr/bin/busybox", "--list").Output()
+// Applets are the names that this busybox answers to. One whose shell finds them
+// where PATH does not have them is refused: in its root no tool could be absent.
+func Applets(busybox string) (map[string]bool, error) {
+	out, err := exec.Command(busybox, "--list").Output()
 	if err != nil {
-		return nil, fmt.Errorf("busybox is missing: run e2e/setup.sh: %w", err)
+		return nil, fmt.Errorf("%s --list: %w", busybox, err)
 	}
+	shell := exec.Command(busybox, "sh", "-c", "awk 'BEGIN {}' 2>/dev/null; echo $?")
+	shell.Env = []string{"PATH=/nowhere"}
+	said, err := shell.Output()
+	if err != nil {
+		return nil, fmt.Errorf("the shell of %s: %w", busybox, err)
+	}
+	if string(said) != "127\n" {
+		return nil, fmt.Errorf("the shell of %s finds tools that PATH does not have: run e2e/setup.sh", busybox)
+	}
+	names := map[string]bool{}
 	for _, name := range strings.Fields(string(out)) {
 		names[name] = true
 	}

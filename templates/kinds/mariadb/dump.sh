@@ -16,7 +16,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
-require_tools mariadb mariadb-dump
+require_tools cp mariadb mariadb-dump
 need MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD MARIADB_TLS
 number MIN_TABLES "${MIN_TABLES:-0}"
 refuse_if_locked

@@ -15,7 +15,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
-require_tools kubectl
+require_tools kubectl sleep
 need HOLDFAST_NAMESPACE LDAP_POD LDAP_CONTAINER LDAP_BASE_DN
 LDAP_PRIMARIES=${LDAP_PRIMARIES:-1}
 number LDAP_PRIMARIES "$LDAP_PRIMARIES"
