@@ -61,14 +61,18 @@ func TestNoSource(t *testing.T) {
 	}
 }
 
-// TestOnlyBuckets: without a repository there is no folder of repositories, and
-// Flux is not told to apply one.
+// TestOnlyBuckets: without a repository there is still a first stage, that of the
+// preflight, and Flux applies no folder that does not exist.
 func TestOnlyBuckets(t *testing.T) {
 	in := example(t, "two-in-one-namespace")
 	in.States, in.Credentials = in.States[:1], in.Credentials[:1]
 	in.States = []input.Document{rewritten(t, in.States[0], func(root map[string]any) {
-		for _, section := range []string{"databases", "volumes", "ldap", "kubernetes", "secretsManager"} {
+		for _, section := range []string{"databases", "volumes", "ldap", "secretsManager"} {
 			delete(root, section)
+		}
+		root["kubernetes"] = map[string]any{
+			"exportSecrets": false, "exportNamespaceYaml": false, "exportClusterScoped": false,
+			"reasons": map[string]any{"exportSecrets": "in Git", "exportNamespaceYaml": "in Git", "exportClusterScoped": "in Git"},
 		}
 	})}
 	x := render(t, built(t), in, manifest.Omit)
@@ -89,7 +93,7 @@ func TestOnlyBuckets(t *testing.T) {
 			t.Errorf("%s applies %s, which does not exist", o.Name(), path)
 		}
 	}
-	if stages != 1 || !folders["backup"] || folders["repository"] {
+	if stages != 2 || !folders["backup"] || !folders["repository"] {
 		t.Errorf("%d stages, folders %v", stages, folders)
 	}
 }

@@ -95,7 +95,10 @@ func TestNewSourceMovesNoOther(t *testing.T) {
 	for n := range 4 {
 		in := example(t, "layout-b")
 		instance := func(root map[string]any) { root["instanceId"] = fmt.Sprintf("instance-%d", n) }
-		in.States = []input.Document{rewritten(t, in.States[0], instance)}
+		in.States = []input.Document{rewritten(t, in.States[0], func(root map[string]any) {
+			instance(root)
+			delete(root, "consistency") // it names what is taken away below
+		})}
 		in.Credentials = []input.Document{rewritten(t, in.Credentials[0], instance)}
 		for _, test := range []struct {
 			name      string

@@ -110,7 +110,7 @@ func checkText(against comparison, dir string) string {
 			continue
 		}
 		if p.Plan.Totals.Units == 0 {
-			fmt.Fprintf(&b, "%s: %s\n", p.Plan.Instance, nothing(p.Plan))
+			fmt.Fprintf(&b, "%s: %s\n", p.Plan.Instance, nothing)
 			continue
 		}
 		fmt.Fprintf(&b, "%s: no problems; %s, %s exempt\n", p.Plan.Instance, expected(p), count(p.Plan.Totals.Exempt, "unit", "units"))

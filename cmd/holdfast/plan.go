@@ -72,7 +72,7 @@ func planText(planned renderer.Planned) string {
 		return b.String()
 	}
 	if p.Totals.Units == 0 {
-		fmt.Fprintf(&b, "%s on %s: %s\n\n", p.Instance, p.Cluster, nothing(p))
+		fmt.Fprintf(&b, "%s on %s: %s\n\n", p.Instance, p.Cluster, nothing)
 	} else {
 		fmt.Fprintf(&b, "%s on %s: %s, started between %s and %s %s\n\n",
 			p.Instance, p.Cluster, count(p.Totals.Units, "unit", "units"), p.Window.Start, p.Window.End, p.TimeZone)
@@ -115,14 +115,9 @@ func planText(planned renderer.Planned) string {
 	return b.String()
 }
 
-// nothing says of an instance without a source why it has none.
-func nothing(p *plan.Plan) string {
-	why := "the state declares nothing"
-	if p.Totals.Exempt > 0 {
-		why = "all that the state declares is exempt"
-	}
-	return "0 sources: nothing of this instance is backed up (" + why + ")"
-}
+// nothing is said of an instance without a source: at least what it has in
+// Kubernetes itself is exempt.
+const nothing = "0 sources: nothing of this instance is backed up (all that the state declares is exempt)"
 
 // exceptionsOf lists where somebody gave a reason to do less than usual.
 func exceptionsOf(p *plan.Plan) [][]string {

@@ -203,7 +203,7 @@ func TestSOPSRules(t *testing.T) {
 	for name, config := range map[string]string{
 		"one rule":  "creation_rules:\n  - age: " + one + "\n" + encrypted,
 		"two":       "creation_rules:\n  - age: >-\n      " + two + ",\n      " + one + "\n" + encrypted,
-		"by folder": "creation_rules:\n  - path_regex: ^prod/clusters/[^/]+/repository/\n    age: " + one + "\n" + encrypted + "  - path_regex: ^prod/.*\\.yaml$\n    age: [" + two + ", " + one + "]\n" + encrypted,
+		"by file": "creation_rules:\n  - path_regex: ^prod/clusters/.*/secret-restic\\.yaml$\n    age: " + one + "\n" + encrypted + "  - path_regex: ^prod/.*\\.yaml$\n    age: [" + two + ", " + one + "]\n" + encrypted,
 		"anchored":  "creation_rules:\n  - path_regex: ^clusters/\n    pgp: 0000\n  - path_regex: secret-restic\\.yaml$\n    key_groups:\n      - age: [" + two + "," + one + "]\n" + encrypted + "  - age: " + one + "\n" + encrypted,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestSOPSRules(t *testing.T) {
 				r.must(t, "decrypt", name)
 				recipients[strings.Count(before, "recipient: ")] = true
 			}
-			if name == "by folder" && len(recipients) != 2 {
+			if name == "by file" && len(recipients) != 2 {
 				t.Errorf("numbers of recipients: %v, expected one and two", recipients)
 			}
 			r.holdfast(t, statusDone, "check", "--sops-config", file, "--against", tree)

@@ -201,7 +201,7 @@ func TestAdditions(t *testing.T) {
 		{"state", `"key": "nextcloud",
       "app"`, `"key": "nextcloud", "minObjects": 5, "consistentWith": ["postgresql/nextcloud"], "prefix": "urn/x", "app"`},
 		{"state", `"claim": "postfix",`, `"claim": "postfix", "namespace": "mail", "runAsRoot": {"reason": "x"}, "minFiles": 1,`},
-		{"state", `"startTls": false,`, `"startTls": false, "plainText": {"reason": "x"}, "method": "ldapsearch", "leaderLease": "ums-ldap-leader", "namespace": "ldap",`},
+		{"state", `"startTls": false,`, `"startTls": false, "plainText": {"reason": "x"}, "method": "ldapsearch", "namespace": "ldap",`},
 		{"state", `"id": "pg-main",`, `"id": "pg-main", "namespace": "pg", "minTables": 3, "backup": "skip", "reason": "no superuser",`},
 		{"state", `"id": "ox-galera",`, `"id": "ox-galera", "namespace": "db", "minTables": 3,`},
 		{"state", `"dataDir"`, `"mode": "in-cluster", "container": "cassandra", "namespace": "c", "minTables": 2, "dataDir"`},
@@ -286,7 +286,7 @@ func TestHints(t *testing.T) {
 		{name: "word", changes: []change{{"state", `"backup": "required"`, `"backup": "requird"`}}, want: `did you mean "required"?`},
 		{name: "few keys", changes: []change{{"state", `"start": "22:30",`, `"start": "22:30", "colour": "red",`}}, want: `known keys: end, start`},
 		{name: "many keys", changes: []change{{"state", `"claim": "postfix",`, `"claim": "postfix", "colour": "red",`}},
-			want: `known keys: accessModes, backup, claim, minFiles, mountPath, namespace, owner, reason, runAsRoot, storageClass, workload`},
+			want: `known keys: accessModes, backup, claim, claimPattern, liveFiles, minFiles, mountPath, namespace, owner, owners, reason, runAsRoot, storageClass, workload`},
 		{name: "missing", changes: []change{{"state", `"port": 5432,`, ``}}, want: `TCP port of the server, 1 to 65535`},
 		{name: "skip", changes: []change{{"state", `"reason": "feature not in use"`, `"appEnabled": false`}}, want: `add "reason": "…" beside it, which says why this need not be backed up`},
 	} {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -38,6 +39,7 @@ func (b *builder) decideGroups() {
 	for _, group := range b.inst.State.Consistency {
 		b.plan.Groups = append(b.plan.Groups, Group{Name: group.Name, Units: group.Units})
 	}
+	slices.SortStableFunc(b.plan.Groups, func(a, c Group) int { return cmp.Compare(a.Name, c.Name) })
 }
 
 // groups is HF146 and HF147: each member is a unit that is backed up.

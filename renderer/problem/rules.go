@@ -494,7 +494,7 @@ func Rules() []Rule {
 			Title:  "The application's access key is the backup's, too",
 			Story:  "Whoever takes over the application has its key, and deletes the copies with it before anybody needs them.",
 			Fix:    "Make a key for the backup that may reach the backup's bucket only.",
-			Source: "S0-10, S0-15",
+			Source: "promise \"least privilege by derivation\"",
 		},
 		{
 			ID:     "HF142",
@@ -515,14 +515,14 @@ func Rules() []Rule {
 			Title:  "The owner of a volume's files is given twice",
 			Story:  "One of the two is wrong, and the wrong one decides which files are left out under a green status.",
 			Fix:    "Keep owners where there are several, else owner.",
-			Source: "K8up: T4",
+			Source: "restic: a file that cannot be read is left out, exit code 3",
 		},
 		{
 			ID:     "HF145",
 			Title:  "Files of several owners, and nobody who may read them all",
 			Story:  "K8up reads as one user. Private files of the others are left out, restic's exit code 3 is ignored, and the backup is green with half a volume in it. After an upgrade that changed the application's user, that half is everything older than the upgrade.",
 			Fix:    "Accept a pod that runs as root with runAsRoot and a reason: it may read all files and nothing more, and the restore gives each file back to its owner. Or skip the claim.",
-			Source: "K8up: T4; openDesk 1.19: the media of 10991 and 10091",
+			Source: "restic: a file that cannot be read is left out, exit code 3; openDesk 1.19: the media of 10991 and 10091",
 		},
 		{
 			ID:     "HF146",

@@ -33,14 +33,11 @@ local seconds(plan) =
   (longest + 300) + 's';
 
 {
-  // Where nothing is backed up the first stage is empty, and a Kustomization
-  // whose folder does not exist would hold up the other for ever.
-  file(plan)::
-    local repository = std.length(plan.repositories) + std.length(plan.preflights) > 0;
-    {
-      path: plan.instance + '/flux.yaml',
-      objects:
-        (if repository then [kustomization(plan, 'repository', plan.flux.dependsOn, seconds(plan))] else []) +
-        [kustomization(plan, 'backup', if repository then [{ name: plan.instance + '-repository' }] else plan.flux.dependsOn, '15m')],
-    },
+  file(plan):: {
+    path: plan.instance + '/flux.yaml',
+    objects: [
+      kustomization(plan, 'repository', plan.flux.dependsOn, seconds(plan)),
+      kustomization(plan, 'backup', [{ name: plan.instance + '-repository' }], '15m'),
+    ],
+  },
 }

@@ -74,7 +74,7 @@ done <"$WORK/patterns"
 if [ "${MARIADB_DISCOVER:-yes}" = no ]; then
   cp -- "$WORK/expect" "$WORK/schemas" || die 73 'scratch cannot be written'
 fi
-[ -s "$WORK/schemas" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the server has no schema to dump'
+[ -s "$WORK/schemas" ] || die 65 'the server has no schema to dump'
 
 # whole FILE WHAT: the footer is the last line.
 whole() {
@@ -113,12 +113,8 @@ while IFS= read -r name <&3; do
   fi
   set -- "$@" "$name"
 done 3<"$WORK/schemas"
-if [ "$count" -gt 0 ]; then
-  attempt 69 "mariadb-dump of $count schemas" mariadb-dump "$@" >"$WORK/data"
-  whole "$WORK/data" 'the schemas'
-else
-  : >"$WORK/data"
-fi
+attempt 69 "mariadb-dump of $count schemas" mariadb-dump "$@" >"$WORK/data"
+whole "$WORK/data" 'the schemas'
 
 created=$(count_lines '^CREATE DATABASE .*`' "$WORK/data")
 [ "$created" -ge "$count" ] || die 65 "the dump creates $created schemas, $count were listed"

@@ -13,7 +13,9 @@ local skipped(state, volume, v) = {
 
 local unit(state, volume, v) =
   local namespace = std.get(volume, 'namespace', state.namespace);
-  local several = std.objectHas(volume, 'owners');
+  // In an order of their own: the state's is of no meaning.
+  local owners = std.sort(std.get(volume, 'owners', []), function(owner) [owner.uid, owner.gid]);
+  local several = std.length(owners) > 0;
   {
     id: 'volume/' + volume.claim,
     covers: ['/volumes/' + v],
@@ -25,11 +27,11 @@ local unit(state, volume, v) =
                claim: volume.claim,
                source: 'claim:' + namespace + '/' + volume.claim,
                env: { HOLDFAST_CLAIM: volume.claim } + (
-                 if several then { HOLDFAST_OWNERS: std.join('\n', [owner.uid + ' ' + owner.gid for owner in volume.owners]) } else {}
+                 if several then { HOLDFAST_OWNERS: std.join('\n', [owner.uid + ' ' + owner.gid for owner in owners]) } else {}
                ),
              } + (if std.objectHas(volume, 'workload') then { workload: volume.workload } else {}) +
              (if std.objectHas(volume, 'owner') then { uid: volume.owner.uid, gid: volume.owner.gid } else {}) +
-             (if several then { owners: volume.owners } else {}) +
+             (if several then { owners: owners } else {}) +
              (if std.objectHas(volume, 'liveFiles') then { liveReason: volume.liveFiles.reason } else {}) +
              (if std.objectHas(volume, 'runAsRoot') then { rootReason: volume.runAsRoot.reason } else {}),
     // Files that cannot be read are missing from the copy under a green status:
