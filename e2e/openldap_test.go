@@ -461,7 +461,7 @@ func testOpenLDAPSearchRestore(t *testing.T) {
 	d := newDirectory(t, ldapBase, nil)
 	d.serve(t)
 	d.fill(t, 20)
-	i := harness.Render(t, harness.Inputs{State: d.state(map[string]any{"method": "ldapsearch"}), Credentials: map[string]any{"restic": s3.Restic("backup", "")}})
+	i := harness.Render(t, harness.Inputs{State: d.state(map[string]any{"method": "ldapsearch", "plainText": map[string]any{"reason": "on this machine"}}), Credentials: map[string]any{"restic": s3.Restic("backup", "")}})
 	before := d.entries(t)
 	i.Store(t, ldapUnit, i.Dump(t, ldapUnit, d.search(t, "ash", nil)).OK(t).Stdout)
 	for _, shell := range []string{"ash", "dash"} {

@@ -160,6 +160,7 @@ func variants(t *testing.T, all []examples.Case) []examples.Case {
 		{name: "root volume", change: func(state, _ map[string]any) {
 			for _, v := range state["volumes"].([]any) {
 				if volume := v.(map[string]any); volume["backup"] != "skip" {
+					delete(volume, "owners")
 					volume["owner"] = map[string]any{"uid": 0, "gid": 0}
 					volume["runAsRoot"] = map[string]any{"reason": "the application writes its private files as root"}
 					return

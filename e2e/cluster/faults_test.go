@@ -158,13 +158,6 @@ func TestFaults(t *testing.T) {
 	side, tiny, err := c.Sides(t.TempDir())
 	must(t, err)
 	f := fault{side}
-	eventually(t, "the server runs", func() error { _, err := f.psql("postgres", "SELECT 1"); return err })
-	for _, name := range []string{"good", "slow", "broken"} {
-		_, err := f.psql("postgres", "CREATE DATABASE "+name)
-		must(t, err)
-		_, err = f.psql(name, "CREATE TABLE stock (id int, name text); INSERT INTO stock SELECT n, md5(n::text) FROM generate_series(1, 5000) n")
-		must(t, err)
-	}
 	say("two small instances stand beside the first")
 
 	t.Run("at once", func(t *testing.T) {

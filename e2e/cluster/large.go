@@ -28,24 +28,24 @@ func (c *Cluster) Large(folder string, size int64) (*Side, error) {
 	if err := c.deploy(largeManifest, []claim{{"large", "large-db", 1000}}); err != nil {
 		return nil, err
 	}
-	s, err := c.side(folder, "large", "s3-large", 7074, map[string]any{
+	// Large objects, for pg_dump copies them as they are: of a bytea it would make
+	// twice as many characters. In pieces, none of which is like another.
+	const piece = 32 << 20
+	script := fmt.Sprintf(`for n in $(seq %d); do head -c %d /dev/urandom >/data/piece; echo "SELECT lo_import('/data/piece');" | psql -X -q -v ON_ERROR_STOP=1 -d large >/dev/null; done; rm /data/piece`, (size+piece-1)/piece, piece)
+	// Before the tree: the preflight logs in.
+	if err := c.until(func() error {
+		_, err := c.Control.TryKubectl("exec", "--namespace=large", "postgresql-0", "--", "sh", "-ec",
+			`export PGPASSWORD=right PGHOST=127.0.0.1 PGUSER=postgres; pg_isready -q; psql -X -q -c 'DROP DATABASE IF EXISTS large' -c 'CREATE DATABASE large'; psql -X -q -d large -c 'CREATE TABLE one (id int)'; `+script)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	return c.side(folder, "large", "s3-large", 7074, map[string]any{
 		"deadlines": map[string]any{"postgresql": 1800},
 		// The node keeps its pods' folders in memory, and scratch counts as the pod's.
 		"resources": map[string]any{"postgresql/large": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "128Mi"}, "limits": map[string]any{"memory": "3Gi"}}},
 	}, map[string]any{
 		"databases": map[string]any{"postgresql": []any{postgresql("large")}},
-	})
-	if err != nil {
-		return nil, err
-	}
-	// Large objects, for pg_dump copies them as they are: of a bytea it would make
-	// twice as many characters. In pieces, none of which is like another.
-	const piece = 32 << 20
-	script := fmt.Sprintf(`for n in $(seq %d); do head -c %d /dev/urandom >/data/piece; echo "SELECT lo_import('/data/piece');" | psql -X -q -v ON_ERROR_STOP=1 -d large >/dev/null; done; rm /data/piece`, (size+piece-1)/piece, piece)
-	return s, c.until(func() error {
-		_, err := c.Control.TryKubectl("exec", "--namespace=large", "postgresql-0", "--", "sh", "-ec",
-			`export PGPASSWORD=right PGHOST=127.0.0.1 PGUSER=postgres; pg_isready -q; psql -X -q -c 'DROP DATABASE IF EXISTS large' -c 'CREATE DATABASE large'; psql -X -q -d large -c 'CREATE TABLE one (id int)'; `+script)
-		return err
 	})
 }
 

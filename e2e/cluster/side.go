@@ -25,8 +25,26 @@ func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
 	if err := c.deploy(sideManifest, []claim{{"side", "side-db", 1000}, {"side", "side-files", 1000}, {"tiny", "tiny-files", 1000}}); err != nil {
 		return nil, nil, err
 	}
-	// The server must run: the preflight logs in.
-	if err := c.wait("postgresql of side runs", "rollout", "status", "--namespace=side", "statefulset/postgresql", "--timeout=1s"); err != nil {
+	// What is backed up must be there: the preflight logs in, and lists.
+	address, err := c.storage("s3-side")
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := c.Run([]string{
+		"RCLONE_CONFIG_S_TYPE=s3", "RCLONE_CONFIG_S_PROVIDER=Other", "RCLONE_CONFIG_S_ENDPOINT=" + address, "RCLONE_CONFIG_S_FORCE_PATH_STYLE=true",
+		"RCLONE_CONFIG_S_ACCESS_KEY_ID=root", "RCLONE_CONFIG_S_SECRET_ACCESS_KEY=" + Root, "RCLONE_CONFIG_S_REGION=us-east-1",
+	}, "rclone", "--config", "/dev/null", "mkdir", "s:side-objects"); err != nil {
+		return nil, nil, err
+	}
+	if err := c.until(func() error {
+		_, err := c.Control.TryKubectl("exec", "--namespace=side", "postgresql-0", "--", "sh", "-ec",
+			`export PGPASSWORD=right PGHOST=127.0.0.1 PGUSER=postgres
+for name in good slow broken; do
+  psql -X -q -d postgres -c "DROP DATABASE IF EXISTS $name" -c "CREATE DATABASE $name"
+  psql -X -q -v ON_ERROR_STOP=1 -d "$name" -c 'CREATE TABLE stock (id int, name text)' -c 'INSERT INTO stock SELECT n, md5(n::text) FROM generate_series(1, 5000) n'
+done`)
+		return err
+	}); err != nil {
 		return nil, nil, err
 	}
 	volume := func(name, namespace string) map[string]any {

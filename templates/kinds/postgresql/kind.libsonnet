@@ -56,11 +56,11 @@ local databaseUnit(state, server, s, database, d) = {
 };
 
 // Roles and grants belong to the server, so one unit holds them. It connects as
-// the user of the server's first database, by key, that is backed up: reading
-// roles without their passwords needs no more. A superuser reads those, too; the
-// passwords themselves are in Secrets.
+// the user of the server's first database, by key, that is required, or else is
+// backed up: reading roles without their passwords needs no more. A superuser
+// reads those, too; the passwords themselves are in Secrets.
 local globalsUnit(state, server, s) =
-  local usable = std.sort([d for d in server.databases if d.backup != 'skip'], function(d) d.key);
+  local usable = std.sort([d for d in server.databases if d.backup != 'skip'], function(d) [if d.backup == 'required' then 0 else 1, d.key]);
   local need = std.get(server, 'backup', if std.length(usable) == 0 then 'skip' else 'required');
   {
     id: 'postgresql/' + server.id + '-globals',
