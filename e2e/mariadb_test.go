@@ -96,13 +96,15 @@ func myImage(t testing.TB, shell string) harness.Image {
 func (s *myServer) state(further map[string]any) map[string]any {
 	server := map[string]any{
 		"id": "galera", "host": "127.0.0.1", "port": s.port, "serverVersion": "10.11", "username": "root", "backup": "required", "discover": true,
-		"plainText":       map[string]any{"reason": "the server has no certificate"},
 		"passwordRef":     map[string]any{"kind": "Secret", "name": "mariadb", "key": "password"},
 		"expectDatabases": []any{"configdb", myHostileName}, "expectPatterns": []any{"^PRIMARYDB_[0-9]+$", "^oxguard"},
 		"excludeDatabases": []any{"openxchange_dummy", "-n"},
 	}
 	for name, value := range further {
 		server[name] = value
+	}
+	if server["tls"] == nil {
+		server["plainText"] = map[string]any{"reason": "the server has no certificate"}
 	}
 	return map[string]any{"databases": map[string]any{"mariadb": []any{server}}}
 }

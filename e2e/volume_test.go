@@ -550,7 +550,7 @@ func volumeFailures(t *testing.T) {
 		wrong.uid = 4002
 		wrong.Instance = wrong.render(t, "uploads")
 		target := wrong.target(t)
-		wrong.restore(t, target, nil).Fails(t, 65, "belonged to another uid than 4002 (4001 23;)")
+		wrong.restore(t, target, nil).Fails(t, 65, "belonged to another uid than 4002 (4001 4001 23;)")
 		if got := inventory(t, target); len(got) != 0 {
 			t.Errorf("a refused restore wrote %q", got)
 		}

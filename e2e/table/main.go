@@ -215,7 +215,7 @@ func columns() []string {
 
 // parts are tests of what the kinds share: they have no row, for most columns
 // mean nothing to them.
-var parts = []string{"Flux", "Lock", "RepositoryBootstrap", "RepositoryFetch"}
+var parts = []string{"Flux", "Lock", "Preflight", "RepositoryBootstrap", "RepositoryFetch"}
 
 // kinds lists the rows.
 func (r *results) kinds() []string {
