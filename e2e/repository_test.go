@@ -269,7 +269,7 @@ func TestRepositoryFetch(t *testing.T) {
 		run(t, map[string]string{"HOLDFAST_SNAPSHOT": otherPath[:3]}).Fails(t, 64, `neither "latest" nor a snapshot id`)
 		// Ids with the same beginning are rare: a restic in front of restic makes one.
 		scratch := open(t)
-		script := "#!/bin/sh\n[ \"$1\" != version ] || exec /image/bin/restic version\n" + `/image/bin/restic "$@" | jq -c '. + [.[0] | .id = .id[0:8] + "ffff"]'` + "\n"
+		script := "#!/bin/sh\n[ \"$1\" != version ] || exec /usr/local/bin/restic version\n" + `/usr/local/bin/restic "$@" | jq -c '. + [.[0] | .id = .id[0:8] + "ffff"]'` + "\n"
 		if err := os.WriteFile(filepath.Join(scratch, "restic"), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}

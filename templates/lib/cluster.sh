@@ -83,14 +83,19 @@ version_of_k8up() {
     finding FAIL k8up 'it runs with --insecure-allow-podexec-spdy-fallback, which cuts large dumps' 'take the argument, or the variable, from its Deployment'
 }
 
-# reach HOST PORT: a connection and nothing more.
+# reach HOST PORT: a connection and nothing more. Policies reach a node a moment
+# after the pod that they are for, so what is refused is tried again. curl holds a
+# connection until its time is up, so that is short at first.
 reach() {
-  reach_status=0
-  timeout 20 curl --silent --show-error --noproxy '*' --connect-timeout 10 --max-time 12 --output /dev/null \
-    --write-out '%{time_connect}' --url "telnet://$1:$2" >"$WORK/reached" 2>"$WORK/stderr" </dev/null || reach_status=$?
-  case $(cat "$WORK/reached") in
-    *[1-9]*) return 0 ;;
-  esac
+  for reach_time in 2 5 12; do
+    reach_status=0
+    timeout 20 curl --silent --show-error --noproxy '*' --connect-timeout "$reach_time" --max-time "$reach_time" --output /dev/null \
+      --write-out '%{time_connect}' --url "telnet://$1:$2" >"$WORK/reached" 2>"$WORK/stderr" </dev/null || reach_status=$?
+    case $(cat "$WORK/reached") in
+      *[1-9]*) return 0 ;;
+    esac
+    [ "$reach_time" -eq 12 ] || sleep 3
+  done
   failed 69 "connecting to $1:$2" "$reach_status"
 }
 
