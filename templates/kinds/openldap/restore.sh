@@ -128,7 +128,7 @@ slapadd -u -q "$@" -l "$ldif" >&2
 aside=
 if [ -e data.mdb ]; then
   aside=before-holdfast-$(date -u +%Y%m%dT%H%M%SZ)
-  [ ! -e "$aside" ] || aside=$aside-$$
+  while [ -e "$aside" ]; do aside=$aside-; done
   mkdir "$aside"
   mv data.mdb "$aside/"
   [ ! -e lock.mdb ] || mv lock.mdb "$aside/"
