@@ -201,10 +201,10 @@ func TestSOPSRules(t *testing.T) {
 	_, two := examples.Identity("second")
 	const encrypted = "    encrypted_regex: ^(data|stringData)$\n"
 	for name, config := range map[string]string{
-		"one rule":  "creation_rules:\n  - age: " + one + "\n" + encrypted,
-		"two":       "creation_rules:\n  - age: >-\n      " + two + ",\n      " + one + "\n" + encrypted,
-		"by file": "creation_rules:\n  - path_regex: ^prod/clusters/.*/secret-restic\\.yaml$\n    age: " + one + "\n" + encrypted + "  - path_regex: ^prod/.*\\.yaml$\n    age: [" + two + ", " + one + "]\n" + encrypted,
-		"anchored":  "creation_rules:\n  - path_regex: ^clusters/\n    pgp: 0000\n  - path_regex: secret-restic\\.yaml$\n    key_groups:\n      - age: [" + two + "," + one + "]\n" + encrypted + "  - age: " + one + "\n" + encrypted,
+		"one rule": "creation_rules:\n  - age: " + one + "\n" + encrypted,
+		"two":      "creation_rules:\n  - age: >-\n      " + two + ",\n      " + one + "\n" + encrypted,
+		"by file":  "creation_rules:\n  - path_regex: ^prod/clusters/.*/secret-restic\\.yaml$\n    age: " + one + "\n" + encrypted + "  - path_regex: ^prod/.*\\.yaml$\n    age: [" + two + ", " + one + "]\n" + encrypted,
+		"anchored": "creation_rules:\n  - path_regex: ^clusters/\n    pgp: 0000\n  - path_regex: secret-restic\\.yaml$\n    key_groups:\n      - age: [" + two + "," + one + "]\n" + encrypted + "  - age: " + one + "\n" + encrypted,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newSOPSRun(t, "policy")
