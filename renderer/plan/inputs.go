@@ -64,18 +64,18 @@ func reasons(pointer string, value any, visit func(pointer, reason string)) {
 func (c *checker) exports() {
 	state := c.plan.inputs.instance.State
 	k := state.Kubernetes
-	exported := map[string]map[string]bool{}
+	// exported holds place and namespace: who exports is told by what it covers.
+	exported := map[[2]string]bool{}
 	sources := map[string]string{}
 	for _, u := range c.plan.inputs.discovered {
-		kind := u.Kind.Name
-		switch {
-		case u.Need == "skip":
-		case kind == "kubernetes-secrets" || kind == "namespace-manifests":
-			if exported[kind] == nil {
-				exported[kind] = map[string]bool{}
+		export := false
+		for _, place := range u.Covers {
+			if u.Need != "skip" && strings.HasPrefix(place, "/kubernetes/") {
+				export = true
+				exported[[2]string{place, u.Namespace}] = true
 			}
-			exported[kind][u.Namespace] = true
-		case sources[u.Namespace] == "":
+		}
+		if u.Need != "skip" && !export && sources[u.Namespace] == "" {
 			sources[u.Namespace] = u.ID
 		}
 	}
@@ -89,10 +89,10 @@ func (c *checker) exports() {
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(sources)) {
 		for _, export := range []struct {
-			kind, what string
-			asked      bool
-		}{{"kubernetes-secrets", "Secrets", k.ExportSecrets}, {"namespace-manifests", "objects", k.ExportNamespaceYAML}} {
-			if export.asked && !exempt[namespace] && !exported[export.kind][namespace] {
+			place, what string
+			asked       bool
+		}{{"/kubernetes/exportSecrets", "Secrets", k.ExportSecrets}, {"/kubernetes/exportNamespaceYaml", "objects", k.ExportNamespaceYAML}} {
+			if export.asked && !exempt[namespace] && !exported[[2]string{export.place, namespace}] {
 				c.at("/kubernetes", "HF034", fmt.Sprintf(`write the namespace into the source in the state, or exempt it: "exemptNamespaces": [{"namespace": %q, "reason": "…"}]`, namespace),
 					"%s is in the namespace %q, whose %s nothing exports", sources[namespace], namespace, export.what)
 			}
