@@ -79,24 +79,11 @@ case $HOLDFAST_METHOD in
   ldapsearch)
     require_tools ldapsearch
     need LDAP_URI LDAP_ADMIN_DN LDAP_PASSWORD
-    # ldapsearch takes the whole file as the password: no line end.
-    printf '%s' "$LDAP_PASSWORD" >"$WORK/password"
-    set --
-    if [ "${LDAP_STARTTLS:-no}" = yes ]; then
-      set -- -ZZ
-    fi
-    if [ -f "$HOLDFAST_ROOT/files/ca.crt" ]; then
-      LDAPTLS_CACERT=$HOLDFAST_ROOT/files/ca.crt
-      export LDAPTLS_CACERT
-    elif [ "${LDAP_STARTTLS:-no}" = yes ]; then
-      LDAPTLS_CACERT=$(ca_bundle)
-      export LDAPTLS_CACERT
-    fi
+    # shellcheck source=/dev/null
+    . "$HOLDFAST_ROOT/bin/search.sh"
     # "*" and "+": without "+" the entries lose their identity (entryUUID).
-    attempt 69 ldapsearch \
-      ldapsearch -x -H "$LDAP_URI" -D "$LDAP_ADMIN_DN" -y "$WORK/password" -b "$LDAP_BASE_DN" -s sub "$@" \
-      -o nettimeout=30 -E pr=1000/noprompt -z none -l none -o ldif-wrap=no -L '(objectClass=*)' '*' '+' >"$WORK/raw"
-    rm -f -- "$WORK/password"
+    search -s sub -o nettimeout=30 -E pr=1000/noprompt -z none -l none -o ldif-wrap=no \
+      -L '(objectClass=*)' '*' '+' >"$WORK/raw"
     # One trailer, or one for each page, depending on the version.
     attempt 65 'reading the trailer' awk '
       /^dn::? / { entries++ }

@@ -9,26 +9,13 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 . "$HOLDFAST_ROOT/bin/common.sh"
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/checks.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/search.sh"
 
 need HOLDFAST_METHOD LDAP_BASE_DN
 
 login() {
-  printf '%s' "$LDAP_PASSWORD" >"$WORK/password"
-  set --
-  if [ "${LDAP_STARTTLS:-no}" = yes ]; then
-    set -- -ZZ
-  fi
-  if [ -f "$HOLDFAST_ROOT/files/ca.crt" ]; then
-    LDAPTLS_CACERT=$HOLDFAST_ROOT/files/ca.crt
-    export LDAPTLS_CACERT
-  elif [ "${LDAP_STARTTLS:-no}" = yes ]; then
-    LDAPTLS_CACERT=$(ca_bundle)
-    export LDAPTLS_CACERT
-  fi
-  attempt 69 ldapsearch \
-    ldapsearch -x -H "$LDAP_URI" -D "$LDAP_ADMIN_DN" -y "$WORK/password" -b "$LDAP_BASE_DN" -s base "$@" \
-    -o nettimeout=10 -LLL '(objectClass=*)' 1.1 >"$WORK/base"
-  rm -f -- "$WORK/password"
+  search -s base -o nettimeout=10 -LLL '(objectClass=*)' 1.1 >"$WORK/base"
   grep -qi '^dn:' "$WORK/base" || die 65 "there is no entry $LDAP_BASE_DN"
 }
 
