@@ -549,7 +549,8 @@ func s3Front(t *testing.T, server *harness.S3Server, fault func(http.ResponseWri
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
 		},
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+		// A connection that the server closes while it is idle would be one more fault.
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
 	}
 	f := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !fault(w, r) {
@@ -731,7 +732,7 @@ func bucketFailures(t *testing.T) {
 		again(t)
 	})
 	t.Run("server-gone-before", func(t *testing.T) {
-		gone := fmt.Sprintf("http://127.0.0.1:%d", harness.Port(t))
+		gone := fmt.Sprintf("http://127.0.0.1:%d", harness.ClosedPort(t))
 		source, backup := at("RCLONE_CONFIG_SRC_ENDPOINT", gone), at("RCLONE_CONFIG_BAK_ENDPOINT", gone)
 		b.dump(t, source).Fails(t, 69, "measuring the source", "connection refused")
 		untouched(t)

@@ -336,7 +336,7 @@ func TestMariaDB(t *testing.T) {
 		i.Restore(t, unit, o).Fails(t, 69, "Access denied for user 'root'")
 	})
 	failure("server-gone-before", func(t *testing.T, o harness.Options) {
-		o.Env["MARIADB_PORT"] = strconv.Itoa(harness.Port(t))
+		o.Env["MARIADB_PORT"] = strconv.Itoa(harness.ClosedPort(t))
 		i.Dump(t, unit, o).Fails(t, 69, "Can't connect to server")
 		o.Input = dump
 		i.Restore(t, unit, o).Fails(t, 69, "Can't connect to server")

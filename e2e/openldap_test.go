@@ -372,7 +372,7 @@ func TestOpenLDAPSearch(t *testing.T) {
 		}
 	})
 	t.Run("failure/server-gone-before", func(t *testing.T) {
-		i.Dump(t, ldapUnit, with("LDAP_URI", fmt.Sprintf("ldap://127.0.0.1:%d", harness.Port(t)))).Fails(t, 69, "Can't contact LDAP server")
+		i.Dump(t, ldapUnit, with("LDAP_URI", fmt.Sprintf("ldap://127.0.0.1:%d", harness.ClosedPort(t)))).Fails(t, 69, "Can't contact LDAP server")
 	})
 	t.Run("failure/server-gone-in-the-middle", func(t *testing.T) {
 		port := cutting(t, fmt.Sprintf("127.0.0.1:%d", d.port), 200_000)

@@ -425,7 +425,7 @@ CREATE TABLE "not mine" (id int);`)
 		i.Restore(t, "postgresql/shop", o).Fails(t, 69, "password authentication failed for user")
 	})
 	failure("server-gone-before", func(t *testing.T, o harness.Options) {
-		o.Env["PGPORT"] = strconv.Itoa(harness.Port(t))
+		o.Env["PGPORT"] = strconv.Itoa(harness.ClosedPort(t))
 		i.Dump(t, "postgresql/shop", o).Fails(t, 69, "Connection refused")
 		i.Dump(t, "postgresql/main-globals", o).Fails(t, 69, "Connection refused")
 		o.Input = dump

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -191,11 +192,19 @@ func at(document map[string]any, path ...any) map[string]any {
 	return value.(map[string]any)
 }
 
+// throughFront lets both targets be reached through the front.
+func throughFront(credentials map[string]any, front string) {
+	for _, engine := range []string{"restic", "rclone"} {
+		section := at(credentials, engine)
+		section["endpoint"], section["plainHttp"] = front, map[string]any{"reason": "the server of the test has no TLS"}
+	}
+}
+
 func TestPreflight(t *testing.T) {
 	d := newPlant(t)
 	pg := func(state map[string]any) map[string]any { return at(state, "databases", "postgresql", 0) }
 	my := func(state map[string]any) map[string]any { return at(state, "databases", "mariadb", 0) }
-	closed := harness.Port(t)
+	closed := harness.ClosedPort(t)
 	t.Run("green", func(t *testing.T) {
 		d.exports = true
 		r := d.run(t, nil)
@@ -279,7 +288,28 @@ func TestPreflight(t *testing.T) {
 		"mariadb/galera login": "not signed by the CA", "openldap/directory login": "not signed by the CA", "secrets-manager/kv login": "not signed by the CA",
 		repository + " bucket": "not signed by the CA", "bucket/files source": "not signed by the CA", "bucket/files write": "not signed by the CA",
 	}, "the 2.15.0 of the state is believed", "1 warnings")
-	for right, method := range map[string]string{"delete": http.MethodDelete, "write": http.MethodPut} {
+	t.Run("busy-storage", func(t *testing.T) {
+		var mu sync.Mutex
+		busy := map[string]bool{}
+		front := s3Front(t, d.s3, func(w http.ResponseWriter, r *http.Request) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if what := r.Method + r.URL.Path; !busy[what] {
+				busy[what] = true
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return true
+			}
+			return false
+		})
+		d.change = func(state, credentials map[string]any) { throughFront(credentials, front) }
+		defer func() { d.change = nil }()
+		red(t, d.run(t, nil), nil)
+		if len(busy) < 6 {
+			t.Errorf("the storage was busy only for %v", busy)
+		}
+	})
+	for _, r := range []struct{ right, method string }{{"delete", http.MethodDelete}, {"write", http.MethodPut}} {
+		right, method := r.right, r.method
 		front := s3Front(t, d.s3, func(w http.ResponseWriter, r *http.Request) bool { return r.Method == method && s3Refused(w) })
 		image, words := "quay.io/k8up-io/k8up:v2.14.0", "it is 2.14.0, and 2.15.0 is the oldest"
 		if right == "write" {
@@ -287,10 +317,7 @@ func TestPreflight(t *testing.T) {
 		}
 		d.cluster.Apply(t, d.operator(image, nil))
 		broken("failure/no-right-to-"+right+"-and-old-k8up", func(state, credentials map[string]any) {
-			for _, engine := range []string{"restic", "rclone"} {
-				section := at(credentials, engine)
-				section["endpoint"], section["plainHttp"] = front, map[string]any{"reason": "the server of the test has no TLS"}
-			}
+			throughFront(credentials, front)
 			my(state)["backup"], my(state)["port"] = "optional", closed
 		}, nil, map[string]string{
 			repository + " " + right: "AccessDenied", "bucket/files " + right: "AccessDenied", "cluster k8up": words,

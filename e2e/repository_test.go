@@ -92,7 +92,7 @@ func TestRepositoryBootstrap(t *testing.T) {
 	})
 	t.Run("failure/server-gone-before", func(t *testing.T) {
 		section := s3.Restic("backup", "")
-		section["endpoint"] = fmt.Sprintf("https://127.0.0.1:%d", harness.Port(t))
+		section["endpoint"] = fmt.Sprintf("https://127.0.0.1:%d", harness.ClosedPort(t))
 		says(t, bootstrap(t, stored(t, section), map[string]string{"HOLDFAST_DEADLINE": "10"}), 69)
 	})
 	t.Run("failure/several-at-once", func(t *testing.T) {

@@ -485,7 +485,7 @@ func TestSecretsManager(t *testing.T) {
 		i.Dump(t, vaultUnit, o).Fails(t, 69)
 	})
 	t.Run("failure/server-gone-before", func(t *testing.T) {
-		i := m.instance(t, mount, "reader", map[string]any{"address": fmt.Sprintf("https://127.0.0.1:%d", harness.Port(t))})
+		i := m.instance(t, mount, "reader", map[string]any{"address": fmt.Sprintf("https://127.0.0.1:%d", harness.ClosedPort(t))})
 		failing(t, i, 69, "asking https://127.0.0.1")
 	})
 	ca := harness.NewCA(t)

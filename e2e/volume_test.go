@@ -629,7 +629,7 @@ func volumeFailures(t *testing.T) {
 	// server, the marker patches claims at the API server.
 	t.Run("server-gone-before", func(t *testing.T) {
 		t.Run("restore", func(t *testing.T) {
-			gone := fmt.Sprintf("https://127.0.0.1:%d", harness.Port(t))
+			gone := fmt.Sprintf("https://127.0.0.1:%d", harness.ClosedPort(t))
 			// restic tries again for minutes, and first says why after a while.
 			refused(t, 69, v.through(t, gone, 20), "listing the snapshots did not end within 20 s", "connection refused")
 		})

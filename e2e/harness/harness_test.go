@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -414,6 +415,17 @@ func TestServers(t *testing.T) {
 			t.Errorf("the test said %q", r.said)
 		}
 	})
+}
+
+func TestClosedPort(t *testing.T) {
+	address := fmt.Sprintf("127.0.0.1:%d", ClosedPort(t))
+	if _, err := net.DialTimeout("tcp", address, time.Second); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("connecting: %v", err)
+	}
+	if l, err := net.Listen("tcp", address); err == nil {
+		l.Close()
+		t.Error("a server could have it")
+	}
 }
 
 func TestStorage(t *testing.T) {

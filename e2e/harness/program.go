@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Program finds a program that e2e/setup.sh installs: in .cache/e2e, in PATH,
@@ -156,6 +158,25 @@ func Port(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// ClosedPort is a port of 127.0.0.1 at which nothing answers, and no other test's
+// server can before this one ends: it is bound, and nobody listens.
+func ClosedPort(t testing.TB) int {
+	t.Helper()
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(socket) })
+	if err := unix.Bind(socket, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	address, err := unix.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address.(*unix.SockaddrInet4).Port
 }
 
 // The ports that freePort hands out: below those from which the kernel takes one

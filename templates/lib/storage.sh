@@ -19,8 +19,8 @@ storage_place() {
   KEY=${KEY#/}
 }
 
-# storage METHOD URL [ARG…]: one request. The answer is in $WORK/body, the HTTP
-# code in CODE.
+# storage METHOD URL [ARG…]: one request, made again where the storage is busy for a
+# moment. The answer is in $WORK/body, the HTTP code in CODE.
 # shellcheck disable=SC2034 # for the caller
 storage() {
   storage_method=$1
@@ -36,7 +36,7 @@ storage() {
   storage_ca=${RESTIC_CACERT:-}
   [ -n "$storage_ca" ] || storage_ca=$(ca_bundle)
   attempt 69 "asking for the bucket $BUCKET" \
-    curl --config "$WORK/curl" --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --silent --show-error --connect-timeout 15 --max-time 60 \
+    curl --config "$WORK/curl" --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --silent --show-error --connect-timeout 15 --max-time 60 --retry 2 \
     --cacert "$storage_ca" --aws-sigv4 "aws:amz:${AWS_DEFAULT_REGION:-us-east-1}:s3" \
     --output "$WORK/body" --write-out '%{http_code}' "$@" --url "$storage_url" >"$WORK/code" </dev/null
   rm -f -- "$WORK/curl"

@@ -20,22 +20,23 @@ printf 'holdfast preflight of %s\n' "$HOLDFAST_INSTANCE" >"$WORK/probe"
 
 # One request, wherever the bucket has a million objects: a name that nobody uses.
 source_lists() {
-  rclone_run 69 'listing the source' lsf --max-depth=1 --retries=1 --low-level-retries=1 --contimeout=10s --timeout=20s \
+  rclone_run 69 'listing the source' lsf --max-depth=1 --retries=1 --low-level-retries=3 --contimeout=10s --timeout=20s \
     "$HOLDFAST_SOURCE/.holdfast-preflight/none" >/dev/null
 }
-# rclone_once CODE WHAT COMMAND…: without retries.
-rclone_once() {
-  rclone_run "$@" --retries=1 --low-level-retries=1 --contimeout=10s --timeout=20s
+# rclone_soon CODE WHAT COMMAND…: a storage that is busy for a moment is asked
+# again, and nothing else.
+rclone_soon() {
+  rclone_run "$@" --retries=1 --low-level-retries=3 --contimeout=10s --timeout=20s
 }
 write_probe() {
-  rclone_once 69 'writing a probe' copyto --ignore-times "$WORK/probe" "$PROBE"
+  rclone_soon 69 'writing a probe' copyto --ignore-times "$WORK/probe" "$PROBE"
 }
 read_probe() {
-  rclone_once 69 'reading the probe' cat "$PROBE" >"$WORK/read"
+  rclone_soon 69 'reading the probe' cat "$PROBE" >"$WORK/read"
   cmp -s "$WORK/probe" "$WORK/read" || die 65 'what was read is not what was written'
 }
 delete_probe() {
-  rclone_once 69 'deleting the probe' deletefile "$PROBE"
+  rclone_soon 69 'deleting the probe' deletefile "$PROBE"
 }
 passwords() {
   crypt_remote
