@@ -802,13 +802,18 @@ func (l *locks) realRounds(t *testing.T) {
 			}
 			all[i].kill()
 		}
-		ends := map[int]int{}
+		ends, late := map[int]int{}, 0
 		for _, r := range all {
 			ends[r.code()]++
+			// On a busy machine twenty at once may ask the API server for longer than
+			// a guard waits: it goes away without the lock, and that is right.
+			if r.code() == 70 && strings.Contains(r.stderr.String(), "reading the lock did not end within") {
+				late++
+			}
 		}
 		held := testify(t, file, dead...)
 		want := len(held) - len(dead)
-		if len(held) == 0 || ends[0] != want || ends[0]+ends[75]+len(dead) != runners {
+		if len(held) == 0 || ends[0] != want || ends[0]+ends[75]+late+len(dead) != runners {
 			t.Errorf("round %d: %d held the lock, the guards ended with %v", n, len(held), ends)
 			for _, r := range all {
 				if c := r.cmd.ProcessState.ExitCode(); c != 0 && c != 75 {

@@ -26,7 +26,7 @@ func tests(groups []string) io.Reader {
 	var turn sync.Mutex
 	for _, own := range arguments {
 		running.Go(func() {
-			command := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=25m"}, append(own, ".")...)...)
+			command := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=50m"}, append(own, ".")...)...)
 			command.Stderr = os.Stderr
 			output, err := command.StdoutPipe()
 			if err == nil {
