@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -222,10 +223,21 @@ func withInput(t testing.TB, o Options, name string) string {
 	if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, o.Input, 0o644); err != nil {
+	if err := os.WriteFile(path, payload(o.Input), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return folder
+}
+
+// trailer is the last line of every dump, with the line break before it.
+var trailer = regexp.MustCompile(`\n(\{"holdfast": |[^\n]{1,3}holdfast: )\{"unit":[^\n]*\}\n$`)
+
+// payload is a dump without its trailer, which fetch.sh cuts off.
+func payload(dump []byte) []byte {
+	if at := trailer.FindIndex(dump); at != nil {
+		return dump[:at[0]]
+	}
+	return dump
 }
 
 // scratchFolder is a folder for the steps of one restore; a tmpfs where a size

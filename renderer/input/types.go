@@ -263,6 +263,8 @@ type Settings struct {
 	Resources map[string]Resources `json:"resources"`
 	// Scratch are Kubernetes quantities by unit id or kind name.
 	Scratch map[string]string `json:"scratch"`
+	// Losses are accepted, by unit id or kind name.
+	Losses map[string][]Loss `json:"losses"`
 	// Transfer is how buckets are copied.
 	Transfer Transfer `json:"transfer"`
 	// External is where values are kept outside of Git; nil if not said.
@@ -314,6 +316,16 @@ type Amounts struct {
 	CPU string `json:"cpu"`
 	// Memory is in bytes.
 	Memory string `json:"memory"`
+}
+
+// Loss accepts that something is missing from copies.
+type Loss struct {
+	// Name is one of the kind's losses.
+	Name string `json:"loss"`
+	// Items is a shell pattern without blanks; empty for every item.
+	Items string `json:"items"`
+	// Reason says why it need not come back.
+	Reason string `json:"reason"`
 }
 
 // Transfer is how rclone copies; zero values are not said.

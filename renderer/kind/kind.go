@@ -41,6 +41,8 @@ type Kind struct {
 	Resources Resources `json:"resources"`
 	// Retention replaces the built-in default of 30 daily copies.
 	Retention map[string]int `json:"retention,omitempty"`
+	// Losses say what a copy may lack if the settings accept it, by name.
+	Losses map[string]string `json:"losses,omitempty"`
 	// Sections are JSON Schemas of state sections that the kind reads and that
 	// the published state schema does not know, by the section's name.
 	Sections map[string]json.RawMessage `json:"sections,omitempty"`

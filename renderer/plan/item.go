@@ -76,6 +76,10 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	i.Scratch, from = b.ask.scratch(cmp.Or(u.Capture.Scratch, k.Scratch), u.ID, k.Name)
 	decide("scratch", i.Scratch, from)
 	i.Resources = b.ask.resources(k.Resources, u.ID, k.Name)
+	losses, from := b.ask.losses(u.ID, k.Name)
+	for _, loss := range losses {
+		decide("loss", loss.Name+" "+cmp.Or(loss.Items, "*"), from)
+	}
 
 	if u.Capture.UID != nil {
 		i.RunAsUID, i.RunAsGID = *u.Capture.UID, *u.Capture.UID
@@ -162,6 +166,10 @@ func (b *builder) exposed(i *Item) {
 	}
 	if reason := i.Capture.LiveReason; reason != "" {
 		i.Limits = append(i.Limits, "files of a running database, which may be of no single moment: "+reason)
+	}
+	losses, _ := b.ask.losses(i.ID, i.Kind)
+	for _, loss := range losses {
+		i.Limits = append(i.Limits, fmt.Sprintf("may lack %s (%s): %s", loss.Name, cmp.Or(loss.Items, "*"), loss.Reason))
 	}
 	const plain = "keys and ciphertext go to the backup storage over plain http"
 	if restic := b.inst.Credentials.Restic; restic != nil && i.Engine == kind.Restic && strings.HasPrefix(restic.Endpoint, "http://") {
@@ -293,6 +301,10 @@ func (b *builder) environment(i *Item) {
 	}
 	if i.Expect.AllowEmpty != nil {
 		i.Values["HOLDFAST_ALLOW_EMPTY"] = i.Expect.AllowEmpty.Reason
+	}
+	losses, _ := b.ask.losses(i.ID, i.Kind)
+	for _, loss := range losses {
+		i.Values["HOLDFAST_LOSSES"] += loss.Name + " " + cmp.Or(loss.Items, "*") + "\n"
 	}
 	b.frame(i.Values, i.ID, i.Namespace)
 	if i.Engine == kind.Rclone {

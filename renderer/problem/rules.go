@@ -539,6 +539,13 @@ func Rules() []Rule {
 			Source: "promise \"total\"",
 		},
 		{
+			ID:     "HF150",
+			Title:  "A loss is accepted that the kind does not know",
+			Story:  "A dump fails when it holds something that its restore could not bring back, unless the settings accept that very loss. A misspelt name accepts nothing: the dump fails the first night, and whoever reads the settings believes that somebody decided it.",
+			Fix:    "Take a name from the kind's README, under \"What may be missing\".",
+			Source: "promise: nothing is lost with exit code 0",
+		},
+		{
 			ID:     "HF201",
 			Title:  "A schedule that does not work",
 			Story:  "K8up takes any text for a schedule. A wrong one shows up only in a condition that nobody watches; one for the 31st of February is accepted by everybody and never fires; \"@daily-random\" hides from everyone when it runs.",

@@ -20,7 +20,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
-require_tools cp dirname jq mv restic
+require_tools cp dd dirname jq mv restic
 RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}
 export RESTIC_CACHE_DIR
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
@@ -110,10 +110,14 @@ verify() {
     [ "$size" = "$stored" ] || die 65 "$size bytes were fetched, the snapshot has $stored"
   fi
   [ "$size" -gt 0 ] || die 65 'the dump is empty'
+  read_trailer "$INPUT"
   has_marker "$INPUT" || die 65 "the dump lacks its marker, \"$HOLDFAST_MARKER\""
-  [ "$size" -ge "$HOLDFAST_MIN_BYTES" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] ||
-    die 65 "the dump has $size bytes, fewer than $HOLDFAST_MIN_BYTES"
-  say "$size bytes verified"
+  [ "$COPY_BYTES" -ge "$HOLDFAST_MIN_BYTES" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] ||
+    die 65 "the dump has $COPY_BYTES bytes, fewer than $HOLDFAST_MIN_BYTES"
+  # What restores is given the copy alone, as the source's own tools made it.
+  dd if=/dev/null of="$INPUT" bs=1 seek="$COPY_BYTES" 2>"$WORK/stderr" || failed 73 'cutting the trailer off' "$?"
+  cp -- "$WORK/copy.losses" "$INPUT.losses" || die 73 'scratch cannot be written'
+  say "$COPY_COUNT counted, $COPY_BYTES bytes verified"
 }
 
 chosen_id() {

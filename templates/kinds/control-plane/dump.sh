@@ -41,4 +41,4 @@ attempt 65 'checking the objects' jq -r '
 [ ! -s "$WORK/wrong" ] || die 65 "this is no whole export: $(tr '\n' ';' <"$WORK/wrong")"
 attempt 65 'counting the objects' jq '.items | length' "$WORK/dump" >"$WORK/count"
 read -r count <"$WORK/count"
-publish "$WORK/dump" "$count"
+publish "$WORK/dump" "$count" ''

@@ -44,4 +44,4 @@ hushed 65 'counting the Secrets' jq '.items | length' "$WORK/dump" >"$WORK/count
 read -r count <"$WORK/count"
 # A wrong namespace lists as empty, without an error.
 [ "$count" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 "the namespace $HOLDFAST_NAMESPACE has no Secret to copy"
-publish "$WORK/dump" "$count"
+publish "$WORK/dump" "$count" ''

@@ -125,4 +125,4 @@ inserts=$(count_lines '^INSERT INTO `' "$WORK/data")
 
 cat -- "$WORK/data" "$WORK/rights" >>"$dump" || die 73 'scratch is full'
 rm -f -- "$WORK/data"
-publish "$dump" "$count"
+publish "$dump" "$count" '-- '

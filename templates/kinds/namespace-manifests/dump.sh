@@ -47,4 +47,4 @@ attempt 65 'counting the objects' jq '
   .items | map(select((controlled or automatic) | not)) | length' "$WORK/dump" >"$WORK/count"
 read -r count <"$WORK/count"
 [ "$count" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 "the namespace $HOLDFAST_NAMESPACE has no object to copy"
-publish "$WORK/dump" "$count"
+publish "$WORK/dump" "$count" ''

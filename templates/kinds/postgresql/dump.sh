@@ -56,4 +56,4 @@ case $HOLDFAST_MODE in
     ;;
   *) die 64 'HOLDFAST_MODE is neither database nor globals' ;;
 esac
-publish "$dump" "$count"
+publish "$dump" "$count" '-- '

@@ -99,4 +99,4 @@ hushed 65 'checking the secrets' jq -r '
 hushed 65 'counting the secrets' jq .count "$WORK/dump" >"$WORK/count"
 read -r count <"$WORK/count"
 [ "$count" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'there is no secret: a wrong mount or prefix, or no right to list'
-publish "$WORK/dump" "$count"
+publish "$WORK/dump" "$count" ''
