@@ -263,6 +263,10 @@ type Settings struct {
 	Resources map[string]Resources `json:"resources"`
 	// Scratch are Kubernetes quantities by unit id or kind name.
 	Scratch map[string]string `json:"scratch"`
+	// Sizes are those of copies, by unit id.
+	Sizes map[string]Size `json:"sizes"`
+	// ScratchClass is the storage class for scratch; empty for the nodes' disks.
+	ScratchClass string `json:"scratchStorageClass"`
 	// Losses are accepted, by unit id or kind name.
 	Losses map[string][]Loss `json:"losses"`
 	// Transfer is how buckets are copied.
@@ -316,6 +320,13 @@ type Amounts struct {
 	CPU string `json:"cpu"`
 	// Memory is in bytes.
 	Memory string `json:"memory"`
+}
+
+// Size is how large a copy is, in Kubernetes quantities of bytes.
+type Size struct {
+	Bytes string `json:"bytes"`
+	// MonthlyGrowth is empty if not said.
+	MonthlyGrowth string `json:"monthlyGrowth"`
 }
 
 // Loss accepts that something is missing from copies.

@@ -41,6 +41,8 @@ type Kind struct {
 	Resources Resources `json:"resources"`
 	// Retention replaces the built-in default of 30 daily copies.
 	Retention map[string]int `json:"retention,omitempty"`
+	// Sizing says how room and time grow with the copy.
+	Sizing Sizing `json:"sizing,omitzero"`
 	// Losses say what a copy may lack if the settings accept it, by name.
 	Losses map[string]string `json:"losses,omitempty"`
 	// Sections are JSON Schemas of state sections that the kind reads and that
@@ -51,6 +53,15 @@ type Kind struct {
 	Images map[string]Image `json:"-"`
 	// Scripts are the names of the folder's *.sh files.
 	Scripts []string `json:"-"`
+}
+
+// Sizing is how much a copy of a given size needs.
+type Sizing struct {
+	// Dump and Restore are scratch, as multiples of the copy's size.
+	Dump    float64 `json:"dump,omitempty"`
+	Restore float64 `json:"restore,omitempty"`
+	// Rate is bytes per second, as a quantity; "" if nobody measured it.
+	Rate string `json:"rate,omitempty"`
 }
 
 // Resources are Kubernetes resource quantities by name.

@@ -22,6 +22,7 @@ func Check(p *Plan) problem.List {
 	c := &checker{plan: p}
 	c.coverage()
 	c.units()
+	c.sizes()
 	c.others()
 	c.groups()
 	c.references()

@@ -48,9 +48,6 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	if len(u.RBAC)+len(u.ClusterRBAC) > 0 || u.Capture.How == "sync" {
 		i.ServiceAccount = name
 	}
-	decide := func(what, value, from string) {
-		i.Decisions = append(i.Decisions, Decision{What: what, Value: value, From: from})
-	}
 
 	expression, from, fixed := b.ask.cron(u.ID, k.Name)
 	if !fixed {
@@ -58,27 +55,30 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 		from = fmt.Sprintf("built-in: spread over the window %s to %s", p.Window.Start, p.Window.End)
 	}
 	i.Schedule = schedule(expression, p.TimeZone)
-	decide("schedule", expression+" "+p.TimeZone, from)
+	i.decide("schedule", expression+" "+p.TimeZone, from)
 
 	i.Retention, from = b.ask.retention(u.ID, k)
-	decide("retention", i.Retention.String(), from)
+	i.decide("retention", i.Retention.String(), from)
 	i.Tier = i.Retention.tier()
 	i.Tags = []string{TierPrefix + i.Tier, u.ID}
 
 	i.DeadlineSeconds, from = b.ask.deadline(k.Deadline, u.ID, k.Name)
+	deadlineFrom := from
 	i.RestoreDeadline = 4 * i.DeadlineSeconds
-	decide("deadline", strconv.Itoa(i.DeadlineSeconds)+" s", from)
+	i.decide("deadline", strconv.Itoa(i.DeadlineSeconds)+" s", from)
 
 	if u.Capture.Image != "" {
 		i.ResolvedImage, from = b.image(k, u.Capture.Image)
-		decide("image", i.ResolvedImage, from)
+		i.decide("image", i.ResolvedImage, from)
 	}
 	i.Scratch, from = b.ask.scratch(cmp.Or(u.Capture.Scratch, k.Scratch), u.ID, k.Name)
-	decide("scratch", i.Scratch, from)
+	i.decide("scratch", i.Scratch, from)
+	b.fit(&i, k, from, deadlineFrom)
+	i.ScratchClass = b.ask.scratchClass()
 	i.Resources = b.ask.resources(k.Resources, u.ID, k.Name)
 	losses, from := b.ask.losses(u.ID, k.Name)
 	for _, loss := range losses {
-		decide("loss", loss.Name+" "+cmp.Or(loss.Items, "*"), from)
+		i.decide("loss", loss.Name+" "+cmp.Or(loss.Items, "*"), from)
 	}
 
 	if u.Capture.UID != nil {
@@ -97,6 +97,16 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	b.connect(&i)
 	b.environment(&i)
 	return i
+}
+
+// decide notes where a value comes from; a later word replaces an earlier one.
+func (i *Item) decide(what, value, from string) {
+	d := Decision{What: what, Value: value, From: from}
+	if n := slices.IndexFunc(i.Decisions, func(d Decision) bool { return d.What == what && what != "loss" }); n >= 0 {
+		i.Decisions[n] = d
+		return
+	}
+	i.Decisions = append(i.Decisions, d)
 }
 
 // given is the capture without the optional credentials that nobody gave.
@@ -294,10 +304,11 @@ func (b *builder) owns(namespace string) bool {
 // by environment only, so no template ever builds a command.
 func (b *builder) environment(i *Item) {
 	i.Values = map[string]string{
-		"HOLDFAST_DEADLINE":  strconv.Itoa(i.DeadlineSeconds),
-		"HOLDFAST_MARKER":    i.Expect.Marker,
-		"HOLDFAST_MIN_BYTES": strconv.FormatInt(i.Expect.MinBytes, 10),
-		"HOLDFAST_MIN_COUNT": strconv.FormatInt(i.Expect.MinCount, 10),
+		"HOLDFAST_DEADLINE":   strconv.Itoa(i.DeadlineSeconds),
+		"HOLDFAST_FILE_BYTES": strconv.FormatInt(i.DumpBytes, 10),
+		"HOLDFAST_MARKER":     i.Expect.Marker,
+		"HOLDFAST_MIN_BYTES":  strconv.FormatInt(i.Expect.MinBytes, 10),
+		"HOLDFAST_MIN_COUNT":  strconv.FormatInt(i.Expect.MinCount, 10),
 	}
 	if i.Expect.AllowEmpty != nil {
 		i.Values["HOLDFAST_ALLOW_EMPTY"] = i.Expect.AllowEmpty.Reason

@@ -118,11 +118,20 @@ type Item struct {
 	ServiceAccount string `json:"serviceAccount"`
 	// Lock is the ConfigMap that one run of the unit holds at a time; Restore
 	// names the objects of its restore request.
-	Lock      string         `json:"lock"`
-	Restore   string         `json:"restore"`
-	Scripts   string         `json:"scripts"`
-	Scratch   string         `json:"scratch"`
-	Resources kind.Resources `json:"resources"`
+	Lock    string `json:"lock"`
+	Restore string `json:"restore"`
+	Scripts string `json:"scripts"`
+	Scratch string `json:"scratch"`
+	// DumpScratch is that of a dump, which is small where the copy is streamed.
+	DumpScratch string `json:"dumpScratch"`
+	// ScratchClass is the storage class of its volume; "" for the node's disk.
+	ScratchClass string `json:"scratchClass,omitempty"`
+	// Size is how large the copy will be in a month, in bytes; 0 if nobody said it.
+	Size int64 `json:"size,omitempty"`
+	// DumpBytes and RestoreBytes are the largest copies that scratch has room for.
+	DumpBytes    int64          `json:"dumpBytes"`
+	RestoreBytes int64          `json:"restoreBytes"`
+	Resources    kind.Resources `json:"resources"`
 	// Values is the environment of the unit's pods, for reading and restoring;
 	// SecretEnv is the part of it that Secrets hold.
 	Values    map[string]string `json:"values"`

@@ -137,6 +137,21 @@ func (s settings) scratch(preset string, keys ...string) (string, string) {
 	return preset, builtin
 }
 
+// size is how large a unit's copy will be in a month, in bytes, 0 if nobody said it.
+func (s settings) size(id string) (int64, string) {
+	size, from, _ := lookup(s, "sizes", func(l *input.Settings) map[string]input.Size { return l.Sizes }, id)
+	return bytesOf(size.Bytes) + bytesOf(size.MonthlyGrowth), from
+}
+
+func (s settings) scratchClass() string {
+	for _, l := range s.levels {
+		if l.settings.ScratchClass != "" {
+			return l.settings.ScratchClass
+		}
+	}
+	return ""
+}
+
 // losses are those that are accepted of a unit.
 func (s settings) losses(keys ...string) ([]input.Loss, string) {
 	list, from, _ := lookup(s, "losses", func(l *input.Settings) map[string][]input.Loss { return l.Losses }, keys...)
@@ -335,6 +350,7 @@ func sections(s *input.Settings) []section {
 		{name: "schedules", keys: slices.Sorted(maps.Keys(s.Schedules))},
 		{name: "deadlines", keys: slices.Sorted(maps.Keys(s.Deadlines))},
 		{name: "resources", keys: slices.Sorted(maps.Keys(s.Resources))},
+		{name: "sizes", keys: slices.Sorted(maps.Keys(s.Sizes))},
 		{name: "losses", keys: slices.Sorted(maps.Keys(s.Losses))},
 		{name: "scratch", keys: slices.Sorted(maps.Keys(s.Scratch))},
 	}

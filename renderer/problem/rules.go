@@ -546,6 +546,20 @@ func Rules() []Rule {
 			Source: "promise: nothing is lost with exit code 0",
 		},
 		{
+			ID:     "HF160",
+			Title:  "A copy has no room on its scratch",
+			Story:  "kubelet evicts a pod whose scratch outgrows its size. K8up starts again, finds no pod of the old name, and calls the backup a success: the database that grew is the one without a copy.",
+			Fix:    "Raise scratch for the unit, or take it out of the settings: it follows the size then.",
+			Source: "Kubernetes: an emptyDir over its sizeLimit is evicted; measured with K8up 2.15",
+		},
+		{
+			ID:     "HF161",
+			Title:  "A copy takes longer than its deadline",
+			Story:  "A run that is stopped at its deadline has stored nothing, and the next night it is stopped again, a little earlier in its work.",
+			Fix:    "Raise the unit's deadline, or take it out of the settings: it follows the size then.",
+			Source: "each kind's README: the rate that was measured",
+		},
+		{
 			ID:     "HF201",
 			Title:  "A schedule that does not work",
 			Story:  "K8up takes any text for a schedule. A wrong one shows up only in a condition that nobody watches; one for the 31st of February is accepted by everybody and never fires; \"@daily-random\" hides from everyone when it runs.",

@@ -28,6 +28,7 @@
 #   HOLDFAST_UNIT          the unit's id; every message begins with it
 #   HOLDFAST_SCRATCH       the only writable folder
 #   HOLDFAST_MIN_BYTES     floor of the size, 0 = none
+#   HOLDFAST_FILE_BYTES    largest file that fits into the scratch folder, 0 = any
 #   HOLDFAST_MIN_COUNT     floor of what the kind counts, 0 = none
 #   HOLDFAST_MARKER        a text near the start or the end of a complete copy
 #   HOLDFAST_LOSSES        what a copy may lack, one a line: the loss, a blank, and a
@@ -48,6 +49,7 @@ HOLDFAST_MARKER=${HOLDFAST_MARKER:-}
 HOLDFAST_LOSSES=${HOLDFAST_LOSSES:-}
 HOLDFAST_ALLOW_EMPTY=${HOLDFAST_ALLOW_EMPTY:-}
 HOLDFAST_DEADLINE=${HOLDFAST_DEADLINE:-0}
+HOLDFAST_FILE_BYTES=${HOLDFAST_FILE_BYTES:-0}
 PATH=$PATH:$HOLDFAST_ROOT/tools
 
 # The environment variables that hold secrets. Their values are masked in what
@@ -176,6 +178,11 @@ masked() {
 failed() {
   failed_code=$1
   if grep -qi 'no space left on device' "$WORK/stderr" 2>/dev/null; then
+    failed_code=73
+  fi
+  # 153 is the signal that a file is too large (25, above 128).
+  if [ "$3" -eq 153 ] || grep -qi 'file too large' "$WORK/stderr" 2>/dev/null; then
+    say "the scratch space is too small: a file of $HOLDFAST_FILE_BYTES bytes is the largest that it takes; raise scratch for this unit"
     failed_code=73
   fi
   # timeout does not always tell: busybox returns the code of a command that
@@ -587,6 +594,10 @@ export_skip() {
 number HOLDFAST_MIN_BYTES "$HOLDFAST_MIN_BYTES"
 number HOLDFAST_MIN_COUNT "$HOLDFAST_MIN_COUNT"
 number HOLDFAST_DEADLINE "$HOLDFAST_DEADLINE"
+number HOLDFAST_FILE_BYTES "$HOLDFAST_FILE_BYTES"
+# A tool that runs into this limit fails, and we say so. Without it kubelet evicts
+# the pod, and K8up calls the backup a success.
+[ "$HOLDFAST_FILE_BYTES" -eq 0 ] || ulimit -f "$(((HOLDFAST_FILE_BYTES + 511) / 512))"
 for stale in "$HOLDFAST_SCRATCH"/work.*; do
   [ -d "$stale" ] || continue
   ! kill -0 "${stale##*.}" 2>/dev/null || [ "${stale##*.}" = "$$" ] || continue

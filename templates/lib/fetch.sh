@@ -84,6 +84,11 @@ validate() {
     ] | join("; ")' "$WORK/snapshot" >"$WORK/differs"
   IFS= read -r differs <"$WORK/differs" || :
   [ -z "$differs" ] || die 65 "the snapshot is not this unit's: $differs"
+  # Before anything is fetched: the pod would be evicted in the middle.
+  attempt 65 'reading the snapshot' jq -r '.summary.total_bytes_processed // 0' "$WORK/snapshot" >"$WORK/size"
+  read -r stored <"$WORK/size"
+  [ "$HOLDFAST_FILE_BYTES" -eq 0 ] || [ "$stored" -le "$HOLDFAST_FILE_BYTES" ] ||
+    die 73 "the copy has $stored bytes, and the scratch space takes $HOLDFAST_FILE_BYTES: raise scratch for this unit, render the restore again"
   cp -- "$WORK/snapshot" "$CHOSEN" || die 73 'scratch cannot be written'
   attempt 65 'reading the snapshot' jq -r '"snapshot \(.short_id // .id) of \(.time)"' "$CHOSEN" >"$WORK/text"
   say "chosen: $(cat "$WORK/text")"

@@ -94,7 +94,7 @@
   ],
 
   // restrictedPod and restrictedContainer are what Pod Security "restricted"
-  // asks for. fsGroup is never set: kubelet would rewrite the owner and the
+  // asks for. fsGroup is not among it: kubelet would rewrite the owner and the
   // modes of a live volume.
   restrictedPod(uid, gid):: {
     runAsNonRoot: true,
@@ -159,6 +159,20 @@
 
   // Volumes and their mounts, by what they hold.
   emptyDir(name, size):: { name: name, emptyDir: { sizeLimit: size } },
+  // scratch is on the node's disk, or a volume of a class that lives as long as
+  // its pod. What is on the node's disk is asked for: the scheduler does not look
+  // at a sizeLimit, and kubelet evicts who outgrows it.
+  scratch(size, class):: if class == '' then $.emptyDir('scratch', size) else {
+    name: 'scratch',
+    ephemeral: {
+      volumeClaimTemplate: {
+        spec: { accessModes: ['ReadWriteOnce'], storageClassName: class, resources: { requests: { storage: size } } },
+      },
+    },
+  },
+  withScratch(resources, size, class):: if class == '' then resources {
+    requests+: { 'ephemeral-storage': size },
+  } else resources,
   scriptsVolume(configMap):: { name: 'scripts', configMap: { name: configMap, defaultMode: 365 } },  // 0555
   scriptsMount:: { name: 'scripts', mountPath: '/holdfast/bin', readOnly: true },
   scratchMount:: { name: 'scratch', mountPath: '/holdfast/scratch' },

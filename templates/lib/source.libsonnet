@@ -17,6 +17,12 @@ local lockMounts = [
   { name: 'lock-instance', mountPath: '/holdfast/locks/instance', readOnly: true },
 ];
 
+// class is the storage class of a unit's scratch, "" for the node's disk: always
+// beside a claim, for kubelet changes owner and modes of all that a pod with
+// an fsGroup mounts, and a new volume of a class cannot be written without one.
+local class(item) = if item.capture.how == 'volume' then '' else std.get(item, 'scratchClass', '');
+local group(item) = if class(item) == '' then {} else { fsGroup: item.gid };
+
 // token lets a pod talk to the API server; without grants it gets none.
 local token(item) = {
   serviceAccountName: item.serviceAccount,
@@ -66,7 +72,7 @@ local lockRules(item) = [
       command=bin('dump.sh'),
       extension=item.capture.extension,
       pod={
-        securityContext: k8s.restrictedPod(item.uid, item.gid),
+        securityContext: k8s.restrictedPod(item.uid, item.gid) + group(item),
         terminationGracePeriodSeconds: 1,  // sleep ignores TERM
         containers: [
           k8s.container(
@@ -76,11 +82,11 @@ local lockRules(item) = [
             env=k8s.secretEnv(item.secretEnv),
             envFrom=k8s.fromConfigMaps([item.name]),
             mounts=[k8s.scriptsMount, k8s.scratchMount] + lockMounts + k8s.filesMount(std.get(item.capture, 'files', [])),
-            resources=item.resources,
+            resources=k8s.withScratch(item.resources, item.dumpScratch, class(item)),
             security=k8s.restrictedContainer,
           ),
         ],
-        volumes: [k8s.scriptsVolume(item.scripts), k8s.emptyDir('scratch', item.scratch)] +
+        volumes: [k8s.scriptsVolume(item.scripts), k8s.scratch(item.dumpScratch, class(item))] +
                  lockVolumes(item) + k8s.filesVolume(std.get(item.capture, 'files', [])),
       } + token(item),
     ),
@@ -113,7 +119,7 @@ local lockRules(item) = [
       restartPolicy: 'Never',
       serviceAccountName: item.serviceAccount,
       automountServiceAccountToken: true,
-      securityContext: k8s.restrictedPod(item.uid, item.gid),
+      securityContext: k8s.restrictedPod(item.uid, item.gid) + group(item),
       terminationGracePeriodSeconds: 60,
       initContainers: [tools(item, k8s.fromConfigMaps([item.name]))],
       containers: [
@@ -124,13 +130,13 @@ local lockRules(item) = [
           env=k8s.secretEnv(item.secretEnv) + rclone.backupSecrets(item.copy) + holder,
           envFrom=k8s.fromConfigMaps([item.name]),
           mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.copiedTools] + k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(item.copy),
-          resources=item.resources,
+          resources=k8s.withScratch(item.resources, item.scratch, class(item)),
           security=k8s.restrictedContainer,
         ),
       ],
       volumes: [
         k8s.scriptsVolume(item.scripts),
-        k8s.emptyDir('scratch', item.scratch),
+        k8s.scratch(item.scratch, class(item)),
         k8s.emptyDir('tools', '200Mi'),
       ] + k8s.filesVolume(std.get(item.capture, 'files', [])) + k8up.caVolume(item.copy),
     };
@@ -189,7 +195,7 @@ local lockRules(item) = [
       envFrom=values,
       mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.copiedTools] +
              k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(storage) + mounts,
-      resources=item.resources,
+      resources=k8s.withScratch(item.resources, item.scratch, class(item)),
       security=if item.root then k8s.rootRestorer else k8s.restrictedContainer,
     );
     [
@@ -197,7 +203,7 @@ local lockRules(item) = [
         name,
         item.namespace,
         item.labels,
-        item.values + storageValues + guardValues(item, wait=restic) + request,
+        item.values + storageValues + guardValues(item, wait=restic) + { HOLDFAST_FILE_BYTES: std.toString(item.restoreBytes) } + request,
       ),
       k8s.serviceAccount(name, item.namespace, item.labels),
       k8s.job(
@@ -211,13 +217,13 @@ local lockRules(item) = [
           restartPolicy: 'Never',
           serviceAccountName: name,
           automountServiceAccountToken: true,
-          securityContext: if item.root then k8s.rootPod else k8s.restrictedPod(item.uid, item.gid),
+          securityContext: if item.root then k8s.rootPod else k8s.restrictedPod(item.uid, item.gid) + group(item),
           terminationGracePeriodSeconds: 60,
           initContainers: [tools(item, values)] + (if fetches then [step('validate'), step('fetch'), step('verify')] else []),
           containers: [apply],
           volumes: [
             k8s.scriptsVolume(item.scripts),
-            k8s.emptyDir('scratch', item.scratch),
+            k8s.scratch(item.scratch, class(item)),
             k8s.emptyDir('tools', '200Mi'),
           ] + k8s.filesVolume(std.get(item.capture, 'files', [])) + k8up.caVolume(storage) + volumes,
         },

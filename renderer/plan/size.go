@@ -1,0 +1,104 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+)
+
+const (
+	gi = 1 << 30
+	// streamScratch is what a dump needs that is streamed: lists and both ends.
+	streamScratch = "256Mi"
+	// headroom of what a copy needs: kubelet evicts a pod whose scratch is full,
+	// and K8up then calls the backup a success.
+	headroom = 1.1
+	// patience is how many times the expected time a run may take.
+	patience = 2
+)
+
+// bytesOf is a quantity in bytes, 0 for none and for what is no quantity: the
+// schema has refused that.
+func bytesOf(quantity string) int64 {
+	q, err := resource.ParseQuantity(quantity)
+	if err != nil {
+		return 0
+	}
+	return q.Value()
+}
+
+// scratchFor is how much scratch dump and restore of so many bytes need.
+func scratchFor(s kind.Sizing, size int64) int64 {
+	return int64(math.Ceil(headroom * math.Max(s.Dump, s.Restore) * float64(size)))
+}
+
+// secondsFor is how long a dump of so many bytes may take; 0 where nobody knows.
+func secondsFor(s kind.Sizing, size int64) int {
+	rate := bytesOf(s.Rate)
+	if rate == 0 {
+		return 0
+	}
+	return int(patience * size / rate)
+}
+
+// fit makes a unit's scratch and deadline large enough for its size in a month,
+// where nobody has set them. What somebody has set is checked instead.
+func (b *builder) fit(i *Item, k kind.Kind, scratchFrom, deadlineFrom string) {
+	size, from := b.ask.size(i.ID)
+	i.Size = size
+	if need := scratchFor(k.Sizing, size); scratchFrom == builtin && need > bytesOf(i.Scratch) {
+		i.Scratch = strconv.FormatInt((need+gi-1)/gi, 10) + "Gi"
+		i.decide("scratch", i.Scratch, from)
+	}
+	if need := secondsFor(k.Sizing, size); deadlineFrom == builtin && need > i.DeadlineSeconds {
+		i.DeadlineSeconds = (need + 599) / 600 * 600
+		i.RestoreDeadline = 4 * i.DeadlineSeconds
+		i.decide("deadline", strconv.Itoa(i.DeadlineSeconds)+" s", from)
+	}
+	// One file of a dump may not fill the scratch space: a tool that is stopped
+	// says so, and an evicted pod does not.
+	i.DumpScratch = i.Scratch
+	if k.Sizing.Dump == 0 && k.Sizing.Restore > 0 {
+		i.DumpScratch = streamScratch
+	}
+	i.DumpBytes = largest(i.DumpScratch, k.Sizing.Dump)
+	i.RestoreBytes = largest(i.Scratch, k.Sizing.Restore)
+}
+
+// largest is the size of the largest copy of which so many have room on scratch.
+func largest(scratch string, copies float64) int64 {
+	return int64(float64(bytesOf(scratch)) / headroom / math.Max(copies, 1))
+}
+
+// sizes checks what somebody has set against how large the copies are.
+func (c *checker) sizes() {
+	ask := newSettings(c.plan.inputs.instance)
+	for _, i := range c.plan.Units {
+		k, known := c.plan.inputs.set.Find(i.Kind)
+		if !known || i.Size == 0 {
+			continue
+		}
+		if need := scratchFor(k.Sizing, i.Size); need > bytesOf(i.Scratch) {
+			_, from := ask.scratch("", i.ID, i.Kind)
+			c.at(of(i.Unit), "HF160", fmt.Sprintf("set scratch to %dGi or more, or leave it to the size", (need+gi-1)/gi),
+				"%s has %s of scratch (%s), and a copy of %s in a month needs %dGi", i.ID, i.Scratch, from, shortBytes(i.Size), (need+gi-1)/gi)
+		}
+		if need := secondsFor(k.Sizing, i.Size); need > i.DeadlineSeconds {
+			_, from := ask.deadline(0, i.ID, i.Kind)
+			c.at(of(i.Unit), "HF161", fmt.Sprintf("set the deadline to %d or more, or leave it to the size", need),
+				"%s is stopped after %d s (%s), and a copy of %s in a month may take %d s", i.ID, i.DeadlineSeconds, from, shortBytes(i.Size), need)
+		}
+	}
+}
+
+// shortBytes is a size in whole GiB, or MiB.
+func shortBytes(size int64) string {
+	if size >= gi {
+		return strconv.FormatInt((size+gi/2)/gi, 10) + "Gi"
+	}
+	return strconv.FormatInt((size+(1<<20)-1)>>20, 10) + "Mi"
+}
