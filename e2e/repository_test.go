@@ -14,8 +14,16 @@ import (
 	"github.com/holdfast-backup/holdfast/e2e/harness"
 )
 
-// ldifDump is what dump.sh of openldap would have printed.
-var ldifDump = []byte("dn: " + ldapBase + "\nobjectClass: organization\n" + strings.Repeat("description: x\n", 100) + "\n# holdfast: complete, 1 entries\n")
+// ldifText is a copy of a directory, and ldifDump what dump.sh would have printed.
+var (
+	ldifText = []byte("dn: " + ldapBase + "\nobjectClass: organization\n" + strings.Repeat("description: x\n", 100) + "\n# holdfast: complete, 1 entries\n")
+	ldifDump = trailed(ldifText)
+)
+
+// trailed is a copy with the trailer that every dump ends with.
+func trailed(text []byte) []byte {
+	return append(bytes.Clone(text), fmt.Sprintf("\n# holdfast: {\"unit\":\"openldap/directory\",\"count\":1,\"bytes\":%d,\"losses\":[]}\n", len(text))...)
+}
 
 // stored renders a directory whose dumps go to a bucket of the server. Its pods
 // never read the directory here.
@@ -190,15 +198,19 @@ func TestRepositoryFetch(t *testing.T) {
 	}
 	t.Run("failure/empty", func(t *testing.T) { run(t, nil).Fails(t, 65, "0 snapshots match", "exactly one must") })
 	i.Store(t, ldapUnit, ldifDump)
-	i.Store(t, ldapUnit, bytes.Replace(ldifDump, []byte("description: x"), []byte("description: newest"), 1))
+	newest := bytes.Replace(ldifText, []byte("description: x"), []byte("description: newest"), 1)
+	i.Store(t, ldapUnit, trailed(newest))
 	item := i.Unit(t, ldapUnit)
 	path := item.Expected[0].Path
 
 	t.Run("restore/latest", func(t *testing.T) {
 		scratch := open(t)
-		fetched(t, i, scratch, nil).OK(t)
-		if got := i.RestoreStep(t, ldapUnit, "verify", harness.Options{ScratchDir: scratch}).OK(t); !strings.Contains(got.Stderr, "bytes verified") {
+		if got := fetched(t, i, scratch, nil).OK(t); !strings.Contains(got.Stderr, fmt.Sprintf("1 counted, %d bytes verified", len(newest))) {
 			t.Errorf("it said:\n%s", got.Stderr)
+		}
+		// Without the trailer, which is no part of it.
+		if got, err := os.ReadFile(filepath.Join(scratch, "restore", "dump")); err != nil || !bytes.Equal(got, newest) {
+			t.Errorf("what was fetched is not what was stored: %v", err)
 		}
 	})
 	t.Run("failure/steps-out-of-order", func(t *testing.T) {
@@ -281,16 +293,37 @@ func TestRepositoryFetch(t *testing.T) {
 	})
 	t.Run("failure/cut-dump", func(t *testing.T) {
 		scratch := open(t)
-		fetched(t, i, scratch, nil).OK(t)
+		for _, step := range []string{"validate", "fetch"} {
+			i.RestoreStep(t, ldapUnit, step, harness.Options{ScratchDir: scratch}).OK(t)
+		}
 		shorten(t, scratch)
 		i.RestoreStep(t, ldapUnit, "verify", harness.Options{ScratchDir: scratch}).Fails(t, 65, "bytes were fetched, the snapshot has")
 	})
+	// K8up may store what it has when a stream breaks: it is no copy.
+	t.Run("failure/cut-while-stored", func(t *testing.T) {
+		cut := id(t, ldifDump[:len(ldifDump)-300], path, "app", item.Tags...)
+		run(t, map[string]string{"HOLDFAST_SNAPSHOT": cut}).Fails(t, 65, "the copy was cut: it has no trailer at its end")
+		changed := id(t, append([]byte("x"), ldifDump...), path, "app", item.Tags...)
+		run(t, map[string]string{"HOLDFAST_SNAPSHOT": changed}).Fails(t, 65, "the copy was changed")
+	})
+	t.Run("failure/larger-than-scratch", func(t *testing.T) {
+		large := id(t, trailed(append(bytes.Repeat([]byte("0123456789abcdef"), 1<<17), ldifText...)), path, "app", item.Tags...)
+		o := harness.Options{ScratchDir: open(t), Env: map[string]string{"HOLDFAST_SNAPSHOT": large, "HOLDFAST_FILE_BYTES": "2000000"}}
+		i.RestoreStep(t, ldapUnit, "validate", o).Fails(t, 73, "the scratch space takes 2000000: raise scratch")
+	})
+	t.Run("restore/losses-are-told", func(t *testing.T) {
+		text := fmt.Sprintf("\n# holdfast: {\"unit\":\"openldap/directory\",\"count\":1,\"bytes\":%d,\"losses\":[{\"loss\":\"referral\",\"item\":\"ou=x\",\"why\":\"y\"}]}\n", len(ldifText))
+		lossy := id(t, append(bytes.Clone(ldifText), text...), path, "app", item.Tags...)
+		if r := run(t, map[string]string{"HOLDFAST_SNAPSHOT": lossy}).OK(t); !strings.Contains(r.Stderr, `"item":"ou=x"`) {
+			t.Errorf("it does not say what is missing:\n%s", r.Stderr)
+		}
+	})
 	t.Run("failure/missing-marker", func(t *testing.T) {
-		bad := id(t, bytes.Replace(ldifDump, []byte("# holdfast: complete"), []byte("# holdfast: something"), 1), path, "app", item.Tags...)
+		bad := id(t, trailed(bytes.Replace(ldifText, []byte("# holdfast: complete"), []byte("# holdfast: something"), 1)), path, "app", item.Tags...)
 		run(t, map[string]string{"HOLDFAST_SNAPSHOT": bad}).Fails(t, 65, "lacks its marker")
 	})
 	t.Run("failure/too-small", func(t *testing.T) {
-		bad := id(t, []byte("\n# holdfast: complete, 0 entries\n"), path, "app", item.Tags...)
+		bad := id(t, trailed([]byte("\n# holdfast: complete, 0 entries\n")), path, "app", item.Tags...)
 		run(t, map[string]string{"HOLDFAST_SNAPSHOT": bad}).Fails(t, 65, "fewer than 1000")
 	})
 	t.Run("failure/disk-full", func(t *testing.T) {

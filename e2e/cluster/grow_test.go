@@ -1,0 +1,36 @@
+package cluster_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/holdfast-backup/holdfast/e2e/cluster"
+)
+
+// TestGrow outgrows scratch and memory on the real kubelet. Each is red, and says
+// which of the two it was.
+func TestGrow(t *testing.T) {
+	tree, err := cluster.Render(state, credentials, "", t.TempDir())
+	must(t, err)
+	c := start(t, images(t, tree))
+	operatorNeeded.Add(1)
+	defer operatorNeeded.Done()
+	t.Parallel()
+	grow, err := c.Grow(t.TempDir())
+	must(t, err)
+	f := fault{grow}
+	t.Run("scratch", func(t *testing.T) {
+		t.Parallel()
+		since := time.Now()
+		reason, log := f.run(t, "kubernetes-secrets/grow")
+		f.failed(t, "kubernetes-secrets/grow", reason, log, since, "the scratch space is too small", "raise scratch for this unit")
+		say("outgrown scratch: red, and it says so")
+	})
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		since := time.Now()
+		reason, log := f.run(t, "namespace-manifests/grow")
+		f.failed(t, "namespace-manifests/grow", reason, log, since, "137")
+		say("outgrown memory: red, and it says so")
+	})
+}
