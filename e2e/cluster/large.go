@@ -2,18 +2,15 @@ package cluster
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-
-	"github.com/holdfast-backup/holdfast/renderer/plan"
 )
 
 //go:embed large.yaml
@@ -42,73 +39,53 @@ func (c *Cluster) Large(folder string, size int64) (*Side, error) {
 	}
 	return c.side(folder, "large", "s3-large", 7074, map[string]any{
 		"deadlines": map[string]any{"postgresql": 1800},
-		// The node keeps its pods' folders in memory, and scratch counts as the pod's.
-		"resources": map[string]any{"postgresql/large": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "128Mi"}, "limits": map[string]any{"memory": "3Gi"}}},
 	}, map[string]any{
 		"databases": map[string]any{"postgresql": []any{postgresql("large")}},
 	})
 }
 
-// Content is how many bytes there are of something, and their sum.
-type Content struct {
-	Bytes  int64
-	SHA256 string
+// Sums are those of all large objects of a database of that instance.
+func (s *Side) Sums(database string) (string, error) {
+	return s.Control.KubectlIn([]byte(`SELECT oid, encode(sha256(lo_get(oid)), 'hex') FROM pg_largeobject_metadata ORDER BY oid`),
+		"exec", "--stdin", "--namespace=large", "postgresql-0", "--", "sh", "-c", `PGPASSWORD=right exec psql -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres -d "$0"`, database)
 }
 
-// Handed is what a dump's pod hands over: the file that its script has written
-// and checked, and prints next. It is read where the node keeps it, for the pod's
-// image need not have what makes sums; being open, it may go meanwhile. The run
-// must not end before that.
-func (c *Cluster) Handed(unit plan.Item, kind, name string) (Content, error) {
-	node, err := os.ReadFile(filepath.Join(c.Dir, "node.pid"))
-	if err != nil {
-		return Content{}, err
-	}
-	var file *os.File
-	var ended string
-	err = c.until(func() (err error) {
-		if ended, err = c.ended(unit.Namespace, kind, name); err != nil || ended != "" {
-			return err
+// Load restores a snapshot, as the repository gives it back, into a new database
+// of that instance, by PostgreSQL's own tool alone.
+func (s *Side) Load(repository string, snapshot Found, database string) error {
+	return s.pipe(repository, nil, func(copied io.Reader) error {
+		_, err := s.Control.KubectlFrom(copied, "exec", "--stdin", "--namespace=large", "postgresql-0", "--", "sh", "-ec",
+			`export PGPASSWORD=right PGHOST=127.0.0.1 PGUSER=postgres; psql -X -q -d postgres -c "CREATE DATABASE $0"; pg_restore --exit-on-error --dbname="$0"`, database)
+		if err == nil {
+			// pg_restore does not read what comes after the archive.
+			_, err = io.Copy(io.Discard, copied)
 		}
-		pod, err := c.Control.TryKubectl("get", "pods", "--namespace="+unit.Namespace, "--selector=k8up.io/preBackupPod="+unit.Name, "--output=jsonpath={.items[0].metadata.uid}")
-		if err != nil {
-			return err
-		}
-		scratch := filepath.Join("/proc", string(node), "root/var/lib/kubelet/pods", pod, "volumes/kubernetes.io~empty-dir/scratch")
-		// The list of the dump is written when the dump is whole.
-		lists, err := filepath.Glob(filepath.Join(scratch, "work.*", "list"))
-		if err != nil || len(lists) != 1 {
-			return fmt.Errorf("%d dumps in %s: %v", len(lists), scratch, err)
-		}
-		if info, err := os.Stat(lists[0]); err != nil || info.Size() == 0 {
-			return fmt.Errorf("the dump is not whole: %v", err)
-		}
-		file, err = os.Open(filepath.Join(filepath.Dir(lists[0]), "dump"))
-		return err
-	})
-	if err == nil && ended != "" {
-		err = fmt.Errorf("%s %s/%s is %s, and nothing was handed over", kind, unit.Namespace, name, ended)
-	}
-	if err != nil {
-		return Content{}, err
-	}
-	defer file.Close()
-	return contentOf(file)
-}
-
-func contentOf(from io.Reader) (Content, error) {
-	sum := sha256.New()
-	n, err := io.Copy(sum, from)
-	return Content{n, hex.EncodeToString(sum.Sum(nil))}, err
-}
-
-// Stored is what a repository gives back of a snapshot.
-func (s *Side) Stored(repository string, snapshot Found) (content Content, err error) {
-	err = s.pipe(repository, nil, func(stdout io.Reader) (err error) {
-		content, err = contentOf(stdout)
 		return err
 	}, "dump", "--no-lock", snapshot.ID, snapshot.Path)
-	return content, err
+}
+
+// End is the last line of what a repository gives back of a snapshot.
+func (s *Side) End(repository string, snapshot Found) (end string, err error) {
+	err = s.pipe(repository, nil, func(copied io.Reader) error {
+		var last []byte
+		buffer := make([]byte, 1<<20)
+		for {
+			n, err := copied.Read(buffer)
+			if last = append(last, buffer[:n]...); len(last) > 4096 {
+				last = slices.Clone(last[len(last)-4096:])
+			}
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+		}
+		end = strings.TrimSuffix(string(last), "\n")
+		end = end[strings.LastIndex(end, "\n")+1:]
+		return nil
+	}, "dump", "--no-lock", snapshot.ID, snapshot.Path)
+	return end, err
 }
 
 // StoreCut stores a snapshot beside another: the same, but for its last bytes.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,7 +167,7 @@ func StartControlPlane(o ControlPlane) (cluster *ClusterServer, err error) {
 		return nil, err
 	}
 	return c, waitFor("the default ServiceAccount", time.Minute, func() error {
-		_, err := c.kubectl(nil, "get", "serviceaccount", "default", "--namespace=default")
+		_, err := c.KubectlFrom(nil, "get", "serviceaccount", "default", "--namespace=default")
 		return err
 	})
 }
@@ -246,7 +247,7 @@ func (c *ClusterServer) serve(ready func() error, argv ...string) (*Server, erro
 
 func (c *ClusterServer) startAPI() error {
 	api, err := c.serve(func() error {
-		_, err := c.kubectl(nil, "get", "--raw", "/readyz")
+		_, err := c.KubectlFrom(nil, "get", "--raw", "/readyz")
 		return err
 	}, c.argv...)
 	c.api = api
@@ -291,7 +292,7 @@ func (c *ClusterServer) Restart(t testing.TB) {
 // fails the test.
 func (c *ClusterServer) Kubectl(t testing.TB, arguments ...string) string {
 	t.Helper()
-	out, err := c.kubectl(nil, arguments...)
+	out, err := c.KubectlFrom(nil, arguments...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,15 +301,16 @@ func (c *ClusterServer) Kubectl(t testing.TB, arguments ...string) string {
 
 // TryKubectl is Kubectl for what may fail.
 func (c *ClusterServer) TryKubectl(arguments ...string) (string, error) {
-	return c.kubectl(nil, arguments...)
+	return c.KubectlFrom(nil, arguments...)
 }
 
 // KubectlIn is TryKubectl with something on stdin.
 func (c *ClusterServer) KubectlIn(stdin []byte, arguments ...string) (string, error) {
-	return c.kubectl(stdin, arguments...)
+	return c.KubectlFrom(bytes.NewReader(stdin), arguments...)
 }
 
-func (c *ClusterServer) kubectl(stdin []byte, arguments ...string) (string, error) {
+// KubectlFrom is KubectlIn for what may not fit into memory.
+func (c *ClusterServer) KubectlFrom(stdin io.Reader, arguments ...string) (string, error) {
 	path, err := findProgram("kubectl")
 	if err != nil {
 		return "", err
@@ -316,7 +318,7 @@ func (c *ClusterServer) kubectl(stdin []byte, arguments ...string) (string, erro
 	argv := append(append(slices.Clone(c.enter), path), arguments...)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = []string{"HOME=" + c.dir, "KUBECONFIG=" + c.Kubeconfig, "PATH=/usr/bin:/bin"}
-	cmd.Stdin = bytes.NewReader(stdin)
+	cmd.Stdin = stdin
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -344,7 +346,7 @@ func (c *ClusterServer) Apply(t testing.TB, objects ...map[string]any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.kubectl(data, "apply", "--server-side", "--force-conflicts", "--field-manager=e2e", "--filename=-"); err != nil {
+	if _, err := c.KubectlIn(data, "apply", "--server-side", "--force-conflicts", "--field-manager=e2e", "--filename=-"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -364,7 +366,7 @@ func (c *ClusterServer) Install(t testing.TB, i *Instance) {
 // must exist.
 func (c *ClusterServer) ServiceAccountKubeconfig(t testing.TB, namespace, name string) string {
 	t.Helper()
-	token, err := c.kubectl(nil, "create", "token", name, "--namespace="+namespace, "--duration=1h")
+	token, err := c.KubectlFrom(nil, "create", "token", name, "--namespace="+namespace, "--duration=1h")
 	if err != nil {
 		t.Fatal(errors.Join(errors.New("no token: Install the instance first"), err))
 	}
