@@ -424,6 +424,8 @@ publish() {
 # it. TAP is a function that reads the same on its stdin; what it leaves is read to
 # the end. STREAM_BYTES is set. What was printed is no copy before end_stream: who
 # stores it must see us end well, and looks for the trailer.
+#
+#   STREAM_INPUT   what the command reads on stdin; nothing if it is not set
 stream() {
   stream_tap=$1
   shift
@@ -446,7 +448,7 @@ stream() {
   stream_written=0
   {
     stream_status=0
-    bounded "$@" 2>"$WORK/stderr" </dev/null || stream_status=$?
+    bounded "$@" 2>"$WORK/stderr" <"${STREAM_INPUT:-/dev/null}" || stream_status=$?
     echo "$stream_status" >"$WORK/status"
   } | tee -- "$WORK/to.size" "$WORK/to.head" "$WORK/to.tail" "$WORK/to.tap" || stream_written=$?
   stream_read=0
@@ -457,10 +459,13 @@ stream() {
   read -r stream_status <"$WORK/status" || stream_status=1
   # A command that lost its reader fails as well; the reader is the reason.
   [ "$stream_written" -eq 0 ] || die 74 'the copy could not be handed over'
-  [ "$stream_status" -eq 0 ] || failed 69 "$bounded_tool" "$stream_status"
+  [ "$stream_status" -eq 0 ] || stream_failed "$stream_status"
   [ "$stream_read" -eq 0 ] || die 65 "what $bounded_tool printed cannot be read: it was cut"
   read -r STREAM_BYTES <"$WORK/size" || die 73 'scratch cannot be read'
 }
+
+# stream_failed STATUS dies for the command; a script may define its own.
+stream_failed() { failed 69 "$bounded_tool" "$1"; }
 
 # end_stream COUNT [COMMENT]: checks what stream printed, and prints the trailer.
 end_stream() {

@@ -15,7 +15,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/cql.sh"
 
-require_tools kubectl tar
+require_tools kubectl mkfifo tar tee
 need HOLDFAST_NAMESPACE CASSANDRA_POD CASSANDRA_CONTAINER CASSANDRA_DATA_DIR CASSANDRA_KEYSPACES \
   CASSANDRA_USER CASSANDRA_PASSWORD
 one_line CASSANDRA_USER "$CASSANDRA_USER"
@@ -103,21 +103,28 @@ fi
 [ "$status" -eq 0 ] || { cat "$tmp/tar" >&2; exit "$status"; }
 '
 printf '%s\n%s\n' "$CASSANDRA_USER" "$CASSANDRA_PASSWORD" >"$WORK/stdin"
-status=0
-bounded kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$CASSANDRA_CONTAINER" "$CASSANDRA_POD" -- \
-  sh -c "$program" holdfast holdfast "$CASSANDRA_DATA_DIR" "$@" \
-  <"$WORK/stdin" >"$WORK/dump" 2>"$WORK/stderr" || status=$?
+# shellcheck disable=SC2034 # for stream
+STREAM_INPUT=$WORK/stdin
+# shellcheck disable=SC2317 # called by stream
+stream_failed() {
+  case $1 in
+    64) failed 64 "the dump in $CASSANDRA_POD (is dataDir right, and does the keyspace exist?)" "$1" ;;
+    *) failed 69 "the dump in $CASSANDRA_POD" "$1" ;;
+  esac
+}
+# The names of the tar's entries, and its schema, while it passes.
+# shellcheck disable=SC2317 # called by stream
+entries() {
+  mkfifo -- "$WORK/to.schema"
+  { tar -xOf - schema.cql >"$WORK/schema.cql" && cat >/dev/null; } <"$WORK/to.schema" 2>"$WORK/schema.err" &
+  tee -- "$WORK/to.schema" | tar -tf - >"$WORK/list" 2>"$WORK/list.err"
+}
+stream entries kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$CASSANDRA_CONTAINER" "$CASSANDRA_POD" -- \
+  sh -c "$program" holdfast holdfast "$CASSANDRA_DATA_DIR" "$@"
 rm -f -- "$WORK/stdin"
-case $status in
-  0) ;;
-  64) failed 64 "the dump in $CASSANDRA_POD (is dataDir right, and does the keyspace exist?)" "$status" ;;
-  *) failed 69 "the dump in $CASSANDRA_POD" "$status" ;;
-esac
 
 # A stream that broke may still have ended with exit code 0.
-attempt 65 'listing the tar' tar -tf "$WORK/dump" >"$WORK/list"
 tail -n 1 <"$WORK/list" | grep -qx 'holdfast-complete' || die 65 'the tar is cut: its last entry is missing'
-attempt 65 'reading the schema' tar -xOf "$WORK/dump" schema.cql >"$WORK/schema.cql"
 only_cql "$WORK/schema.cql"
 for keyspace; do
   grep -Eqi "^CREATE KEYSPACE \"?$keyspace\"? " "$WORK/schema.cql" || die 65 "the schema lacks the keyspace $keyspace"
@@ -131,4 +138,4 @@ if [ "$data" -eq 0 ]; then
   [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the tar holds no data: every table is empty'
   say "every table is empty, which is allowed: $HOLDFAST_ALLOW_EMPTY"
 fi
-publish "$WORK/dump" "$count"
+end_stream "$count"
