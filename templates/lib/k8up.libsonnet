@@ -2,6 +2,9 @@
 // every field whose absence K8up fills with a surprise is an argument.
 local k8s = import 'k8s.libsonnet';
 
+// K8up gives the volumes of claims the claims' names.
+local resticVolume = 'holdfast-restic';
+
 {
   // backend is the repository as K8up wants it. Exactly one backend type; the
   // password's Secret always by name and key.
@@ -14,10 +17,9 @@ local k8s = import 'k8s.libsonnet';
       accessKeyIDSecretRef: { name: repository.secret, key: 'access-key-id' },
       secretAccessKeySecretRef: { name: repository.secret, key: 'secret-access-key' },
     },
-  } + (if repository.ca != '' then {
-         tlsOptions: { caCert: '/holdfast/ca/ca.crt' },
-         volumeMounts: [{ name: 'ca', mountPath: '/holdfast/ca', readOnly: true }],
-       } else {}),
+    volumeMounts: [{ name: resticVolume, mountPath: '/holdfast/bin', readOnly: true }] + $.caMount(repository),
+    [if repository.ca != '' then 'tlsOptions']: { caCert: '/holdfast/ca/ca.crt' },
+  },
 
   // job is what every kind of K8up job needs. K8up inherits none of it from the
   // Schedule, so each block repeats it.
@@ -28,7 +30,11 @@ local k8s = import 'k8s.libsonnet';
     activeDeadlineSeconds: deadline,
     successfulJobsHistoryLimit: history,
     failedJobsHistoryLimit: history,
-  } + { [if repository.ca != '' then 'volumes']: $.caVolume(repository) },
+    volumes: [k8s.scriptsVolume($.scripts(repository)) { name: resticVolume }] + $.caVolume(repository),
+  },
+
+  // scripts is the ConfigMap with what K8up calls instead of restic.
+  scripts(repository):: repository.environment + '-scripts',
 
   schedule(name, namespace, labels, repository, jobs)::
     k8s.object('k8up.io/v1', 'Schedule', name, namespace, labels, { backend: $.backend(repository) } + jobs),

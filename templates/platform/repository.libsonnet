@@ -4,8 +4,12 @@ local k8s = import '../lib/k8s.libsonnet';
 local k8up = import '../lib/k8up.libsonnet';
 local network = import 'network.libsonnet';
 
-local environment(plan, repo) = [
-  k8s.configMap(repo.environment, repo.namespace, plan.labels, { AWS_DEFAULT_REGION: repo.region } + std.get(repo, 'proxy', {})),
+local environment(plan, repo, shared) = [
+  k8s.configMap(repo.environment, repo.namespace, plan.labels, {
+    AWS_DEFAULT_REGION: repo.region,
+    RESTIC_BINARY: '/holdfast/bin/restic.sh',
+  } + std.get(repo, 'proxy', {})),
+  k8s.configMap(k8up.scripts(repo), repo.namespace, plan.labels, { [name]: shared[name] for name in ['restic.sh', 'whole.sh'] }),
 ] + (
   if repo.ca == '' then []
   else [k8s.configMap(repo.ca, repo.namespace, plan.labels, { 'ca.crt': plan.caPem.restic })]
@@ -88,7 +92,7 @@ local podConfig(config) = k8up.podConfig(
       path: plan.instance + '/repository/' + repo.namespace + '/repository.yaml',
       objects: [
         k8s.first(object)
-        for object in [podExecutor(repo.namespace)] + environment(plan, repo) + bootstrap(plan, repo, shared) + [
+        for object in [podExecutor(repo.namespace)] + environment(plan, repo, shared) + bootstrap(plan, repo, shared) + [
           podConfig(config)
           for config in plan.podConfigs
           if config.namespace == repo.namespace
