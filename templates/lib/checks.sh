@@ -7,6 +7,7 @@
 # next, with tabs between them. Results are ok, warn and FAIL.
 
 tab='	'
+NOBODY='nothing answers at that port'
 newline='
 '
 
@@ -119,7 +120,7 @@ meaning() {
       ;;
     *'onnection refused'* | *"ouldn't connect to server"* | *'ould not connect to server'* | \
       *"Can't connect to"* | *"Can't contact LDAP server"*)
-      MEANING='nothing answers at that port'
+      MEANING=$NOBODY
       NEXT='correct host and port in the state; does the server run?'
       ;;
     *'timed out'* | *'timeout'* | *'Timeout'* | *'did not end within'* | *'deadline exceeded'* | *'No route to host'* | *'unreachable'*)
@@ -145,19 +146,28 @@ check() {
   check_name=$1
   check_next=$2
   shift 2
-  check_status=0
-  ("$@") >/dev/null 2>"$WORK/check" || check_status=$?
-  if [ "$check_status" -eq 0 ]; then
-    finding ok "$check_name" -
-    return 0
-  fi
-  check_text=
-  while IFS= read -r check_line || [ -n "$check_line" ]; do
-    check_line=${check_line#"holdfast: ${HOLDFAST_UNIT:-(no unit)}: "}
-    check_line=${check_line#"${check_line%%[! ]*}"}
-    [ -z "$check_line" ] || check_text=$check_text${check_text:+; }$check_line
-  done <"$WORK/check"
-  meaning "$check_text"
+  # A Service has nobody behind it for a moment when its pod is slow to say that it
+  # is ready, and a policy reaches a node a little after the pod. Nobody wants to be
+  # called for that.
+  for check_pause in 5 10 0; do
+    check_status=0
+    ("$@") >/dev/null 2>"$WORK/check" || check_status=$?
+    if [ "$check_status" -eq 0 ]; then
+      finding ok "$check_name" -
+      return 0
+    fi
+    check_text=
+    while IFS= read -r check_line || [ -n "$check_line" ]; do
+      check_line=${check_line#"holdfast: ${HOLDFAST_UNIT:-(no unit)}: "}
+      check_line=${check_line#"${check_line%%[! ]*}"}
+      [ -z "$check_line" ] || check_text=$check_text${check_text:+; }$check_line
+    done <"$WORK/check"
+    meaning "$check_text"
+    if [ "$MEANING" != "$NOBODY" ] || [ "$check_pause" -eq 0 ]; then
+      break
+    fi
+    sleep "$check_pause"
+  done
   finding FAIL "$check_name" "$MEANING${MEANING:+: }${check_text:-exit code $check_status}" "${NEXT:-$check_next}"
   return 1
 }

@@ -83,9 +83,8 @@ version_of_k8up() {
     finding FAIL k8up 'it runs with --insecure-allow-podexec-spdy-fallback, which cuts large dumps' 'take the argument, or the variable, from its Deployment'
 }
 
-# reach HOST PORT: a connection and nothing more. Policies reach a node a moment
-# after the pod that they are for, so what is refused is tried again. curl holds a
-# connection until its time is up, so that is short at first.
+# reach HOST PORT: a connection and nothing more. curl holds one until its time is up,
+# so that is short at first.
 reach() {
   for reach_time in 2 5 12; do
     reach_status=0
@@ -94,7 +93,8 @@ reach() {
     case $(cat "$WORK/reached") in
       *[1-9]*) return 0 ;;
     esac
-    [ "$reach_time" -eq 12 ] || sleep 3
+    # Refused: whoever asked tries again.
+    [ "$reach_status" -ne 7 ] || break
   done
   failed 69 "connecting to $1:$2" "$reach_status"
 }
