@@ -148,33 +148,35 @@ func (d *plant) run(t *testing.T, change func(o *harness.Options)) harness.Resul
 func red(t *testing.T, r harness.Result, want map[string]string) {
 	t.Helper()
 	table := string(r.Stdout)
+	// What is wrong with it comes last: of a long log people are shown the end.
+	var wrong []string
 	found := map[string]string{}
 	for _, m := range regexp.MustCompile(`(?m)^FAIL +(\S+(?: \S+)*?) {2,}(\S+(?: \S+)*?) {2,}(.*)$`).FindAllStringSubmatch(table, -1) {
 		found[m[1]+" "+m[2]] += m[3]
 	}
 	for name, words := range want {
 		if text, there := found[name]; !there || !strings.Contains(text, words) {
-			t.Errorf("%s does not fail by %q", name, words)
+			wrong = append(wrong, fmt.Sprintf("%s does not fail by %q", name, words))
 		}
 		delete(found, name)
 	}
 	for name, text := range found {
-		t.Errorf("%s fails: %s", name, text)
+		wrong = append(wrong, name+" fails: "+text)
 	}
 	code := 0
 	if len(want) > 0 {
 		code = 65
 	}
 	if r.Code != code {
-		t.Errorf("it ended with %d, not with %d", r.Code, code)
+		wrong = append(wrong, fmt.Sprintf("it ended with %d, not with %d", r.Code, code))
 	}
 	for _, secret := range []string{"the secret of shop", "my secret of MariaDB", ldapPassword, "e2e-secret-key-of-the-s3-server", "not the password"} {
 		if strings.Contains(table+r.Stderr, secret) {
-			t.Error("it tells a secret")
+			wrong = append(wrong, "it tells a secret")
 		}
 	}
-	if t.Failed() {
-		t.Logf("it printed:\n%s%s", table, r.Stderr)
+	if len(wrong) > 0 {
+		t.Errorf("it printed:\n%s%s\n%s", table, r.Stderr, strings.Join(wrong, "\n"))
 	}
 }
 
@@ -346,6 +348,54 @@ func TestPreflight(t *testing.T) {
 		})
 		red(t, r, map[string]string{"cluster kubernetes": "it is 1.30.14+k3s1, and 1.31 is the oldest"})
 	})
+}
+
+// TestPreflightTriesAgain: who did not answer is asked again, and nobody else.
+func TestPreflightTriesAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		words  string // what the command says when it fails
+		code   int
+		fails  int // how often it does
+		tries  int
+		result string
+	}{
+		"a Service without a pod":      {"connect: Connection refused", 69, 1, 2, "ok"},
+		"nobody there":                 {"connect: Connection refused", 69, 9, 3, "FAIL"},
+		"a name that is late":          {"could not translate host name", 69, 2, 3, "ok"},
+		"a busy API server":            {"asking the API server did not end within 10 s", 70, 1, 2, "ok"},
+		"words that nobody knows":      {"something else", 69, 1, 2, "ok"},
+		"a wrong password":             {"password authentication failed", 69, 1, 1, "FAIL"},
+		"a wrong CA":                   {"certificate verify failed", 69, 1, 1, "FAIL"},
+		"a right that is missing":      {"(HTTP 403)", 70, 1, 1, "FAIL"},
+		"an answer that is no good":    {"what was read is not what was written", 65, 1, 1, "FAIL"},
+		"a variable that is not there": {"PGPASSWORD is not set", 64, 1, 1, "FAIL"},
+	} {
+		for _, shell := range [][]string{{"dash"}, {harness.Program(t, "busybox"), "ash"}} {
+			t.Run(name+"/"+shell[len(shell)-1], func(t *testing.T) {
+				work := t.TempDir()
+				cmd := exec.Command(shell[0], append(shell[1:], "-euc", `sleep() { :; }
+asked() {
+  echo >>"$WORK/tries"
+  [ "$(wc -l <"$WORK/tries")" -le "$FAILS" ] || return 0
+  echo "$WORDS" >&2
+  exit "$CODE"
+}
+. ../templates/lib/checks.sh
+check what next asked || :
+`)...)
+				cmd.Env = append(os.Environ(), "WORK="+work, "HOLDFAST_FINDINGS="+filepath.Join(work, "findings"), "WORDS="+c.words,
+					"CODE="+strconv.Itoa(c.code), "FAILS="+strconv.Itoa(c.fails))
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				tries, _ := os.ReadFile(filepath.Join(work, "tries"))
+				findings, _ := os.ReadFile(filepath.Join(work, "findings"))
+				if len(tries) != c.tries || !strings.HasPrefix(string(findings), c.result+"\t") || strings.Count(string(findings), "\n") != 1 {
+					t.Errorf("after %d tries, not %d: %s", len(tries), c.tries, findings)
+				}
+			})
+		}
+	}
 }
 
 // contractTrial is a trial of the rendered preflight whose image is a folder of

@@ -296,6 +296,8 @@ func (m *match) compare(file, at string, schema map[string]any, of reflect.Type)
 		m.is(at, schema, "boolean")
 	case reflect.Int, reflect.Int64:
 		m.is(at, schema, "integer")
+	case reflect.Float64:
+		m.is(at, schema, "number")
 	default:
 		m.t.Errorf("%s: no schema describes a %s", at, of)
 	}
@@ -336,7 +338,7 @@ func (m *match) compareFields(file, at string, schema map[string]any, of reflect
 			continue
 		}
 		// Only a unit that is skipped has no capture, and no plan has such one.
-		always := !strings.Contains(options, "omitempty") || of == reflect.TypeFor[plan.Item]() && name == "capture"
+		always := options == "" || of == reflect.TypeFor[plan.Item]() && name == "capture"
 		if slices.Contains(required, any(name)) != always {
 			m.t.Errorf("%s/%s: is it always there? the schema and %s say different", at, name, of)
 		}

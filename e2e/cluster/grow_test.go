@@ -22,15 +22,15 @@ func TestGrow(t *testing.T) {
 	t.Run("scratch", func(t *testing.T) {
 		t.Parallel()
 		since := time.Now()
-		reason, log := f.run(t, "kubernetes-secrets/grow")
-		f.failed(t, "kubernetes-secrets/grow", reason, log, since, "the scratch space is too small", "raise scratch for this unit")
+		reason, log := f.run(t, "kubernetes-secrets/application")
+		f.failed(t, "kubernetes-secrets/application", reason, log, since, "the scratch space is too small", "raise scratch for this unit")
 		say("outgrown scratch: red, and it says so")
 	})
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
 		since := time.Now()
-		reason, log := f.run(t, "namespace-manifests/grow")
-		f.failed(t, "namespace-manifests/grow", reason, log, since, "137")
+		reason, log := f.run(t, "namespace-manifests/application")
+		f.failed(t, "namespace-manifests/application", reason, log, since, "137")
 		say("outgrown memory: red, and it says so")
 	})
 }

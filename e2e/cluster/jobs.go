@@ -97,8 +97,6 @@ func (c *Cluster) ended(namespace, kind, name string) (string, error) {
 // Attempt is what a pod's first container did, as the pod's status tells it.
 type Attempt struct {
 	Restarts int
-	Last     int       // exit code of the attempt before; 0 also when there was none
-	Now      int       // exit code of this one; -1 while it has not ended
 	Since    time.Time // when this one started to run; zero when it does not
 }
 
@@ -108,16 +106,14 @@ func (c *Cluster) Attempts(namespace, job string) ([]Attempt, error) {
 	if err != nil {
 		return nil, err
 	}
-	type state struct {
-		Running    *struct{ StartedAt time.Time }
-		Terminated *struct{ ExitCode int }
-	}
 	var pods struct {
 		Items []struct {
 			Status struct {
 				ContainerStatuses []struct {
-					RestartCount     int
-					State, LastState state
+					RestartCount int
+					State        struct {
+						Running *struct{ StartedAt time.Time }
+					}
 				}
 			}
 		}
@@ -131,13 +127,7 @@ func (c *Cluster) Attempts(namespace, job string) ([]Attempt, error) {
 			continue
 		}
 		status := pod.Status.ContainerStatuses[0]
-		a := Attempt{Restarts: status.RestartCount, Now: -1}
-		if status.LastState.Terminated != nil {
-			a.Last = status.LastState.Terminated.ExitCode
-		}
-		if status.State.Terminated != nil {
-			a.Now = status.State.Terminated.ExitCode
-		}
+		a := Attempt{Restarts: status.RestartCount}
 		if status.State.Running != nil {
 			a.Since = status.State.Running.StartedAt
 		}

@@ -39,6 +39,8 @@ func (c *Cluster) Large(folder string, size int64) (*Side, error) {
 	}
 	return c.side(folder, "large", "s3-large", 7074, map[string]any{
 		"deadlines": map[string]any{"postgresql": 1800},
+		// The node keeps its pods' folders in memory, and scratch counts as the pod's.
+		"resources": map[string]any{"postgresql/large": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "128Mi"}, "limits": map[string]any{"memory": "3Gi"}}},
 	}, map[string]any{
 		"databases": map[string]any{"postgresql": []any{postgresql("large")}},
 	})

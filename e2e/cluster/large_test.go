@@ -28,9 +28,9 @@ func TestLarge(t *testing.T) {
 	f := fault{large}
 	unit := f.unit(t, "postgresql/large")
 	since := time.Now()
-	kind, name, err := f.Now(unit)
-	must(t, err)
-	must(t, succeeded(c, unit.Namespace, kind, name))
+	if reason, log := f.run(t, unit.ID); reason != "Succeeded" {
+		t.Fatalf("%s\n%s", reason, tail(log))
+	}
 	list := f.snapshots(t, unit.ID, since)
 	if len(list) != 1 {
 		t.Fatalf("%d snapshots of %s", len(list), unit.ID)

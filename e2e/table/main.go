@@ -213,13 +213,15 @@ func columns() []string {
 	}
 }
 
-// parts are tests of what the kinds share: they have no row, for most columns
-// mean nothing to them.
-var parts = []string{"Flux", "Lock", "Preflight", "RepositoryBootstrap", "RepositoryFetch"}
+// parts are how tests of what the kinds share begin: they have no row, for most
+// columns mean nothing to them.
+var parts = []string{"Flux", "K8up", "Lock", "Preflight", "Repository"}
 
 // kinds lists the rows.
 func (r *results) kinds() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(r.cells)), func(kind string) bool { return slices.Contains(parts, kind) })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(r.cells)), func(kind string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.HasPrefix(kind, part) })
+	})
 }
 
 // gaps names each cell that no test filled.

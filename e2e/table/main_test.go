@@ -23,6 +23,7 @@ const events = `{"Action":"start","Package":"e2e"}
 {"Action":"pass","Package":"e2e","Test":"TestMariaDB/failure/odd-thing/ash","Elapsed":1}
 {"Action":"skip","Package":"e2e","Test":"TestMariaDB/dump","Elapsed":1}
 {"Action":"pass","Package":"e2e","Test":"TestLock/empty","Elapsed":1}
+{"Action":"pass","Package":"e2e","Test":"TestPreflightContracts/k8up/ash","Elapsed":1}
 {"Action":"fail","Package":"e2e","Elapsed":9}
 `
 
@@ -37,6 +38,7 @@ Checked beside these, and of what the kinds share:
 
 - Lock: empty
 - MariaDB: odd thing
+- PreflightContracts: k8up
 `
 
 func TestTable(t *testing.T) {

@@ -96,8 +96,15 @@ func (in *inspector) block(o Object, job string, block, backend map[string]any) 
 	} else {
 		in.mustExist(o, "PodConfig", name)
 	}
-	if len(list(backend, "volumeMounts")) > 0 && len(list(block, "volumes")) == 0 {
-		in.add(o, "HF407", "", "spec.%s.volumes is missing: K8up inherits the backend's mounts, but not their volumes", job)
+	volumes := map[string]bool{}
+	for _, v := range list(block, "volumes") {
+		volumes[text(v, "name")] = true
+		in.volume(o, v)
+	}
+	for _, m := range list(backend, "volumeMounts") {
+		if volume := text(m, "name"); !volumes[volume] {
+			in.add(o, "HF407", "", "spec.%s.volumes lacks %q: K8up inherits the backend's mounts, but not their volumes", job, volume)
+		}
 	}
 	switch job {
 	case "backup":

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/holdfast-backup/holdfast/renderer/plan"
@@ -61,7 +60,7 @@ func (in *inspector) pod(p pod) {
 		in.add(o, "HF424", "", "the pod has no container")
 		return
 	}
-	if _, set := object(p.spec, "securityContext")["fsGroup"]; set {
+	if _, set := object(p.spec, "securityContext")["fsGroup"]; set && !p.ownVolumesOnly() {
 		in.add(o, "HF405", "", "fsGroup makes kubelet rewrite the owner and modes of a live volume")
 	}
 	if root := in.mayBeRoot(o); !root {
@@ -93,6 +92,22 @@ func (in *inspector) pod(p pod) {
 		names[text(c, "name")] = true
 		in.container(p, c, volumes)
 	}
+}
+
+// ownVolumesOnly says whether the pod makes a volume of a class and mounts nobody
+// else's: kubelet changes owner and modes of nothing but that one then, which
+// nobody could write to otherwise.
+func (p pod) ownVolumesOnly() bool {
+	own := false
+	for _, v := range list(p.spec, "volumes") {
+		if at(v, "persistentVolumeClaim") != nil {
+			return false
+		}
+		if at(v, "ephemeral") != nil {
+			own = true
+		}
+	}
+	return own && !p.partial
 }
 
 // mayBeRoot says whether a reason was given for a pod that runs as uid 0.
@@ -222,7 +237,7 @@ func (in *inspector) quantity(o Object, what string, value any) {
 		}
 		return
 	}
-	if q, err := resource.ParseQuantity(s); err != nil || q.Sign() <= 0 {
+	if !plan.ValidQuantity(s) {
 		in.add(o, "HF410", `write an amount such as "500m", "256Mi", "10Gi"`, "%s: %q is no quantity above zero", what, s)
 	}
 }

@@ -124,6 +124,10 @@ type Item struct {
 	Scratch string `json:"scratch"`
 	// DumpScratch is that of a dump, which is small where the copy is streamed.
 	DumpScratch string `json:"dumpScratch"`
+	// Reserved says that the scheduler keeps the scratch free on the node's disk:
+	// somebody has said how large it, or the copy, is. What is only a default would
+	// keep small nodes from ever running a dump.
+	Reserved bool `json:"reserved"`
 	// ScratchClass is the storage class of its volume; "" for the node's disk.
 	ScratchClass string `json:"scratchClass,omitempty"`
 	// Size is how large the copy will be in a month, in bytes; 0 if nobody said it.

@@ -21,6 +21,12 @@ const (
 	patience = 2
 )
 
+// ValidQuantity says whether a text is a quantity of Kubernetes above zero.
+func ValidQuantity(text string) bool {
+	q, err := resource.ParseQuantity(text)
+	return err == nil && q.Sign() > 0
+}
+
 // bytesOf is a quantity in bytes, 0 for none and for what is no quantity: the
 // schema has refused that.
 func bytesOf(quantity string) int64 {
@@ -50,6 +56,7 @@ func secondsFor(s kind.Sizing, size int64) int {
 func (b *builder) fit(i *Item, k kind.Kind, scratchFrom, deadlineFrom string) {
 	size, from := b.ask.size(i.ID)
 	i.Size = size
+	i.Reserved = size > 0 || scratchFrom != builtin
 	if need := scratchFor(k.Sizing, size); scratchFrom == builtin && need > bytesOf(i.Scratch) {
 		i.Scratch = strconv.FormatInt((need+gi-1)/gi, 10) + "Gi"
 		i.decide("scratch", i.Scratch, from)

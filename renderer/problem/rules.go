@@ -724,7 +724,7 @@ func Rules() []Rule {
 			ID:     "HF405",
 			Title:  "A field that K8up ignores or that does harm",
 			Story:  "One value of keepTags makes K8up prune the snapshots of other namespaces; hostnames and concurrentRunsAllowed are never read; with fsGroup kubelet changes owner and modes of the live volume, after which PostgreSQL refuses to start from it.",
-			Fix:    "Leave the field out.",
+			Fix:    "Leave the field out; fsGroup is right only beside a volume that the pod makes for itself, and no claim.",
 			Source: "measured with K8up 2.15: keepTags is parsed as true or false; hostnames and concurrentRunsAllowed are never read",
 		},
 		{

@@ -7,7 +7,6 @@
 # next, with tabs between them. Results are ok, warn and FAIL.
 
 tab='	'
-NOBODY='nothing answers at that port'
 newline='
 '
 
@@ -91,13 +90,15 @@ tool() {
 }
 
 # meaning TEXT: sets MEANING and, where it is known, NEXT. Clients say the same in
-# words of their own.
+# words of their own. PASSES is set if it may be over in a moment.
 meaning() {
   NEXT=
+  PASSES=
   case $1 in
     *'could not translate host name'* | *'Unknown server host'* | *'Unknown MySQL server host'* | *'ould not resolve host'* | \
       *'no such host'* | *'Name or service not known'* | *'Name does not resolve'* | *'emporary failure in name resolution'* | *'bad address'*)
       MEANING='the name does not resolve'
+      PASSES=yes
       NEXT='correct the host in the state; is network.dns right?'
       ;;
     *'certificate verify failed'* | *'certificate signed by unknown authority'* | *'SSL certificate problem'* | *'self-signed certificate'* | \
@@ -115,16 +116,18 @@ meaning() {
       MEANING='the login is refused'
       NEXT='compare user and password, or key, with those that the server knows'
       ;;
-    *'AccessDenied'* | *'Forbidden'* | *'forbidden'* | *'ermission denied'* | *'access denied'* | *'nsufficient access'* | *'StatusCode: 403'*)
+    *'AccessDenied'* | *'Forbidden'* | *'forbidden'* | *'ermission denied'* | *'access denied'* | *'nsufficient access'* | *'StatusCode: 403'* | *'HTTP 403'*)
       MEANING='it is not allowed'
       ;;
     *'onnection refused'* | *"ouldn't connect to server"* | *'ould not connect to server'* | \
       *"Can't connect to"* | *"Can't contact LDAP server"*)
-      MEANING=$NOBODY
+      MEANING='nothing answers at that port'
+      PASSES=yes
       NEXT='correct host and port in the state; does the server run?'
       ;;
     *'timed out'* | *'timeout'* | *'Timeout'* | *'did not end within'* | *'deadline exceeded'* | *'No route to host'* | *'unreachable'*)
       MEANING='no answer'
+      PASSES=yes
       NEXT='a wrong address, a firewall, or a NetworkPolicy of the target that does not admit this namespace'
       ;;
     *' is not set'*)
@@ -135,7 +138,10 @@ meaning() {
       MEANING='there is no such bucket'
       NEXT='correct the bucket in the credentials'
       ;;
-    *) MEANING= ;;
+    *)
+      MEANING=
+      PASSES=yes
+      ;;
   esac
 }
 
@@ -147,9 +153,9 @@ check() {
   check_next=$2
   shift 2
   # A Service has nobody behind it for a moment when its pod is slow to say that it
-  # is ready, and a policy reaches a node a little after the pod. Nobody wants to be
-  # called for that.
-  for check_pause in 5 10 0; do
+  # is ready, a policy reaches a node a little after the pod, and a busy API server
+  # does not answer at once. Nobody wants to be called for that.
+  for check_pause in 4 8 0; do
     check_status=0
     ("$@") >/dev/null 2>"$WORK/check" || check_status=$?
     if [ "$check_status" -eq 0 ]; then
@@ -163,9 +169,12 @@ check() {
       [ -z "$check_line" ] || check_text=$check_text${check_text:+; }$check_line
     done <"$WORK/check"
     meaning "$check_text"
-    if [ "$MEANING" != "$NOBODY" ] || [ "$check_pause" -eq 0 ]; then
-      break
-    fi
+    # 69 and 70: whoever was asked did not answer; all else is an answer.
+    case $check_status in
+      69 | 70) ;;
+      *) break ;;
+    esac
+    [ -n "$PASSES" ] && [ "$check_pause" -gt 0 ] || break
     sleep "$check_pause"
   done
   finding FAIL "$check_name" "$MEANING${MEANING:+: }${check_text:-exit code $check_status}" "${NEXT:-$check_next}"
@@ -195,7 +204,7 @@ inside() {
     esac
   done <"$WORK/inside"
   [ -n "$inside_end" ] || die 69 "exec in $inside_pod: the answer is cut"
-  [ -z "$inside_missing" ] || die 69 "the image of $inside_pod, container $inside_container, lacks:$inside_missing"
+  [ -z "$inside_missing" ] || die 65 "the image of $inside_pod, container $inside_container, lacks:$inside_missing"
 }
 
 # readable RESOURCE OPTION: we may list it, or get it if it has a name; for

@@ -160,8 +160,8 @@
   // Volumes and their mounts, by what they hold.
   emptyDir(name, size):: { name: name, emptyDir: { sizeLimit: size } },
   // scratch is on the node's disk, or a volume of a class that lives as long as
-  // its pod. What is on the node's disk is asked for: the scheduler does not look
-  // at a sizeLimit, and kubelet evicts who outgrows it.
+  // its pod. What is on the node's disk is asked for where its size is known: the
+  // scheduler does not look at a sizeLimit, and kubelet evicts who outgrows it.
   scratch(size, class):: if class == '' then $.emptyDir('scratch', size) else {
     name: 'scratch',
     ephemeral: {
@@ -170,7 +170,7 @@
       },
     },
   },
-  withScratch(resources, size, class):: if class == '' then resources {
+  withScratch(item, resources, size):: if item.reserved && std.get(item, 'scratchClass', '') == '' then resources {
     requests+: { 'ephemeral-storage': size },
   } else resources,
   scriptsVolume(configMap):: { name: 'scripts', configMap: { name: configMap, defaultMode: 365 } },  // 0555

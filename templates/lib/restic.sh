@@ -7,11 +7,12 @@
 # moment later (restic/kubernetes/pod_exec.go). If restic is faster, an empty or cut
 # copy is stored. So the end of a dump is looked for before restic may store it.
 #
-# When the pod of a dump has vanished, it finds nothing to do, lists the snapshots
-# (restic/cli/backup.go) and succeeds. So a job that was to store a dump and did not
-# is ended here.
+# When the pod of a dump has vanished, it finds nothing to do, lists the snapshots as
+# it does at every end (restic/cli/backup.go), and succeeds. So a job that was to store
+# something and did not is ended here. It lists them at its begin as well, after "init".
 set -eu
 STORED=${TMPDIR:-/tmp}/holdfast-stored
+BEGUN=${TMPDIR:-/tmp}/holdfast-begun
 
 stdin=no
 for argument; do
@@ -23,19 +24,35 @@ for argument; do
   fi
 done
 
-if [ "$stdin" = yes ]; then
-  # restic gives a command of its own no stdin; a further descriptor is passed on.
-  exec 3<&0
-  restic "$@" --stdin-from-command -- /holdfast/bin/whole.sh </dev/null
-  : >"$STORED"
-  exit 0
+if [ "${1:-}" = backup ]; then
+  status=0
+  if [ "$stdin" = yes ]; then
+    # restic gives a command of its own no stdin; a further descriptor is passed on.
+    exec 3<&0
+    restic "$@" --stdin-from-command -- /holdfast/bin/whole.sh </dev/null || status=$?
+  else
+    restic "$@" || status=$?
+  fi
+  # 3: some files could not be read, all others are stored.
+  case $status in
+    0 | 3) : >"$STORED" ;;
+  esac
+  exit "$status"
 fi
 
-# TARGET_PODS are the pods whose dumps this job is to store.
-if [ "${1:-}" = snapshots ] && [ -n "${TARGET_PODS:-}" ] && [ ! -e "$STORED" ]; then
-  echo "holdfast: no dump was stored: the pod $TARGET_PODS is gone, or was never ready. Start the backup again." >&2
-  # K8up only logs what we say, and TERM would end it well.
-  kill -HUP "$PPID"
-  exit 1
-fi
+# TARGET_PODS are the pods of this job: those to dump from, or the one that mounts the claim.
+case ${TARGET_PODS:+${1:-}} in
+  init) rm -f "$BEGUN" ;; # of an attempt before this one
+  snapshots)
+    if [ -e "$BEGUN" ] && [ ! -e "$STORED" ]; then
+      # Into K8up's own log: it has no time to write what we would tell it.
+      why="holdfast: nothing was stored: the pod $TARGET_PODS is gone, or was never ready. Start the backup again."
+      { echo "$why" >"/proc/$PPID/fd/2"; } 2>/dev/null || echo "$why" >&2
+      # TERM would end it well.
+      kill -HUP "$PPID"
+      exit 1
+    fi
+    : >"$BEGUN"
+    ;;
+esac
 exec restic "$@"

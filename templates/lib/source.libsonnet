@@ -82,7 +82,7 @@ local lockRules(item) = [
             env=k8s.secretEnv(item.secretEnv),
             envFrom=k8s.fromConfigMaps([item.name]),
             mounts=[k8s.scriptsMount, k8s.scratchMount] + lockMounts + k8s.filesMount(std.get(item.capture, 'files', [])),
-            resources=k8s.withScratch(item.resources, item.dumpScratch, class(item)),
+            resources=k8s.withScratch(item, item.resources, item.dumpScratch),
             security=k8s.restrictedContainer,
           ),
         ],
@@ -130,7 +130,7 @@ local lockRules(item) = [
           env=k8s.secretEnv(item.secretEnv) + rclone.backupSecrets(item.copy) + holder,
           envFrom=k8s.fromConfigMaps([item.name]),
           mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.copiedTools] + k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(item.copy),
-          resources=k8s.withScratch(item.resources, item.scratch, class(item)),
+          resources=k8s.withScratch(item, item.resources, item.scratch),
           security=k8s.restrictedContainer,
         ),
       ],
@@ -195,7 +195,7 @@ local lockRules(item) = [
       envFrom=values,
       mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.copiedTools] +
              k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(storage) + mounts,
-      resources=k8s.withScratch(item.resources, item.scratch, class(item)),
+      resources=k8s.withScratch(item, item.resources, item.scratch),
       security=if item.root then k8s.rootRestorer else k8s.restrictedContainer,
     );
     [

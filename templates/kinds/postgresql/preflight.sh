@@ -22,7 +22,7 @@ client() {
   server=${VERSION%%.*}
   version_in "$(pg_dump --version)"
   [ "${VERSION%%.*}" -ge "$server" ] ||
-    die 69 "the server is PostgreSQL $server, pg_dump is $VERSION: it refuses to dump a newer server"
+    die 65 "the server is PostgreSQL $server, pg_dump is $VERSION: it refuses to dump a newer server"
 }
 
 if check login 'compare user, database and password with those of the server' login; then
