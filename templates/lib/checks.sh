@@ -170,12 +170,10 @@ check() {
     done <"$WORK/check"
     meaning "$check_text"
     # 69 and 70: whoever was asked did not answer; all else is an answer.
-    case $check_status in
-      69 | 70) ;;
+    case "$check_status $PASSES" in
+      '69 yes' | '70 yes') sleep "$check_pause" ;;
       *) break ;;
     esac
-    [ -n "$PASSES" ] && [ "$check_pause" -gt 0 ] || break
-    sleep "$check_pause"
   done
   finding FAIL "$check_name" "$MEANING${MEANING:+: }${check_text:-exit code $check_status}" "${NEXT:-$check_next}"
   return 1
