@@ -188,18 +188,10 @@ func TestFaults(t *testing.T) {
 			}
 		})
 		t.Run("a job by hand against the lock", func(t *testing.T) { t.Parallel(); f.byHand(t) })
-		t.Run("full disk", func(t *testing.T) {
+		t.Run("of the tiny one", func(t *testing.T) {
 			t.Parallel()
-			small := fault{tiny}
-			since := time.Now()
-			reason, log := small.run(t, "volume/tiny-files")
-			if reason != "Failed" {
-				t.Errorf("%s, though the storage is too small\n%s", reason, tail(log))
-			}
-			if list := small.snapshots(t, "volume/tiny-files", since); len(list) > 0 {
-				t.Errorf("%d snapshots in a full storage", len(list))
-			}
-			say("full disk: red, and no snapshot")
+			t.Run("full disk", fault{tiny}.fullDisk)
+			t.Run("wrong repository password", fault{tiny}.wrongPassword)
 		})
 		t.Run("the claim's node is gone", func(t *testing.T) { t.Parallel(); f.movedNode(t) })
 		t.Run("dump pod killed in the middle of a dump", func(t *testing.T) { t.Parallel(); f.killedPod(t) })
@@ -233,7 +225,6 @@ func TestFaults(t *testing.T) {
 		f.succeeded(t, unit.ID, reason, log, since)
 		say("storage refused: the copy came as soon as it was back")
 	})
-	t.Run("wrong repository password", f.wrongPassword)
 	t.Run("operator restarted", func(t *testing.T) {
 		operatorNeeded.Wait()
 		since := time.Now()
@@ -384,15 +375,23 @@ spec:
 	say("the claim's node is gone: red; it is back: a copy")
 }
 
+// fullDisk fills the storage with what does not fit.
+func (f fault) fullDisk(t *testing.T) {
+	since := time.Now()
+	reason, log := f.run(t, "volume/tiny-files")
+	f.failed(t, "volume/tiny-files", reason, log, since)
+	say("full disk: red, and no snapshot")
+}
+
 // wrongPassword changes the repository's password in the cluster.
 func (f fault) wrongPassword(t *testing.T) {
 	set := func(password string) {
-		f.kubectl(t, "patch", "secret", "side-restic", "--namespace=side", "--type=merge", "--patch", fmt.Sprintf(`{"stringData":{"password":%q}}`, password))
+		f.kubectl(t, "patch", "secret", "tiny-restic", "--namespace=tiny", "--type=merge", "--patch", fmt.Sprintf(`{"stringData":{"password":%q}}`, password))
 	}
 	set("another password")
 	since := time.Now()
-	reason, log := f.run(t, "volume/side-files")
+	reason, log := f.run(t, "volume/tiny-files")
 	set(f.Credentials.Restic.Password)
-	f.failed(t, "volume/side-files", reason, log, since, "wrong password")
+	f.failed(t, "volume/tiny-files", reason, log, since, "wrong password")
 	say("wrong repository password: red, and the log says so")
 }

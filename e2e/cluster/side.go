@@ -56,7 +56,7 @@ done`)
 	plain := map[string]any{"reason": "inside the test's own cluster"}
 	// What is to fail is called failed after two minutes, or a little more where it
 	// must have come far before; the rest has time.
-	deadlines := map[string]any{"deadlines": map[string]any{"postgresql/broken": 120, "postgresql/evicted": 240, "postgresql": 900, "volume": 120}}
+	deadlines := map[string]any{"deadlines": map[string]any{"postgresql/broken": 120, "postgresql/evicted": 150, "postgresql": 900, "volume": 120}}
 	side, err = c.side(folder, "side", "s3-side", 7072, deadlines, map[string]any{
 		"databases": map[string]any{"postgresql": []any{postgresql("good", "slow", "broken", "evicted")}},
 		"volumes":   []any{volume("side-files", "side")},
