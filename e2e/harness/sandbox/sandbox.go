@@ -170,6 +170,9 @@ func (s *Spec) launch() error {
 		return err
 	}
 	unix.CloseOnExec(3)
+	// A runtime ignores no signal. Who was started under nohup does, and so would the
+	// program, unless somebody listens.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT)
 	return fmt.Errorf("%s: %w", path, syscall.Exec(path, s.Argv, s.Env))
 }
 
