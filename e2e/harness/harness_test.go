@@ -199,7 +199,7 @@ func TestScripts(t *testing.T) {
 		t.Run(shell, func(t *testing.T) {
 			t.Run("stdout and stderr apart", func(t *testing.T) {
 				r := i.Dump(t, unit, options(t, shell, map[string]string{"pg_dump": fine, "pg_restore": list})).OK(t)
-				if want := "PGDMP" + strings.Repeat("0", 600); string(r.Stdout) != want {
+				if want := "PGDMP" + strings.Repeat("0", 600); string(payload(r.Stdout)) != want || !trailer.Match(r.Stdout) {
 					t.Errorf("stdout is %q", r.Stdout)
 				}
 				if !strings.Contains(r.Stderr, "1 counted, 605 bytes") {
@@ -444,6 +444,7 @@ func TestStorage(t *testing.T) {
 			}
 			i := shop(t, map[string]any{"restic": s3.Restic("backup", "restic")})
 			dump := []byte("PGDMP newer\n" + strings.Repeat("x", 600))
+			dump = append(dump, fmt.Sprintf("\n-- holdfast: {\"unit\":%q,\"count\":1,\"bytes\":%d,\"losses\":[]}\n", unit, len(dump))...)
 			i.Store(t, unit, []byte("PGDMP older"))
 			i.Store(t, unit, dump)
 			o := options(t, "ash", map[string]string{"pg_restore": `head -n 1 "$2" >&2; exit 1`})

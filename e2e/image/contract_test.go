@@ -24,10 +24,10 @@ import (
 )
 
 // builtins are what a POSIX shell has itself.
-var builtins = strings.Fields(". : [ break cd command continue echo eval exec exit export kill printf read return set shift test trap true umask unset wait")
+var builtins = strings.Fields(". : [ break cd command continue echo eval exec exit export kill printf read return set shift test trap true ulimit umask unset wait")
 
 // wrappers are functions and tools that run a command: after how many words.
-var wrappers = map[string]int{"attempt": 2, "hushed": 2, "restic_said": 2, "at_least": 2, "bounded": 0, "run_child": 0, "timeout": 1, "setsid": 0}
+var wrappers = map[string]int{"attempt": 2, "hushed": 2, "restic_said": 2, "at_least": 2, "bounded": 0, "stream": 1, "run_child": 0, "timeout": 1, "setsid": 0}
 
 // script is a parsed one.
 type script struct {
