@@ -43,7 +43,8 @@ func (r Result) OK(t testing.TB) Result {
 }
 
 // Fails fails the test unless the container ended with that code, said which
-// unit and each of the words, told no secret, and printed nothing of a dump.
+// unit and each of the words, told no secret, and printed nothing of a dump; see
+// Streamed.
 func (r Result) Fails(t testing.TB, code int, words ...string) Result {
 	t.Helper()
 	var wrong []string
@@ -62,6 +63,17 @@ func (r Result) Fails(t testing.TB, code int, words ...string) Result {
 		t.Errorf("%s of %s %s. It said:\n%s", r.Container, r.unit, strings.Join(wrong, ", and "), r.Stderr)
 	}
 	r.quiet(t)
+	return r
+}
+
+// Streamed is for a dump that fails after its first bytes went out: those are no
+// copy, so they must lack the trailer.
+func (r Result) Streamed(t testing.TB) Result {
+	t.Helper()
+	if trailer.Match(r.Stdout) {
+		t.Errorf("%s of %s failed, but printed a trailer", r.Container, r.unit)
+	}
+	r.dump = false
 	return r
 }
 
