@@ -151,7 +151,8 @@ func copied(t testing.TB, dump []byte) map[string]map[string]any {
 		Kind  string
 		Items []map[string]any
 	}
-	if err := json.Unmarshal(dump, &list); err != nil || list.Kind != "List" {
+	// The trailer is a document of its own.
+	if err := json.NewDecoder(bytes.NewReader(dump)).Decode(&list); err != nil || list.Kind != "List" {
 		t.Fatalf("the dump is a %q: %v", list.Kind, err)
 	}
 	all := map[string]map[string]any{}
@@ -817,7 +818,7 @@ func TestNamespaceManifests(t *testing.T) {
 			}
 			same(t, got, before)
 			var top struct{ Skipped []map[string]string }
-			if err := json.Unmarshal(dump, &top); err != nil {
+			if err := json.NewDecoder(bytes.NewReader(dump)).Decode(&top); err != nil {
 				t.Fatal(err)
 			}
 			var skipped []string
@@ -1117,7 +1118,7 @@ func TestControlPlane(t *testing.T) {
 				Skipped       []any
 				ServerVersion struct{ GitVersion string }
 			}
-			if err := json.Unmarshal(dump, &top); err != nil || top.ServerVersion.GitVersion == "" || len(top.Skipped) > 0 {
+			if err := json.NewDecoder(bytes.NewReader(dump)).Decode(&top); err != nil || top.ServerVersion.GitVersion == "" || len(top.Skipped) > 0 {
 				t.Errorf("%+v, %v", top, err)
 			}
 		})

@@ -199,7 +199,7 @@ func TestScripts(t *testing.T) {
 		t.Run(shell, func(t *testing.T) {
 			t.Run("stdout and stderr apart", func(t *testing.T) {
 				r := i.Dump(t, unit, options(t, shell, map[string]string{"pg_dump": fine, "pg_restore": list})).OK(t)
-				if want := "PGDMP" + strings.Repeat("0", 600); string(payload(r.Stdout)) != want || !trailer.Match(r.Stdout) {
+				if want := "PGDMP" + strings.Repeat("0", 600); string(Payload(r.Stdout)) != want || !trailer.Match(r.Stdout) {
 					t.Errorf("stdout is %q", r.Stdout)
 				}
 				if !strings.Contains(r.Stderr, "1 counted, 605 bytes") {

@@ -235,7 +235,7 @@ func withInput(t testing.TB, o Options, name string) string {
 	if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, payload(o.Input), 0o644); err != nil {
+	if err := os.WriteFile(path, Payload(o.Input), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return folder
@@ -244,8 +244,8 @@ func withInput(t testing.TB, o Options, name string) string {
 // trailer is the last line of every dump, with the line break before it.
 var trailer = regexp.MustCompile(`\n(\{"holdfast": |[^\n]{1,3}holdfast: )\{"unit":[^\n]*\}\n$`)
 
-// payload is a dump without its trailer, which fetch.sh cuts off.
-func payload(dump []byte) []byte {
+// Payload is a dump without its trailer, which fetch.sh cuts off.
+func Payload(dump []byte) []byte {
 	if at := trailer.FindIndex(dump); at != nil {
 		return dump[:at[0]]
 	}

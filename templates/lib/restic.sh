@@ -27,8 +27,9 @@ done
 if [ "${1:-}" = backup ]; then
   status=0
   if [ "$stdin" = yes ]; then
-    # restic gives a command of its own no stdin; a further descriptor is passed on.
-    exec 3<&0
+    # restic gives a command of its own no stdin, and may lose what it says; further
+    # descriptors are passed on.
+    exec 3<&0 5>&2
     restic "$@" --stdin-from-command -- /holdfast/bin/whole.sh </dev/null || status=$?
   else
     restic "$@" || status=$?
