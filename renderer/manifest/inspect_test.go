@@ -277,6 +277,35 @@ func TestInspectNoticesEachChange(t *testing.T) {
 	}
 }
 
+// TestInspectFSGroup: kubelet gives a pod's volumes to its fsGroup, so it may stand
+// only where they are all the pod's own.
+func TestInspectFSGroup(t *testing.T) {
+	x := rendered(t, "minimal")
+	own := map[string]any{"name": "own", "ephemeral": map[string]any{"volumeClaimTemplate": map[string]any{}}}
+	claim := map[string]any{"name": "uploads", "persistentVolumeClaim": map[string]any{"claimName": "uploads"}}
+	for name, test := range map[string]struct {
+		volumes []any
+		refused bool
+	}{
+		"no volume of its own":       {nil, true},
+		"its own":                    {[]any{own}, false},
+		"its own beside a claim":     {[]any{own, claim}, true},
+		"a claim of somebody else's": {[]any{claim}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects := x.copied(t)
+			at := slices.IndexFunc(objects, func(o manifest.Object) bool { return o.ID() == "PreBackupPod/shop/shop-pg-shop" })
+			spec := objects[at].Value["spec"].(map[string]any)["pod"].(map[string]any)["spec"].(map[string]any)
+			spec["securityContext"].(map[string]any)["fsGroup"] = 1000
+			spec["volumes"] = append(spec["volumes"].([]any), test.volumes...)
+			found := slices.ContainsFunc(inspect(objects, x.plan), func(f string) bool { return strings.HasPrefix(f, "HF405 ") })
+			if found != test.refused {
+				t.Errorf("refused: %t", found)
+			}
+		})
+	}
+}
+
 // TestInspectFiles: what the platform's templates alone decide.
 func TestInspectFiles(t *testing.T) {
 	x := rendered(t, "minimal")
