@@ -140,9 +140,17 @@ func (f fault) psql(database, sql string) (string, error) {
 		`PGPASSWORD=right exec psql -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres -d "$0"`, database)
 }
 
-// held is a database of which a dump can be held up.
-func (f fault) held(database string) heldUp {
-	return heldUp{"stock", func(sql string) (string, error) { return f.psql(database, sql) }}
+// midway starts a unit's backup, and returns when its dump of a database is under
+// way, and held up: until release, or the server's end. ended waits for the backup.
+func (f fault) midway(t *testing.T, database string) (release func(), ended func() (reason, log string)) {
+	t.Helper()
+	held := heldUp{"stock", func(sql string) (string, error) { return f.psql(database, sql) }}
+	release = held.hold(t)
+	unit := f.unit(t, "postgresql/"+database)
+	kind, name, err := f.Now(unit)
+	must(t, err)
+	held.dumping(t)
+	return release, func() (string, string) { return f.ended(t, unit, kind, name) }
 }
 
 func (f fault) kubectl(t *testing.T, arguments ...string) string {
@@ -198,15 +206,11 @@ func TestFaults(t *testing.T) {
 	})
 	t.Run("database killed in the middle of a dump", func(t *testing.T) {
 		since := time.Now()
-		f.held("slow").hold(t)
-		unit := f.unit(t, "postgresql/slow")
-		kind, name, err := f.Now(unit)
-		must(t, err)
-		f.held("slow").dumping(t)
+		_, ended := f.midway(t, "slow")
 		f.kubectl(t, "delete", "pod", "postgresql-0", "--namespace=side", "--grace-period=0", "--force")
-		reason, log := f.ended(t, unit, kind, name)
+		reason, log := ended()
 		// K8up tries again; the half dump is not stored.
-		f.succeeded(t, unit.ID, reason, log, since)
+		f.succeeded(t, "postgresql/slow", reason, log, since)
 		if !strings.Contains(log, "postgresql/slow") {
 			t.Errorf("nothing tells that the first attempt failed:\n%s", tail(log))
 		}
@@ -228,16 +232,12 @@ func TestFaults(t *testing.T) {
 	t.Run("operator restarted", func(t *testing.T) {
 		operatorNeeded.Wait()
 		since := time.Now()
-		release := f.held("slow").hold(t)
-		unit := f.unit(t, "postgresql/slow")
-		kind, name, err := f.Now(unit)
-		must(t, err)
-		f.held("slow").dumping(t)
+		release, ended := f.midway(t, "slow")
 		f.kubectl(t, "delete", "pod", "--namespace=k8up-system", "--selector=app=k8up")
 		f.kubectl(t, "rollout", "status", "deployment/k8up", "--namespace=k8up-system", "--timeout=10m")
 		release()
-		reason, log := f.ended(t, unit, kind, name)
-		f.succeeded(t, unit.ID, reason, log, since)
+		reason, log := ended()
+		f.succeeded(t, "postgresql/slow", reason, log, since)
 		say("operator restarted: the backup ended all the same")
 	})
 }
@@ -309,13 +309,10 @@ func (f fault) byHand(t *testing.T) {
 // itself it would call that a success.
 func (f fault) killedPod(t *testing.T) {
 	since := time.Now()
-	release := f.held("evicted").hold(t)
 	unit := f.unit(t, "postgresql/evicted")
-	kind, name, err := f.Now(unit)
-	must(t, err)
-	f.held("evicted").dumping(t)
+	release, ended := f.midway(t, "evicted")
 	f.kubectl(t, "delete", "pod", "--namespace=side", "--selector=k8up.io/preBackupPod="+unit.Name, "--grace-period=0", "--force")
-	reason, log := f.ended(t, unit, kind, name)
+	reason, log := ended()
 	release() // not before: the pod's processes outlive its object
 	f.failed(t, unit.ID, reason, log, since, "nothing was stored")
 	since = time.Now()

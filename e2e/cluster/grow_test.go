@@ -3,19 +3,12 @@ package cluster_test
 import (
 	"testing"
 	"time"
-
-	"github.com/holdfast-backup/holdfast/e2e/cluster"
 )
 
 // TestGrow outgrows scratch and memory on the real kubelet. Each is red, and says
 // which of the two it was.
 func TestGrow(t *testing.T) {
-	tree, err := cluster.Render(state, credentials, "", t.TempDir())
-	must(t, err)
-	c := start(t, images(t, tree))
-	operatorNeeded.Add(1)
-	defer operatorNeeded.Done()
-	t.Parallel()
+	c := besideOthers(t)
 	grow, err := c.Grow(t.TempDir())
 	must(t, err)
 	f := fault{grow}

@@ -17,12 +17,7 @@ const largeSize = 512 << 20
 // TestLarge dumps a database of half a gigabyte through K8up, and compares it,
 // byte by byte, with what comes back from the repository.
 func TestLarge(t *testing.T) {
-	tree, err := cluster.Render(state, credentials, "", t.TempDir())
-	must(t, err)
-	c := start(t, images(t, tree))
-	operatorNeeded.Add(1)
-	defer operatorNeeded.Done()
-	t.Parallel()
+	c := besideOthers(t)
 	large, err := c.Large(t.TempDir(), largeSize)
 	must(t, err)
 	f := fault{large}

@@ -22,6 +22,19 @@ const patience = 10 * time.Minute
 // be taken away. Each adds itself before it runs beside the others.
 var operatorNeeded sync.WaitGroup
 
+// besideOthers is the cluster for a test that runs beside others and needs the operator
+// until its last subtest has ended.
+func besideOthers(t *testing.T) *cluster.Cluster {
+	t.Helper()
+	tree, err := cluster.Render(state, credentials, "", t.TempDir())
+	must(t, err)
+	c := start(t, images(t, tree))
+	operatorNeeded.Add(1)
+	t.Cleanup(operatorNeeded.Done)
+	t.Parallel()
+	return c
+}
+
 func say(format string, arguments ...any) {
 	fmt.Fprintf(os.Stderr, "%6.1f s  "+format+"\n", append([]any{time.Since(begin).Seconds()}, arguments...)...)
 }
