@@ -22,7 +22,7 @@ var (
 
 // trailed is a copy with the trailer that every dump ends with.
 func trailed(text []byte) []byte {
-	return append(bytes.Clone(text), fmt.Sprintf("\n# holdfast: {\"unit\":\"openldap/directory\",\"count\":1,\"bytes\":%d,\"losses\":[]}\n", len(text))...)
+	return append(bytes.Clone(text), fmt.Sprintf("\n# holdfast: {\"unit\":\"openldap/directory\",\"count\":1,\"bytes\":%d}\n", len(text))...)
 }
 
 // stored renders a directory whose dumps go to a bucket of the server. Its pods
@@ -310,13 +310,6 @@ func TestRepositoryFetch(t *testing.T) {
 		large := id(t, trailed(append(bytes.Repeat([]byte("0123456789abcdef"), 1<<17), ldifText...)), path, "app", item.Tags...)
 		o := harness.Options{ScratchDir: open(t), Env: map[string]string{"HOLDFAST_SNAPSHOT": large, "HOLDFAST_FILE_BYTES": "2000000"}}
 		i.RestoreStep(t, ldapUnit, "validate", o).Fails(t, 73, "the scratch space takes 2000000: raise scratch")
-	})
-	t.Run("restore/losses-are-told", func(t *testing.T) {
-		text := fmt.Sprintf("\n# holdfast: {\"unit\":\"openldap/directory\",\"count\":1,\"bytes\":%d,\"losses\":[{\"loss\":\"referral\",\"item\":\"ou=x\",\"why\":\"y\"}]}\n", len(ldifText))
-		lossy := id(t, append(bytes.Clone(ldifText), text...), path, "app", item.Tags...)
-		if r := run(t, map[string]string{"HOLDFAST_SNAPSHOT": lossy}).OK(t); !strings.Contains(r.Stderr, `"item":"ou=x"`) {
-			t.Errorf("it does not say what is missing:\n%s", r.Stderr)
-		}
 	})
 	t.Run("failure/missing-marker", func(t *testing.T) {
 		bad := id(t, trailed(bytes.Replace(ldifText, []byte("# holdfast: complete"), []byte("# holdfast: something"), 1)), path, "app", item.Tags...)

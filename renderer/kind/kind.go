@@ -43,8 +43,6 @@ type Kind struct {
 	Retention map[string]int `json:"retention,omitempty"`
 	// Sizing says how room and time grow with the copy.
 	Sizing Sizing `json:"sizing,omitzero"`
-	// Losses say what a copy may lack if the settings accept it, by name.
-	Losses map[string]string `json:"losses,omitempty"`
 	// Sections are JSON Schemas of state sections that the kind reads and that
 	// the published state schema does not know, by the section's name.
 	Sections map[string]json.RawMessage `json:"sections,omitempty"`
@@ -60,9 +58,13 @@ type Sizing struct {
 	// Dump and Restore are scratch, as multiples of the copy's size.
 	Dump    float64 `json:"dump,omitempty"`
 	Restore float64 `json:"restore,omitempty"`
-	// Rate is bytes per second, as a quantity; "" if nobody measured it.
+	// Rate is how many bytes per second are expected at least, as a quantity; ""
+	// where time does not follow the size.
 	Rate string `json:"rate,omitempty"`
 }
+
+// Streams says whether a dump passes its copy on without keeping it on scratch.
+func (s Sizing) Streams() bool { return s.Dump == 0 && s.Restore > 0 }
 
 // Resources are Kubernetes resource quantities by name.
 type Resources struct {

@@ -74,12 +74,7 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	i.Scratch, from = b.ask.scratch(cmp.Or(u.Capture.Scratch, k.Scratch), u.ID, k.Name)
 	i.decide("scratch", i.Scratch, from)
 	b.fit(&i, k, from, deadlineFrom)
-	i.ScratchClass = b.ask.scratchClass()
 	i.Resources = b.ask.resources(k.Resources, u.ID, k.Name)
-	losses, from := b.ask.losses(u.ID, k.Name)
-	for _, loss := range losses {
-		i.decide("loss", loss.Name+" "+cmp.Or(loss.Items, "*"), from)
-	}
 
 	if u.Capture.UID != nil {
 		i.RunAsUID, i.RunAsGID = *u.Capture.UID, *u.Capture.UID
@@ -102,7 +97,7 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 // decide notes where a value comes from; a later word replaces an earlier one.
 func (i *Item) decide(what, value, from string) {
 	d := Decision{What: what, Value: value, From: from}
-	if n := slices.IndexFunc(i.Decisions, func(d Decision) bool { return d.What == what && what != "loss" }); n >= 0 {
+	if n := slices.IndexFunc(i.Decisions, func(d Decision) bool { return d.What == what }); n >= 0 {
 		i.Decisions[n] = d
 		return
 	}
@@ -176,10 +171,6 @@ func (b *builder) exposed(i *Item) {
 	}
 	if reason := i.Capture.LiveReason; reason != "" {
 		i.Limits = append(i.Limits, "files of a running database, which may be of no single moment: "+reason)
-	}
-	losses, _ := b.ask.losses(i.ID, i.Kind)
-	for _, loss := range losses {
-		i.Limits = append(i.Limits, fmt.Sprintf("may lack %s (%s): %s", loss.Name, cmp.Or(loss.Items, "*"), loss.Reason))
 	}
 	const plain = "keys and ciphertext go to the backup storage over plain http"
 	if restic := b.inst.Credentials.Restic; restic != nil && i.Engine == kind.Restic && strings.HasPrefix(restic.Endpoint, "http://") {
@@ -312,10 +303,6 @@ func (b *builder) environment(i *Item) {
 	}
 	if i.Expect.AllowEmpty != nil {
 		i.Values["HOLDFAST_ALLOW_EMPTY"] = i.Expect.AllowEmpty.Reason
-	}
-	losses, _ := b.ask.losses(i.ID, i.Kind)
-	for _, loss := range losses {
-		i.Values["HOLDFAST_LOSSES"] += loss.Name + " " + cmp.Or(loss.Items, "*") + "\n"
 	}
 	b.frame(i.Values, i.ID, i.Namespace)
 	if i.Engine == kind.Rclone {

@@ -128,8 +128,9 @@ type Item struct {
 	// somebody has said how large it, or the copy, is. What is only a default would
 	// keep small nodes from ever running a dump.
 	Reserved bool `json:"reserved"`
-	// ScratchClass is the storage class of its volume; "" for the node's disk.
-	ScratchClass string `json:"scratchClass,omitempty"`
+	// ScratchClass is the storage class of its volume; "" for the node's disk, and
+	// always for a claim's own files.
+	ScratchClass string `json:"scratchClass"`
 	// Size is how large the copy will be in a month, in bytes; 0 if nobody said it.
 	Size int64 `json:"size,omitempty"`
 	// DumpBytes and RestoreBytes are the largest copies that scratch has room for.

@@ -2,8 +2,11 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -14,8 +17,7 @@ const (
 	gi = 1 << 30
 	// streamScratch is what a dump needs that is streamed: lists and both ends.
 	streamScratch = "256Mi"
-	// headroom of what a copy needs: kubelet evicts a pod whose scratch is full,
-	// and K8up then calls the backup a success.
+	// headroom of what a copy needs: kubelet evicts a pod whose scratch is full.
 	headroom = 1.1
 	// patience is how many times the expected time a run may take.
 	patience = 2
@@ -56,7 +58,13 @@ func secondsFor(s kind.Sizing, size int64) int {
 func (b *builder) fit(i *Item, k kind.Kind, scratchFrom, deadlineFrom string) {
 	size, from := b.ask.size(i.ID)
 	i.Size = size
-	i.Reserved = size > 0 || scratchFrom != builtin
+	// A claim's restore keeps to the node's disk: a new volume of a class cannot be
+	// written without an fsGroup, and with one kubelet changes owner and modes of
+	// all that the pod mounts.
+	if i.Capture.How != "volume" {
+		i.ScratchClass = b.ask.scratchClass()
+	}
+	i.Reserved = i.ScratchClass == "" && (size > 0 || scratchFrom != builtin)
 	if need := scratchFor(k.Sizing, size); scratchFrom == builtin && need > bytesOf(i.Scratch) {
 		i.Scratch = strconv.FormatInt((need+gi-1)/gi, 10) + "Gi"
 		i.decide("scratch", i.Scratch, from)
@@ -69,7 +77,7 @@ func (b *builder) fit(i *Item, k kind.Kind, scratchFrom, deadlineFrom string) {
 	// One file of a dump may not fill the scratch space: a tool that is stopped
 	// says so, and an evicted pod does not.
 	i.DumpScratch = i.Scratch
-	if k.Sizing.Dump == 0 && k.Sizing.Restore > 0 {
+	if k.Sizing.Streams() {
 		i.DumpScratch = streamScratch
 	}
 	i.DumpBytes = largest(i.DumpScratch, k.Sizing.Dump)
@@ -81,9 +89,24 @@ func largest(scratch string, copies float64) int64 {
 	return int64(float64(bytesOf(scratch)) / headroom / math.Max(copies, 1))
 }
 
-// sizes checks what somebody has set against how large the copies are.
+// sizes checks that each size is one that something follows from, and what somebody
+// has set against it.
 func (c *checker) sizes() {
 	ask := newSettings(c.plan.inputs.instance)
+	for _, l := range ask.levels {
+		for _, key := range slices.Sorted(maps.Keys(l.settings.Sizes)) {
+			name, _, unit := strings.Cut(key, "/")
+			k, known := c.plan.inputs.set.Find(name)
+			switch {
+			case !known: // HF112 says so
+			case !unit:
+				c.setting(l, "sizes/"+escape(key), "HF162", "name the unit, as holdfast plan prints it", "a size is of one unit, and %q is a kind", key)
+			case k.Sizing == kind.Sizing{}:
+				c.setting(l, "sizes/"+escape(key), "HF162", "take it out; set the deadline by hand where a run takes longer",
+					"nothing follows from a size of %s: it is copied without scratch, and nobody knows how fast", key)
+			}
+		}
+	}
 	for _, i := range c.plan.Units {
 		k, known := c.plan.inputs.set.Find(i.Kind)
 		if !known || i.Size == 0 {

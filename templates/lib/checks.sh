@@ -1,6 +1,6 @@
 #!/bin/sh
 # checks.sh is sourced by the preflight and by each kind's preflight.sh: how a
-# finding is written, and what an error means in plain words. It calls nothing
+# finding is written, and what an error means in plain words. It needs nothing
 # but what the shell has built in, for a missing tool is one of the findings.
 #
 # A finding is a line of HOLDFAST_FINDINGS: result, unit, check, what, what to do
@@ -155,7 +155,7 @@ check() {
   # A Service has nobody behind it for a moment when its pod is slow to say that it
   # is ready, a policy reaches a node a little after the pod, and a busy API server
   # does not answer at once. Nobody wants to be called for that.
-  for check_pause in 4 8 0; do
+  for check_pause in 4 8 ''; do
     check_status=0
     ("$@") >/dev/null 2>"$WORK/check" || check_status=$?
     if [ "$check_status" -eq 0 ]; then
@@ -171,9 +171,10 @@ check() {
     meaning "$check_text"
     # 69 and 70: whoever was asked did not answer; all else is an answer.
     case "$check_status $PASSES" in
-      '69 yes' | '70 yes') sleep "$check_pause" ;;
+      '69 yes' | '70 yes') ;;
       *) break ;;
     esac
+    [ -z "$check_pause" ] || sleep "$check_pause" || :
   done
   finding FAIL "$check_name" "$MEANING${MEANING:+: }${check_text:-exit code $check_status}" "${NEXT:-$check_next}"
   return 1

@@ -31,8 +31,6 @@
 #   HOLDFAST_FILE_BYTES    largest file that fits into the scratch folder, 0 = any
 #   HOLDFAST_MIN_COUNT     floor of what the kind counts, 0 = none
 #   HOLDFAST_MARKER        a text near the start or the end of a complete copy
-#   HOLDFAST_LOSSES        what a copy may lack, one a line: the loss, a blank, and a
-#                          shell pattern of items
 #   HOLDFAST_ALLOW_EMPTY   why an empty copy is fine; "" = it is not
 #   HOLDFAST_DEADLINE      seconds that one command may take, 0 = no limit
 #   HOLDFAST_HOLDER        who we are to a lock, where we hold one
@@ -46,7 +44,6 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 HOLDFAST_MIN_BYTES=${HOLDFAST_MIN_BYTES:-0}
 HOLDFAST_MIN_COUNT=${HOLDFAST_MIN_COUNT:-0}
 HOLDFAST_MARKER=${HOLDFAST_MARKER:-}
-HOLDFAST_LOSSES=${HOLDFAST_LOSSES:-}
 HOLDFAST_ALLOW_EMPTY=${HOLDFAST_ALLOW_EMPTY:-}
 HOLDFAST_DEADLINE=${HOLDFAST_DEADLINE:-0}
 HOLDFAST_FILE_BYTES=${HOLDFAST_FILE_BYTES:-0}
@@ -274,99 +271,35 @@ count_lines() {
   [ "$count_status" -le 1 ] || die 69 'grep failed'
 }
 
-# A dump knows what its restore, as declared, cannot bring back: an item that is
-# not in the copy, or one that the restore must leave out or change. It says so on
-# the night it dumps, with one line in $WORK/losses for each item: the loss (a name
-# of the kind's kind.json), the item, and why, with tabs between them. What the
-# settings do not accept makes the dump fail; what they accept is named in the
-# copy's trailer.
-
-# loss NAME ITEM WHY
-loss() {
-  for loss_part in "$@"; do
-    printf '%s' "$loss_part" | tr '\000-\037\177' '?' && printf '\t'
-  done | sed 's/	$//' >>"$WORK/losses" || die 73 'scratch cannot be written'
-  echo >>"$WORK/losses" || die 73 'scratch cannot be written'
-}
-
-# accepted NAME ITEM: whether the settings accept this loss.
-accepted() {
-  while IFS=' ' read -r accepted_name accepted_items; do
-    [ "$accepted_name" = "$1" ] || continue
-    # shellcheck disable=SC2254 # a pattern is meant
-    case $2 in
-      $accepted_items) return 0 ;;
-    esac
-  done <"$WORK/accepted"
-  return 1
-}
-
-# settle_losses: dies unless all are accepted; those are in $WORK/lacks then.
-settle_losses() {
-  [ -e "$WORK/losses" ] || : >"$WORK/losses"
-  lines "$HOLDFAST_LOSSES" >"$WORK/accepted"
-  : >"$WORK/lacks"
-  : >"$WORK/refused"
-  while IFS='	' read -r settle_name settle_item settle_why; do
-    if accepted "$settle_name" "$settle_item"; then
-      printf '%s\t%s\t%s\n' "$settle_name" "$settle_item" "$settle_why" >>"$WORK/lacks"
-    else
-      printf '  %s: %s: %s\n' "$settle_name" "$settle_item" "$settle_why" >>"$WORK/refused"
-    fi
-  done <"$WORK/losses"
-  settle_count=$(count_lines '' "$WORK/refused")
-  if [ "$settle_count" -gt 0 ]; then
-    say "$settle_count things would not come back from this copy, so none is made; accept them in the settings (losses), or put them right:"
-    head -n 30 <"$WORK/refused" | cut_lines >&2
-    [ "$settle_count" -le 30 ] || printf '  and %s more\n' "$((settle_count - 30))" >&2
-    exit 65
-  fi
-  settle_count=$(count_lines '' "$WORK/lacks")
-  [ "$settle_count" -eq 0 ] || say "$settle_count things are missing, which the settings accept; the copy names them"
-}
-
-# cut_lines: stdin, long lines shortened.
-cut_lines() {
-  awk 'length($0) > 400 { $0 = substr($0, 1, 400) "..." } { print }'
-}
-
 # Every copy ends with a trailer: a line of JSON, which the source's own tools take
 # for a comment, or do not read any more. A copy without it was cut. It has the
-# unit, what was counted, the bytes before the line, and the accepted losses.
+# unit, what was counted, and the bytes before the line.
 #
 # Whoever restores gets the copy without it.
-TRAILER_MAX=1048576
+TRAILER_MAX=4096
 
 # trailer COUNT BYTES [COMMENT], on stdout: a line break, which is none of the bytes,
 # and the line. COMMENT is how the format begins a comment, "# " if it is not said;
-# JSON has none, so "" makes the line a document of its own.
+# JSON has none, so "" makes the line a document of its own. A unit's id needs no
+# quoting.
 trailer() {
-  # shellcheck disable=SC2016 # awk's own variables
-  awk -F '\t' '
-    function quoted(s) { gsub(/\\/, "\\\\", s); gsub(/"/, "\\\"", s); return "\"" s "\"" }
-    BEGIN {
-      opening = ARGV[1] == "" ? "{\"holdfast\": " : ARGV[1] "holdfast: "
-      closing = ARGV[1] == "" ? "}" : ""
-      printf "\n%s{\"unit\":%s,\"count\":%s,\"bytes\":%s,\"losses\":[", opening, quoted(ENVIRON["HOLDFAST_UNIT"]), ARGV[2], ARGV[3]
-      ARGV[1] = ARGV[2] = ARGV[3] = ""
-    }
-    { printf "%s{\"loss\":%s,\"item\":%s,\"why\":%s}", (NR > 1 ? "," : ""), quoted($1), quoted($2), quoted($3) }
-    END { print "]}" closing }' "${3-# }" "$1" "$2" "$WORK/lacks"
+  if [ -n "${3-# }" ]; then
+    printf '\n%sholdfast: {"unit":"%s","count":%s,"bytes":%s}\n' "${3-# }" "$HOLDFAST_UNIT" "$1" "$2"
+  else
+    printf '\n{"holdfast": {"unit":"%s","count":%s,"bytes":%s}}\n' "$HOLDFAST_UNIT" "$1" "$2"
+  fi
 }
 
-# read_trailer FILE: sets COPY_COUNT, COPY_BYTES and TRAILER_BYTES, and puts the
-# losses, a JSON list, into $WORK/copy.losses; dies where the copy was cut.
+# read_trailer FILE: sets COPY_COUNT, COPY_BYTES and TRAILER_BYTES; dies where the copy was cut.
 read_trailer() {
   read_size=$(file_size "$1")
   tail -c "$((TRAILER_MAX + 2))" <"$1" | tail -n 1 >"$WORK/trailer" || die 73 'scratch cannot be written'
-  sed -nE 's/^.*holdfast("|): \{"unit":"([^"\\]|\\.)*","count":([0-9]+),"bytes":([0-9]+),"losses":\[.*\]\}+$/\3 \4/p' "$WORK/trailer" >"$WORK/counted"
+  sed -nE 's/^.*holdfast("|): \{"unit":"[^"]*","count":([0-9]+),"bytes":([0-9]+)\}+$/\2 \3/p' "$WORK/trailer" >"$WORK/counted"
   # shellcheck disable=SC2034 # for the caller
   read -r COPY_COUNT COPY_BYTES <"$WORK/counted" || die 65 'the copy was cut: it has no trailer at its end'
   TRAILER_BYTES=$(($(file_size "$WORK/trailer") + 1))
   [ "$((COPY_BYTES + TRAILER_BYTES))" -eq "$read_size" ] ||
     die 65 "the copy was changed: it has $((read_size - TRAILER_BYTES)) bytes, and its trailer says $COPY_BYTES"
-  sed -E 's/^.*,"losses":(\[.*\])\}+$/\1/' "$WORK/trailer" >"$WORK/copy.losses"
-  [ "$(cat "$WORK/copy.losses")" = '[]' ] || say 'this copy lacks what the settings accepted on the night it was made:' "$(cut_lines <"$WORK/copy.losses")"
 }
 
 # has_marker FILE: whether the marker stands near the file's start, or its end
@@ -404,18 +337,15 @@ check_size() {
   [ "$1" -ge "$HOLDFAST_MIN_BYTES" ] || die 65 "the copy has $1 bytes, fewer than $HOLDFAST_MIN_BYTES"
 }
 
-# end_copy COUNT BYTES [COMMENT]: the trailer of what was printed, with the settled losses.
+# end_copy COUNT BYTES [COMMENT]: the trailer of what was printed.
 end_copy() {
-  trailer "$@" >"$WORK/trailer" || die 73 'scratch cannot be written'
-  [ "$(file_size "$WORK/trailer")" -le "$TRAILER_MAX" ] || die 65 'there are more losses than the copy can name'
-  cat -- "$WORK/trailer" || die 74 'the copy could not be handed over'
+  trailer "$@" || die 74 'the copy could not be handed over'
   say "$1 counted, $2 bytes"
 }
 
 # publish FILE COUNT [COMMENT]: check the copy, then print it.
 publish() {
   check_content "$1" "$2"
-  settle_losses
   cat -- "$1" || die 74 'the copy could not be handed over'
   end_copy "$2" "$content_size" "${3-# }"
 }
@@ -475,7 +405,6 @@ end_stream() {
     grep -qF -e "$HOLDFAST_MARKER" -- "$WORK/ends.text" || die 65 "the copy lacks its marker, \"$HOLDFAST_MARKER\""
   fi
   check_size "$STREAM_BYTES" "$1"
-  settle_losses
   end_copy "$1" "$STREAM_BYTES" "${2-# }"
 }
 
@@ -601,7 +530,7 @@ number HOLDFAST_MIN_COUNT "$HOLDFAST_MIN_COUNT"
 number HOLDFAST_DEADLINE "$HOLDFAST_DEADLINE"
 number HOLDFAST_FILE_BYTES "$HOLDFAST_FILE_BYTES"
 # A tool that runs into this limit fails, and we say so. Without it kubelet evicts
-# the pod, and K8up calls the backup a success.
+# the pod, and nobody can read why.
 [ "$HOLDFAST_FILE_BYTES" -eq 0 ] || ulimit -f "$(((HOLDFAST_FILE_BYTES + 511) / 512))"
 for stale in "$HOLDFAST_SCRATCH"/work.*; do
   [ -d "$stale" ] || continue

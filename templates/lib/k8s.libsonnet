@@ -170,7 +170,7 @@
       },
     },
   },
-  withScratch(item, resources, size):: if item.reserved && std.get(item, 'scratchClass', '') == '' then resources {
+  withScratch(item, resources, size):: if item.reserved then resources {
     requests+: { 'ephemeral-storage': size },
   } else resources,
   scriptsVolume(configMap):: { name: 'scripts', configMap: { name: configMap, defaultMode: 365 } },  // 0555

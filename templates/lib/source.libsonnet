@@ -17,11 +17,8 @@ local lockMounts = [
   { name: 'lock-instance', mountPath: '/holdfast/locks/instance', readOnly: true },
 ];
 
-// class is the storage class of a unit's scratch, "" for the node's disk: always
-// beside a claim, for kubelet changes owner and modes of all that a pod with
-// an fsGroup mounts, and a new volume of a class cannot be written without one.
-local class(item) = if item.capture.how == 'volume' then '' else std.get(item, 'scratchClass', '');
-local group(item) = if class(item) == '' then {} else { fsGroup: item.gid };
+// group lets a pod write to its scratch, where that is a new volume of a class.
+local group(item) = if item.scratchClass == '' then {} else { fsGroup: item.gid };
 
 // token lets a pod talk to the API server; without grants it gets none.
 local token(item) = {
@@ -86,7 +83,7 @@ local lockRules(item) = [
             security=k8s.restrictedContainer,
           ),
         ],
-        volumes: [k8s.scriptsVolume(item.scripts), k8s.scratch(item.dumpScratch, class(item))] +
+        volumes: [k8s.scriptsVolume(item.scripts), k8s.scratch(item.dumpScratch, item.scratchClass)] +
                  lockVolumes(item) + k8s.filesVolume(std.get(item.capture, 'files', [])),
       } + token(item),
     ),
@@ -136,7 +133,7 @@ local lockRules(item) = [
       ],
       volumes: [
         k8s.scriptsVolume(item.scripts),
-        k8s.scratch(item.scratch, class(item)),
+        k8s.scratch(item.scratch, item.scratchClass),
         k8s.emptyDir('tools', '200Mi'),
       ] + k8s.filesVolume(std.get(item.capture, 'files', [])) + k8up.caVolume(item.copy),
     };
@@ -223,7 +220,7 @@ local lockRules(item) = [
           containers: [apply],
           volumes: [
             k8s.scriptsVolume(item.scripts),
-            k8s.scratch(item.scratch, class(item)),
+            k8s.scratch(item.scratch, item.scratchClass),
             k8s.emptyDir('tools', '200Mi'),
           ] + k8s.filesVolume(std.get(item.capture, 'files', [])) + k8up.caVolume(storage) + volumes,
         },

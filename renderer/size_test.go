@@ -1,0 +1,103 @@
+package renderer_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+)
+
+// TestScratch: how large scratch is, where it lies, and whether the scheduler keeps
+// it free, as the pods say it.
+func TestScratch(t *testing.T) {
+	const database, node, claim = "postgresql/xwiki", "cassandra/dovecot-0", "volume/postfix"
+	type says struct{ dump, restore, asked, class string }
+	for _, test := range []struct {
+		name     string
+		settings map[string]any
+		want     map[string]says // by unit
+		deadline int             // of the database
+	}{
+		{name: "by default nothing is asked for", deadline: 3600, want: map[string]says{
+			database: {dump: "10Gi", restore: "10Gi"}, node: {dump: "256Mi", restore: "20Gi"}, claim: {restore: "1Gi"},
+		}},
+		{name: "the size says it", deadline: 10800, settings: map[string]any{
+			"sizes": map[string]any{database: map[string]any{"bytes": "48Gi", "monthlyGrowth": "2Gi"}, node: map[string]any{"bytes": "50Gi"}},
+		}, want: map[string]says{
+			database: {dump: "111Gi", restore: "111Gi", asked: "111Gi"}, node: {dump: "256Mi", restore: "56Gi", asked: "56Gi"}, claim: {restore: "1Gi"},
+		}},
+		{name: "the settings say it", deadline: 3600, settings: map[string]any{
+			"scratch": map[string]any{database: "40Gi", "volume": "3Gi"},
+		}, want: map[string]says{
+			database: {dump: "40Gi", restore: "40Gi", asked: "40Gi"}, node: {dump: "256Mi", restore: "20Gi"}, claim: {restore: "3Gi", asked: "3Gi"},
+		}},
+		{name: "a class is no disk of the node, but never beside a claim", deadline: 3600, settings: map[string]any{
+			"scratchStorageClass": "fast", "scratch": map[string]any{database: "40Gi", "volume": "3Gi"},
+		}, want: map[string]says{
+			database: {dump: "40Gi", restore: "40Gi", class: "fast"}, node: {dump: "256Mi", restore: "20Gi", class: "fast"}, claim: {restore: "3Gi", asked: "3Gi"},
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in := example(t, "layout-a")
+			in.States[0] = rewritten(t, in.States[0], func(root map[string]any) {
+				for key, value := range test.settings {
+					backup, _ := root["backup"].(map[string]any)
+					if backup == nil {
+						backup = map[string]any{}
+						root["backup"] = backup
+					}
+					backup[key] = value
+				}
+			})
+			x := render(t, built(t), in, manifest.SOPS)
+			for id, want := range test.want {
+				units := x.planned[0].Plan.Units
+				unit := units[slices.IndexFunc(units, func(i plan.Item) bool { return i.ID == id })]
+				if id == database && unit.DeadlineSeconds != test.deadline {
+					t.Errorf("%s: a deadline of %d s, want %d", id, unit.DeadlineSeconds, test.deadline)
+				}
+				restore := x.pod(t, "Job", unit.Restore, "spec", "template", "spec")
+				check := func(what string, pod map[string]any, size string) {
+					got := says{restore: want.restore, dump: want.dump}
+					volumes := pod["volumes"].([]any)
+					scratch := volumes[slices.IndexFunc(volumes, func(v any) bool { return dig(v, "name") == "scratch" })]
+					limit, _ := dig(scratch, "emptyDir", "sizeLimit").(string)
+					claimed := dig(scratch, "ephemeral", "volumeClaimTemplate", "spec")
+					if claimed != nil {
+						got.class, _ = dig(claimed, "storageClassName").(string)
+						limit, _ = dig(claimed, "resources", "requests", "storage").(string)
+					}
+					got.asked, _ = dig(pod["containers"].([]any)[0], "resources", "requests", "ephemeral-storage").(string)
+					wanted := want
+					if want.asked != "" {
+						wanted.asked = size
+					}
+					if got != wanted || limit != size {
+						t.Errorf("%s %s: %+v of %s, want %+v of %s", id, what, got, limit, wanted, size)
+					}
+					if grouped := dig(pod, "securityContext", "fsGroup") != nil; grouped != (want.class != "") {
+						t.Errorf("%s %s: an fsGroup: %t", id, what, grouped)
+					}
+				}
+				check("restore", restore, want.restore)
+				if want.dump != "" {
+					check("dump", x.pod(t, "PreBackupPod", unit.Name, "spec", "pod", "spec"), want.dump)
+				}
+			}
+		})
+	}
+}
+
+// pod is the pod's spec in an object.
+func (x rendered) pod(t *testing.T, kind, name string, path ...string) map[string]any {
+	t.Helper()
+	for _, o := range x.objects {
+		if o.Kind() == kind && dig(o.Value, "metadata", "name") == name {
+			pod, _ := dig(o.Value, path...).(map[string]any)
+			return pod
+		}
+	}
+	t.Fatalf("there is no %s %s", kind, name)
+	return nil
+}
