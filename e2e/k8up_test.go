@@ -89,10 +89,25 @@ func TestK8up(t *testing.T) {
 			t.Errorf("it ended with %d:\n%s", r.Code, r.Stderr)
 		}
 	})
-	// Its second attempt in the same pod finds what the first one left in /tmp.
+	// What a first attempt left in /tmp, which failed after it had begun.
+	t.Run("dump/in-the-second-attempt", func(t *testing.T) {
+		before := len(snapshots(t))
+		r := run(t, "", `(`+begin+`) && `+backup, ldifDump)
+		if left := len(snapshots(t)) - before; r.Code != 0 || left != 1 {
+			t.Errorf("it ended with %d, and %d snapshots were stored:\n%s", r.Code, left, r.Stderr)
+		}
+	})
 	t.Run("failure/no-dump-again", func(t *testing.T) {
 		r := run(t, "", `(`+begin+`) && `+begin+`"$RESTIC_BINARY" snapshots --json; exit 0`, nil)
 		if r.Code == 0 || strings.Count(r.Stderr, "nothing was stored") != 1 {
+			t.Errorf("it ended with %d:\n%s", r.Code, r.Stderr)
+		}
+	})
+	// K8up gives up where restic fails. One that went on would not end well either.
+	t.Run("failure/not-stored-and-listed", func(t *testing.T) {
+		r := run(t, "", begin+`"$RESTIC_BINARY" backup --host app --json --stdin --stdin-filename "$DUMP_PATH" <"$DUMP"
+"$RESTIC_BINARY" snapshots --json; exit 0`, ldifText)
+		if r.Code == 0 || !strings.Contains(r.Stderr, "nothing was stored") {
 			t.Errorf("it ended with %d:\n%s", r.Code, r.Stderr)
 		}
 	})
