@@ -611,7 +611,8 @@ func TestKubernetesSecrets(t *testing.T) {
 		only := empty
 		only.Env = map[string]string{"HOLDFAST_ALLOW_EMPTY": "nothing yet", "HOLDFAST_ONLY": "plain"}
 		bare.instance.Restore(t, unit, only).Fails(t, 65, "the dump holds none of these Secrets")
-		for _, input := range []string{"", "\n", "{}", string(empty.Input[:len(empty.Input)/2])} {
+		listed := harness.Payload(empty.Input)
+		for _, input := range []string{"", "\n", "{}", string(listed[:len(listed)/2])} {
 			o := empty
 			o.Input = []byte(input)
 			bare.instance.Restore(t, unit, o).Fails(t, 65, "reading the dump")
@@ -909,7 +910,8 @@ func TestNamespaceManifests(t *testing.T) {
 		only := empty
 		only.Env = map[string]string{"HOLDFAST_ALLOW_EMPTY": "nothing is deployed yet", "HOLDFAST_ONLY": "ConfigMap/migrations-status"}
 		bare.instance.Restore(t, unit, only).Fails(t, 65, "the dump holds none of these objects")
-		for _, input := range []string{"", "\n", "{}", string(empty.Input[:len(empty.Input)/2])} {
+		listed := harness.Payload(empty.Input)
+		for _, input := range []string{"", "\n", "{}", string(listed[:len(listed)/2])} {
 			o := empty
 			o.Input = []byte(input)
 			bare.instance.Restore(t, unit, o).Fails(t, 65, "reading the dump")
