@@ -974,15 +974,15 @@ func testOpenLDAPPrimaries(t *testing.T) {
 	t.Run("dump/of-a-new-leader", func(t *testing.T) {
 		// A lease that has expired may be renewed, by a clock that is slow, or taken.
 		for n, shell := range []string{"ash", "dash"} {
-			p.lead(t, ldapPrimary+"0", time.Minute, 5*time.Second)
+			p.lead(t, ldapPrimary+"0", time.Minute, 12*time.Second)
 			dump := p.instance.Start(t, ldapUnit, "dump", p.options(shell))
 			harness.WaitFor(t, "the lease is watched", 20*time.Second, func() error {
-				if said := dump.Said(); !strings.Contains(said, "has expired; watching it for 5 s") {
+				if said := dump.Said(); !strings.Contains(said, "has expired; watching it for 12 s") {
 					return fmt.Errorf("it said %q", said)
 				}
 				return nil
 			})
-			p.lead(t, ldapPrimary+strconv.Itoa(n), time.Minute/2, 5*time.Second)
+			p.lead(t, ldapPrimary+strconv.Itoa(n), time.Minute/2, 12*time.Second)
 			p.reads(t, dump.Wait(), n)
 		}
 	})

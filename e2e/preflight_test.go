@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -358,21 +359,29 @@ func TestPreflightTriesAgain(t *testing.T) {
 		fails  int // how often it does
 		tries  int
 		result string
+		silent int // how many others did not answer before
 	}{
-		"a Service without a pod":      {"connect: Connection refused", 69, 1, 2, "ok"},
-		"nobody there":                 {"connect: Connection refused", 69, 9, 3, "FAIL"},
-		"a name that is late":          {"could not translate host name", 69, 2, 3, "ok"},
-		"a busy API server":            {"asking the API server did not end within 10 s", 70, 1, 2, "ok"},
-		"words that nobody knows":      {"something else", 69, 1, 2, "ok"},
-		"a wrong password":             {"password authentication failed", 69, 1, 1, "FAIL"},
-		"a wrong CA":                   {"certificate verify failed", 69, 1, 1, "FAIL"},
-		"a right that is missing":      {"(HTTP 403)", 70, 1, 1, "FAIL"},
-		"an answer that is no good":    {"what was read is not what was written", 65, 1, 1, "FAIL"},
-		"a variable that is not there": {"PGPASSWORD is not set", 64, 1, 1, "FAIL"},
+		"a Service without a pod":      {"connect: Connection refused", 69, 1, 2, "ok", 0},
+		"nobody there":                 {"connect: Connection refused", 69, 9, 3, "FAIL", 0},
+		"a name that is late":          {"could not translate host name", 69, 2, 3, "ok", 0},
+		"a busy API server":            {"asking the API server did not end within 10 s", 70, 1, 2, "ok", 0},
+		"words that nobody knows":      {"something else", 69, 1, 2, "ok", 0},
+		"a wrong password":             {"password authentication failed", 69, 1, 1, "FAIL", 0},
+		"a wrong CA":                   {"certificate verify failed", 69, 1, 1, "FAIL", 0},
+		"a right that is missing":      {"(HTTP 403)", 70, 1, 1, "FAIL", 0},
+		"an answer that is no good":    {"what was read is not what was written", 65, 1, 1, "FAIL", 0},
+		"a variable that is not there": {"PGPASSWORD is not set", 64, 1, 1, "FAIL", 0},
+		"others were silent, too":      {"connect: Connection refused", 69, 9, 3, "FAIL", 6},
+		"an outage":                    {"connect: Connection refused", 69, 9, 1, "FAIL", 8},
 	} {
 		for _, shell := range [][]string{{"dash"}, {harness.Program(t, "busybox"), "ash"}} {
 			t.Run(name+"/"+shell[len(shell)-1], func(t *testing.T) {
 				work := t.TempDir()
+				if c.silent > 0 {
+					if err := os.WriteFile(filepath.Join(work, "another.silent"), bytes.Repeat([]byte("\n"), c.silent), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
 				cmd := exec.Command(shell[0], append(shell[1:], "-euc", `sleep() { :; }
 asked() {
   echo >>"$WORK/tries"

@@ -82,7 +82,11 @@ func (v *volumes) render(t *testing.T, claim string, settings ...func(volume map
 		setting(volume)
 	}
 	return harness.Render(t, harness.Inputs{
-		State:       map[string]any{"instanceId": "vol", "volumes": []any{volume}},
+		State: map[string]any{
+			"instanceId": "vol", "volumes": []any{volume},
+			// Less than a file of fill: what is restored goes to the claim.
+			"backup": map[string]any{"enabled": true, "scratch": map[string]any{"volume": "3Mi"}},
+		},
 		Credentials: map[string]any{"restic": v.server.Restic("copies", "")},
 	})
 }

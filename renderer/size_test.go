@@ -25,7 +25,7 @@ func TestScratch(t *testing.T) {
 		{name: "the size says it", deadline: 10800, settings: map[string]any{
 			"sizes": map[string]any{database: map[string]any{"bytes": "48Gi", "monthlyGrowth": "2Gi"}, node: map[string]any{"bytes": "50Gi"}},
 		}, want: map[string]says{
-			database: {dump: "111Gi", restore: "111Gi", asked: "111Gi"}, node: {dump: "256Mi", restore: "56Gi", asked: "56Gi"}, claim: {restore: "1Gi"},
+			database: {dump: "56Gi", restore: "56Gi", asked: "56Gi"}, node: {dump: "256Mi", restore: "56Gi", asked: "56Gi"}, claim: {restore: "1Gi"},
 		}},
 		{name: "the settings say it", deadline: 3600, settings: map[string]any{
 			"scratch": map[string]any{database: "40Gi", "volume": "3Gi"},
@@ -56,6 +56,9 @@ func TestScratch(t *testing.T) {
 				unit := units[slices.IndexFunc(units, func(i plan.Item) bool { return i.ID == id })]
 				if id == database && unit.DeadlineSeconds != test.deadline {
 					t.Errorf("%s: a deadline of %d s, want %d", id, unit.DeadlineSeconds, test.deadline)
+				}
+				if free := unit.DumpBytes == 0 && unit.RestoreBytes == 0; free != (id == claim) {
+					t.Errorf("%s: the largest files are %d and %d bytes", id, unit.DumpBytes, unit.RestoreBytes)
 				}
 				restore := x.pod(t, "Job", unit.Restore, "spec", "template", "spec")
 				check := func(what string, pod map[string]any, size string) {

@@ -384,7 +384,7 @@ func TestServers(t *testing.T) {
 	}{
 		{name: "killed", end: (*Server).Kill},
 		// Long enough for a busy machine to start two processes.
-		{name: "limit", limit: 5 * time.Second, end: func(s *Server) { <-s.done }},
+		{name: "limit", limit: 15 * time.Second, end: func(s *Server) { <-s.done }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := Serve(t, "sleeper", argv, ServeOptions{UID: 65534, GID: 65534, Limit: c.limit, Ready: func() error {

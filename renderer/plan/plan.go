@@ -134,6 +134,7 @@ type Item struct {
 	// Size is how large the copy will be in a month, in bytes; 0 if nobody said it.
 	Size int64 `json:"size,omitempty"`
 	// DumpBytes and RestoreBytes are the largest copies that scratch has room for.
+	// 0 is no limit: a claim's files never lie there.
 	DumpBytes    int64          `json:"dumpBytes"`
 	RestoreBytes int64          `json:"restoreBytes"`
 	Resources    kind.Resources `json:"resources"`
@@ -228,6 +229,8 @@ type Repository struct {
 	// with what is not secret.
 	Secret      string `json:"secret"`
 	Environment string `json:"environment"`
+	// Scripts is the ConfigMap with what K8up calls instead of restic.
+	Scripts string `json:"scripts"`
 	// CA names the ConfigMap with a CA bundle of our own; "" for a public CA.
 	CA        string `json:"ca"`
 	Bootstrap string `json:"bootstrap"`

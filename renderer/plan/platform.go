@@ -40,6 +40,7 @@ func (b *builder) decideRepositories() {
 			Region:      restic.Region,
 			Secret:      b.plan.Instance + "-restic",
 			Environment: b.plan.Instance + "-restic",
+			Scripts:     b.plan.Instance + "-restic.scripts",
 			CA:          b.caName(kind.Restic),
 			Egress:      egresses([]Egress{b.storage(i.Namespace, restic.Endpoint)}),
 			Proxy:       b.proxyFor(i.Namespace, endpointTarget(restic.Endpoint).host),

@@ -140,7 +140,7 @@ func (s settings) scratch(preset string, keys ...string) (string, string) {
 // size is how large a unit's copy will be in a month, in bytes, 0 if nobody said it.
 func (s settings) size(id string) (int64, string) {
 	size, from, _ := lookup(s, "sizes", func(l *input.Settings) map[string]input.Size { return l.Sizes }, id)
-	return bytesOf(size.Bytes) + bytesOf(size.MonthlyGrowth), from
+	return min(bytesOf(size.Bytes), most) + min(bytesOf(size.MonthlyGrowth), most), from // HF162 refuses more
 }
 
 func (s settings) scratchClass() string {

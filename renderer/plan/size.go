@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -15,6 +16,8 @@ import (
 
 const (
 	gi = 1 << 30
+	// most is more than any copy has: a size beyond it is a slip of the pen.
+	most = 1 << 50
 	// streamScratch is what a dump needs that is streamed: lists and both ends.
 	streamScratch = "256Mi"
 	// headroom of what a copy needs: kubelet evicts a pod whose scratch is full.
@@ -80,13 +83,16 @@ func (b *builder) fit(i *Item, k kind.Kind, scratchFrom, deadlineFrom string) {
 	if k.Sizing.Streams() {
 		i.DumpScratch = streamScratch
 	}
-	i.DumpBytes = largest(i.DumpScratch, k.Sizing.Dump)
-	i.RestoreBytes = largest(i.Scratch, k.Sizing.Restore)
+	// A claim's files go to the claim, however large they are.
+	if i.Capture.How != "volume" {
+		i.DumpBytes = largest(i.DumpScratch, k.Sizing.Dump)
+		i.RestoreBytes = largest(i.Scratch, k.Sizing.Restore)
+	}
 }
 
 // largest is the size of the largest copy of which so many have room on scratch.
 func largest(scratch string, copies float64) int64 {
-	return int64(float64(bytesOf(scratch)) / headroom / math.Max(copies, 1))
+	return max(1, int64(float64(bytesOf(scratch))/headroom/math.Max(copies, 1)))
 }
 
 // sizes checks that each size is one that something follows from, and what somebody
@@ -97,8 +103,12 @@ func (c *checker) sizes() {
 		for _, key := range slices.Sorted(maps.Keys(l.settings.Sizes)) {
 			name, _, unit := strings.Cut(key, "/")
 			k, known := c.plan.inputs.set.Find(name)
+			known = known && (!unit || slices.ContainsFunc(c.plan.Units, func(i Item) bool { return i.ID == key }))
+			size := l.settings.Sizes[key]
 			switch {
 			case !known: // HF112 says so
+			case bytesOf(size.Bytes) > most || bytesOf(size.MonthlyGrowth) > most:
+				c.setting(l, "sizes/"+escape(key), "HF162", "give it in Gi", "%s is no copy's size: the largest is 1Pi", size.Bytes+" and "+cmp.Or(size.MonthlyGrowth, "0")+" a month")
 			case !unit:
 				c.setting(l, "sizes/"+escape(key), "HF162", "name the unit, as holdfast plan prints it", "a size is of one unit, and %q is a kind", key)
 			case k.Sizing == kind.Sizing{}:

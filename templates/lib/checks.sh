@@ -145,6 +145,19 @@ meaning() {
   esac
 }
 
+# outage: whether so much has been asked for in vain that this is no passing moment.
+# To ask on and on would take the Job beyond its deadline, and nobody would read why.
+outage() {
+  outage_count=0
+  for outage_file in "${HOLDFAST_FINDINGS%/*}"/*.silent; do
+    [ -f "$outage_file" ] || continue
+    while read -r _; do
+      outage_count=$((outage_count + 1))
+    done <"$outage_file"
+  done
+  [ "$outage_count" -ge 8 ]
+}
+
 # check NAME NEXT COMMAND [ARG…]: the command in a shell of its own, and a finding
 # of it. What it writes to stderr says what is wrong; NEXT what to do, unless the
 # error itself tells. The caller has sourced common.sh.
@@ -154,7 +167,8 @@ check() {
   shift 2
   # A Service has nobody behind it for a moment when its pod is slow to say that it
   # is ready, a policy reaches a node a little after the pod, and a busy API server
-  # does not answer at once. Nobody wants to be called for that.
+  # does not answer at once. Nobody wants to be called for that. Who did not answer
+  # three times is noted for outage().
   for check_pause in 4 8 ''; do
     check_status=0
     ("$@") >/dev/null 2>"$WORK/check" || check_status=$?
@@ -174,6 +188,8 @@ check() {
       '69 yes' | '70 yes') ;;
       *) break ;;
     esac
+    [ -n "$check_pause" ] || echo >>"$HOLDFAST_FINDINGS.silent"
+    ! outage || break
     [ -z "$check_pause" ] || sleep "$check_pause" || :
   done
   finding FAIL "$check_name" "$MEANING${MEANING:+: }${check_text:-exit code $check_status}" "${NEXT:-$check_next}"

@@ -3,8 +3,9 @@
 #
 # Values come from the environment or from mounted files; none is evaluated, and
 # a secret is never an argument of a command. What a script prints on stdout is
-# the backup: it is written to scratch first, checked, and printed at the end.
-# On a failure stdout stays empty and stderr says why.
+# the backup: it is written to scratch first, checked, and printed at the end, or
+# it is streamed and checked while it passes. Its last line says that it is whole.
+# On a failure there is no such line, and stderr says why.
 #
 # Folders, below HOLDFAST_ROOT (/holdfast):
 #   bin                    the scripts

@@ -30,11 +30,8 @@ local resticVolume = 'holdfast-restic';
     activeDeadlineSeconds: deadline,
     successfulJobsHistoryLimit: history,
     failedJobsHistoryLimit: history,
-    volumes: [k8s.scriptsVolume($.scripts(repository)) { name: resticVolume }] + $.caVolume(repository),
+    volumes: [k8s.scriptsVolume(repository.scripts) { name: resticVolume }] + $.caVolume(repository),
   },
-
-  // scripts is the ConfigMap with what K8up calls instead of restic.
-  scripts(repository):: repository.environment + '-scripts',
 
   schedule(name, namespace, labels, repository, jobs)::
     k8s.object('k8up.io/v1', 'Schedule', name, namespace, labels, { backend: $.backend(repository) } + jobs),

@@ -49,8 +49,16 @@ case ${TARGET_PODS:+${1:-}} in
       # Into K8up's own log: it has no time to write what we would tell it.
       why="holdfast: nothing was stored: the pod $TARGET_PODS is gone, or was never ready. Start the backup again."
       { echo "$why" >"/proc/$PPID/fd/2"; } 2>/dev/null || echo "$why" >&2
-      # TERM would end it well.
+      # TERM would end it well. Whatever we end with, it goes on to its good end, and on a
+      # busy node it is there before the signal: so it is not given back. HUP is nothing
+      # to a runtime that was started to ignore it.
       kill -HUP "$PPID"
+      waited=0
+      while kill -0 "$PPID" 2>/dev/null; do
+        sleep 1
+        waited=$((waited + 1))
+        [ "$waited" -ne 10 ] || kill -ABRT "$PPID"
+      done
       exit 1
     fi
     : >"$BEGUN"

@@ -4,6 +4,8 @@
 # found by name; a copy that does not run is no copy.
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# The copy does not lie on scratch, so it may be larger than that.
+HOLDFAST_FILE_BYTES=0
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 

@@ -115,9 +115,14 @@ stream_failed() {
 # The names of the tar's entries, and its schema, while it passes.
 # shellcheck disable=SC2317 # called by stream
 entries() {
-  mkfifo -- "$WORK/to.schema"
+  mkfifo -- "$WORK/to.schema" || return 1
   { tar -xOf - schema.cql >"$WORK/schema.cql" && cat >/dev/null; } <"$WORK/to.schema" 2>"$WORK/schema.err" &
-  tee -- "$WORK/to.schema" | tar -tf - >"$WORK/list" 2>"$WORK/list.err"
+  entries_schema=$!
+  entries_status=0
+  tee -- "$WORK/to.schema" | tar -tf - >"$WORK/list" 2>"$WORK/list.err" || entries_status=$?
+  # It may come to the schema after the list has ended. What it lacks is told below.
+  wait "$entries_schema" || :
+  return "$entries_status"
 }
 stream entries kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$CASSANDRA_CONTAINER" "$CASSANDRA_POD" -- \
   sh -c "$program" holdfast holdfast "$CASSANDRA_DATA_DIR" "$@"
