@@ -763,7 +763,7 @@ func bucketFailures(t *testing.T) {
 	})
 	t.Run("deadline", func(t *testing.T) {
 		b.put(t, map[string]string{"big": strings.Repeat("x", 4<<20)})
-		result := b.dump(t, map[string]string{"BANDWIDTH": "100k", "HOLDFAST_DEADLINE": "10"}).Fails(t, 69, "no time left")
+		result := b.dump(t, map[string]string{"BANDWIDTH": "100k", "HOLDFAST_DEADLINE": "20"}).Fails(t, 69, "no time left")
 		if result.Took > harness.Patience {
 			t.Errorf("it took %s", result.Took)
 		}

@@ -76,7 +76,7 @@ type Options struct {
 	Exec func(Exec) int
 	// Pod is what "kubectl get pod" answers there; see Kubectl.
 	Pod string
-	// Timeout of one container; five minutes if 0. Passing it fails the test.
+	// Timeout of one container; fifteen minutes if 0. Passing it fails the test.
 	Timeout time.Duration
 
 	// toolsDir is what the container "tools" writes to.

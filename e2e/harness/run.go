@@ -346,7 +346,7 @@ func start(t testing.TB, p *pod, o Options) *Process {
 	}
 	limit := o.Timeout
 	if limit == 0 {
-		limit = 5 * time.Minute
+		limit = 15 * time.Minute
 	}
 	timer := time.AfterFunc(limit, func() {
 		process.late.Store(true)
