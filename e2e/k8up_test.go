@@ -3,7 +3,11 @@ package e2e_test
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/holdfast-backup/holdfast/e2e/harness"
@@ -111,6 +115,33 @@ list >/dev/null; exit 0`
 			t.Errorf("it ended with %d:\n%s", r.Code, r.Stderr)
 		}
 	})
+	// What goes to restic may be cut although the end of the dump was seen: a socket
+	// cannot be opened by its name.
+	for name, shell := range map[string][]string{"ash": {harness.Program(t, "busybox"), "ash"}, "dash": {"dash"}} {
+		t.Run("failure/cannot-be-handed-over/"+name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "dump")
+			if err := os.WriteFile(file, ldifDump, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dump, err := os.Open(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dump.Close()
+			ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
+			defer ours.Close()
+			defer theirs.Close()
+			cmd := exec.Command(shell[0], append(shell[1:], "../templates/lib/whole.sh")...)
+			cmd.Stdout, cmd.ExtraFiles = theirs, []*os.File{dump, dump, os.Stderr}
+			if err := cmd.Run(); err == nil {
+				t.Error("it ended well, and handed nothing over")
+			}
+		})
+	}
 	// K8up gives up where restic fails. One that went on would not end well either.
 	t.Run("failure/not-stored-and-listed", func(t *testing.T) {
 		r := run(t, "", begin+`"$RESTIC_BINARY" backup --host app --json --stdin --stdin-filename "$DUMP_PATH" <"$DUMP"
