@@ -614,8 +614,7 @@ func (g guard) start(t testing.TB) *running {
 	r.cmd.Stderr = &r.stderr
 	// A killed container's leftovers may keep the pipe.
 	r.cmd.WaitDelay = 2 * time.Second
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := r.cmd.Start(); err != nil {
+	if err := harness.StartChild(r.cmd); err != nil {
 		t.Fatal(err)
 	}
 	go func() {

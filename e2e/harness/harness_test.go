@@ -409,6 +409,35 @@ func TestServers(t *testing.T) {
 			})
 		})
 	}
+	t.Run("whose caller's thread ends", func(t *testing.T) {
+		started, held := make(chan *Server), make(chan struct{})
+		defer close(held)
+		var start func()
+		start = func() {
+			// Without UnlockOSThread: the thread ends with the goroutine, unless it is the first.
+			runtime.LockOSThread()
+			if syscall.Gettid() == syscall.Getpid() {
+				go start()
+				<-held
+				return
+			}
+			s, err := Start("sleeper", []string{"sleep", "20"}, ServeOptions{Dir: t.TempDir()}, filepath.Join(t.TempDir(), "log"))
+			if err != nil {
+				t.Error(err)
+			}
+			started <- s
+		}
+		go start()
+		s := <-started
+		if s == nil {
+			return
+		}
+		defer s.Stop()
+		time.Sleep(200 * time.Millisecond)
+		if !s.Running() {
+			t.Error("it was killed")
+		}
+	})
 	t.Run("one that ends at once", func(t *testing.T) {
 		r := record(t, func(t testing.TB) {
 			Serve(t, "broken", []string{"sh", "-c", "echo no reason; exit 1"}, ServeOptions{Ready: func() error { return errors.New("not yet") }})

@@ -340,8 +340,8 @@ func start(t testing.TB, p *pod, o Options) *Process {
 	process.cmd.Env = []string{}
 	process.cmd.Stdout, process.cmd.Stderr = &process.stdout, &process.stderr
 	process.cmd.ExtraFiles = []*os.File{handed}
-	process.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: sandbox.Flags, Pdeathsig: syscall.SIGKILL}
-	if err := process.cmd.Start(); err != nil {
+	process.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: sandbox.Flags}
+	if err := StartChild(process.cmd); err != nil {
 		t.Fatalf("starting a container: %v", err)
 	}
 	limit := o.Timeout

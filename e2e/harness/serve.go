@@ -93,11 +93,11 @@ func serve(name string, argv []string, o ServeOptions, logFile string) (*Server,
 	s.cmd = exec.Command(path, argv[1:]...)
 	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = o.Dir, o.Env, log, log
 	// A group of its own, so that Kill reaches what it forked.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if o.UID != 0 {
 		s.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(o.UID), Gid: uint32(o.GID)}
 	}
-	if err := s.cmd.Start(); err != nil {
+	if err := StartChild(s.cmd); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	limit := time.AfterFunc(o.Limit, s.Kill)
