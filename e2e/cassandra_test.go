@@ -512,6 +512,10 @@ echo "ALTER TABLE \"a;b\" WITH comment = 'it''s; one';" ;; esac`+"\n")
 			return errors.Join(err, err2)
 		})
 	})
+	t.Run("failure/larger-than-a-restore", func(t *testing.T) {
+		i.Dump(t, cassandraUnit, r.options(t, "ash", map[string]string{"HOLDFAST_RESTORE_BYTES": "2000"}, nil)).Streamed(t).
+			Fails(t, 73, "the scratch space of a restore takes 2000: raise scratch for this unit")
+	})
 	t.Run("failure/slow", func(t *testing.T) {
 		slow := newRing(t)
 		slow.tool(t, "nodetool", "#!/bin/sh\nexec sleep 3\n")

@@ -1066,7 +1066,7 @@ kubectl "$@"`)
 	t.Run("failure/restore while a dump runs", func(t *testing.T) {
 		item := w.instance.Unit(t, unit)
 		w.apply(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"dumps","labels":{"k8up.io/preBackupPod":%q}},"spec":{"containers":[{"name":"c","image":"c:1"}]}}`, item.Name))
-		w.instance.Restore(t, unit, harness.Options{Kubeconfig: restorer, Input: dump, Env: map[string]string{"HOLDFAST_DEADLINE": "3"}}).Fails(t, 69, "dump pods are still there: pod/dumps")
+		w.instance.Restore(t, unit, harness.Options{Kubeconfig: restorer, Input: dump, Env: map[string]string{"HOLDFAST_WAIT_FOR_DUMPS": "3"}}).Fails(t, 69, "dump pods are still there: pod/dumps")
 		w.cluster.Kubectl(t, "delete", "pod", "dumps", "--namespace="+w.namespace, "--grace-period=0", "--force")
 	})
 }

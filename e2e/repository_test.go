@@ -311,6 +311,17 @@ func TestRepositoryFetch(t *testing.T) {
 		o := harness.Options{ScratchDir: open(t), Env: map[string]string{"HOLDFAST_SNAPSHOT": large, "HOLDFAST_FILE_BYTES": "2000000"}}
 		i.RestoreStep(t, ldapUnit, "validate", o).Fails(t, 73, "the scratch space takes 2000000: raise scratch")
 	})
+	// The copy before is of a source that was half restored, or new.
+	t.Run("failure/shrunk", func(t *testing.T) {
+		small := id(t, trailed(ldifText), path, "app", item.Tags...)
+		run(t, nil).Fails(t, 65, "the latest copy, "+small[:8], "less than half of ", "name the one to restore by its id")
+		run(t, map[string]string{"HOLDFAST_SNAPSHOT": small}).OK(t)
+		// Grown, not shrunk; and after a week the small one is what is usual.
+		for range 7 {
+			id(t, trailed(ldifText), path, "app", item.Tags...)
+		}
+		run(t, nil).OK(t)
+	})
 	t.Run("failure/missing-marker", func(t *testing.T) {
 		bad := id(t, trailed(bytes.Replace(ldifText, []byte("# holdfast: complete"), []byte("# holdfast: something"), 1)), path, "app", item.Tags...)
 		run(t, map[string]string{"HOLDFAST_SNAPSHOT": bad}).Fails(t, 65, "lacks its marker")

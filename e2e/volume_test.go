@@ -433,6 +433,42 @@ func volumeRestore(t *testing.T) {
 		delete(got, ".other")
 		sameObjects(t, "restored", got, want)
 	})
+	// The list of the files is larger than the scratch space.
+	t.Run("many", func(t *testing.T) {
+		many := newVolumes(t, 4001)
+		many.folder(t, "data/uploads/thousands")
+		name := strings.Repeat("n", 200)
+		for n := range 8000 {
+			path := filepath.Join(many.root, "data/uploads/thousands", name+strconv.Itoa(n))
+			if err := errors.Join(os.WriteFile(path, []byte("x"), 0o644), os.Lchown(path, 4001, 4001)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		many.backup(t, "uploads")
+		if r := many.restore(t, many.target(t), nil).OK(t); !strings.Contains(r.Stderr, "restored: 8001 entries, 8000 files") {
+			t.Errorf("it said:\n%s", r.Stderr)
+		}
+	})
+	// What a check or prune leaves behind when its node goes down: a lock of which
+	// nobody knows for half an hour that its owner is dead.
+	t.Run("locked-by-the-dead", func(t *testing.T) {
+		check := v.ResticCommand(t, volumeUnit, "check", "--read-data", "--limit-download=1")
+		if err := harness.StartChild(check); err != nil {
+			t.Fatal(err)
+		}
+		harness.WaitFor(t, "the check holds its lock", 30*time.Second, func() error {
+			if v.Restic(t, volumeUnit, "list", "locks", "--no-lock") == "" {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		_ = check.Process.Kill()
+		_ = check.Wait() // killed
+		defer v.Restic(t, volumeUnit, "unlock", "--remove-all")
+		target := v.target(t)
+		v.restore(t, target, nil).OK(t)
+		sameObjects(t, "restored", inventory(t, target), want)
+	})
 	t.Run("by-id", func(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(source, "later"), nil, 0o644); err != nil {
 			t.Fatal(err)

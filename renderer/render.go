@@ -146,7 +146,7 @@ func (r *Renderer) plan(in Inputs) (all, drafts []Planned, problems problem.List
 func early() []string {
 	return []string{
 		"HF041", "HF103", "HF107", "HF108", "HF109", "HF113", "HF114", "HF115", "HF118", "HF201", "HF207", "HF208", "HF210",
-		"HF301", "HF302", "HF303",
+		"HF301", "HF302", "HF303", "HF311",
 	}
 }
 

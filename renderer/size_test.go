@@ -1,9 +1,13 @@
 package renderer_test
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/kind"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 )
@@ -60,7 +64,7 @@ func TestScratch(t *testing.T) {
 				if free := unit.DumpBytes == 0 && unit.RestoreBytes == 0; free != (id == claim) {
 					t.Errorf("%s: the largest files are %d and %d bytes", id, unit.DumpBytes, unit.RestoreBytes)
 				}
-				restore := x.pod(t, "Job", unit.Restore, "spec", "template", "spec")
+				restore := x.field(t, "Job", unit.Restore, "spec", "template", "spec")
 				check := func(what string, pod map[string]any, size string) {
 					got := says{restore: want.restore, dump: want.dump}
 					volumes := pod["volumes"].([]any)
@@ -85,22 +89,61 @@ func TestScratch(t *testing.T) {
 				}
 				check("restore", restore, want.restore)
 				if want.dump != "" {
-					check("dump", x.pod(t, "PreBackupPod", unit.Name, "spec", "pod", "spec"), want.dump)
+					check("dump", x.field(t, "PreBackupPod", unit.Name, "spec", "pod", "spec"), want.dump)
 				}
 			}
 		})
 	}
 }
 
-// pod is the pod's spec in an object.
-func (x rendered) pod(t *testing.T, kind, name string, path ...string) map[string]any {
-	t.Helper()
-	for _, o := range x.objects {
-		if o.Kind() == kind && dig(o.Value, "metadata", "name") == name {
-			pod, _ := dig(o.Value, path...).(map[string]any)
-			return pod
+// TestRestoreTimes: the commands of a restore have the Job's time, not the dump's,
+// and its lock outlives a few minutes without an API server.
+func TestRestoreTimes(t *testing.T) {
+	x := render(t, built(t), example(t, "layout-a"), manifest.SOPS)
+	for _, unit := range x.planned[0].Plan.Units {
+		if unit.Restore == "" {
+			continue
+		}
+		data := x.field(t, "ConfigMap", unit.Restore, "data")
+		want := map[string]any{
+			"HOLDFAST_DEADLINE": strconv.Itoa(unit.RestoreDeadline), "HOLDFAST_LOCK_TTL": "900",
+			"HOLDFAST_WAIT_FOR_DUMPS": strconv.Itoa(unit.DeadlineSeconds),
+		}
+		if unit.Engine != kind.Restic {
+			want["HOLDFAST_WAIT_FOR_DUMPS"] = "0"
+		}
+		for name, value := range want {
+			if data[name] != value {
+				t.Errorf("%s: %s is %v, want %v", unit.ID, name, data[name], value)
+			}
+		}
+		if job := x.field(t, "Job", unit.Restore, "spec"); fmt.Sprint(job["activeDeadlineSeconds"]) != strconv.Itoa(unit.RestoreDeadline) {
+			t.Errorf("%s: the Job's deadline is %v, want %d", unit.ID, job["activeDeadlineSeconds"], unit.RestoreDeadline)
+		}
+		if how := unit.Capture.How; how != "dump" && how != "exec" {
+			continue
+		}
+		data = x.field(t, "ConfigMap", unit.Name, "data")
+		if data["HOLDFAST_DEADLINE"] != strconv.Itoa(unit.DeadlineSeconds) {
+			t.Errorf("%s: a dump's command may take %v s, want %d", unit.ID, data["HOLDFAST_DEADLINE"], unit.DeadlineSeconds)
+		}
+		// What is streamed has its restore's limit; all else has one of its own.
+		limit, streamed := data["HOLDFAST_RESTORE_BYTES"]
+		if streamed != strings.HasPrefix(unit.ID, "cassandra/") || (streamed && limit != strconv.FormatInt(unit.RestoreBytes, 10)) {
+			t.Errorf("%s: a restore takes %v bytes, want %d", unit.ID, limit, unit.RestoreBytes)
 		}
 	}
-	t.Fatalf("there is no %s %s", kind, name)
+}
+
+// field is an object below a field of an object.
+func (x rendered) field(t *testing.T, of, name string, path ...string) map[string]any {
+	t.Helper()
+	for _, o := range x.objects {
+		if o.Kind() == of && dig(o.Value, "metadata", "name") == name {
+			value, _ := dig(o.Value, path...).(map[string]any)
+			return value
+		}
+	}
+	t.Fatalf("there is no %s %s", of, name)
 	return nil
 }

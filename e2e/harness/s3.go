@@ -157,6 +157,19 @@ func (i *Instance) Restic(t testing.TB, unit string, arguments ...string) string
 
 func (i *Instance) restic(t testing.TB, unit string, stdin []byte, arguments ...string) ([]byte, error) {
 	t.Helper()
+	cmd := i.ResticCommand(t, unit, arguments...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("restic %s: %w\n%s", strings.Join(arguments, " "), err, stderr.String())
+	}
+	return stdout.Bytes(), nil
+}
+
+// ResticCommand is restic at a unit's repository, not started yet.
+func (i *Instance) ResticCommand(t testing.TB, unit string, arguments ...string) *exec.Cmd {
+	t.Helper()
 	item := i.Unit(t, unit)
 	repository, ok := i.Plan.Repositories[item.Repository]
 	if !ok {
@@ -174,20 +187,14 @@ func (i *Instance) restic(t testing.TB, unit string, stdin []byte, arguments ...
 	}
 	if repository.CA != "" {
 		ca, err := i.data("ConfigMap", repository.Namespace, repository.CA)
-		if err != nil {
-			return nil, err
-		}
 		file := filepath.Join(work, "ca.crt")
-		if err := os.WriteFile(file, []byte(ca["ca.crt"]), 0o644); err != nil {
-			return nil, err
+		if err == nil {
+			err = os.WriteFile(file, []byte(ca["ca.crt"]), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 		cmd.Env = append(cmd.Env, "RESTIC_CACERT="+file)
 	}
-	cmd.Stdin = bytes.NewReader(stdin)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("restic %s: %w\n%s", strings.Join(arguments, " "), err, stderr.String())
-	}
-	return stdout.Bytes(), nil
+	return cmd
 }

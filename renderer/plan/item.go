@@ -301,6 +301,9 @@ func (b *builder) environment(i *Item) {
 		"HOLDFAST_MIN_BYTES":  strconv.FormatInt(i.Expect.MinBytes, 10),
 		"HOLDFAST_MIN_COUNT":  strconv.FormatInt(i.Expect.MinCount, 10),
 	}
+	if b.found[i.ID].Kind.Sizing.Streams() {
+		i.Values["HOLDFAST_RESTORE_BYTES"] = strconv.FormatInt(i.RestoreBytes, 10)
+	}
 	if i.Expect.AllowEmpty != nil {
 		i.Values["HOLDFAST_ALLOW_EMPTY"] = i.Expect.AllowEmpty.Reason
 	}

@@ -693,6 +693,13 @@ func Rules() []Rule {
 			Source: "rclone's documentation of crypt, \"File name encryption modes\"",
 		},
 		{
+			ID:     "HF311",
+			Title:  "K8up cannot mount a claim of that name",
+			Story:  "A claim's name may have a dot and 253 characters; that of a pod's volume has no dot and 63. K8up takes the one for the other, the API server refuses the pod, and the Backup neither starts nor fails. Claims of one Schedule share a Job's fate: others wait behind it.",
+			Fix:    "Copy the files to a claim whose name has at most 63 lower-case letters, digits and dashes, or skip it with a reason.",
+			Source: "K8up's source: operator/backupcontroller/executor.go names the volume after the claim; Kubernetes: volume names are DNS labels",
+		},
+		{
 			ID:     "HF401",
 			Title:  "A template made something that is no Kubernetes object",
 			Story:  "Without the label of its owner an object is found by nobody who cleans up, and with a namespace where none belongs the whole tree is refused: Flux applies all of it or nothing.",

@@ -30,6 +30,8 @@
 #   HOLDFAST_SCRATCH       the only writable folder
 #   HOLDFAST_MIN_BYTES     floor of the size, 0 = none
 #   HOLDFAST_FILE_BYTES    largest file that fits into the scratch folder, 0 = any
+#   HOLDFAST_RESTORE_BYTES largest copy that a restore's scratch takes, where a dump
+#                          is streamed past its own
 #   HOLDFAST_MIN_COUNT     floor of what the kind counts, 0 = none
 #   HOLDFAST_MARKER        a text near the start or the end of a complete copy
 #   HOLDFAST_ALLOW_EMPTY   why an empty copy is fine; "" = it is not
@@ -406,6 +408,8 @@ end_stream() {
     grep -qF -e "$HOLDFAST_MARKER" -- "$WORK/ends.text" || die 65 "the copy lacks its marker, \"$HOLDFAST_MARKER\""
   fi
   check_size "$STREAM_BYTES" "$1"
+  [ "${HOLDFAST_RESTORE_BYTES:-0}" -eq 0 ] || [ "$STREAM_BYTES" -le "$HOLDFAST_RESTORE_BYTES" ] ||
+    die 73 "the copy has $STREAM_BYTES bytes, and the scratch space of a restore takes $HOLDFAST_RESTORE_BYTES: raise scratch for this unit, or say its size"
   end_copy "$1" "$STREAM_BYTES" "${2-# }"
 }
 
@@ -530,6 +534,7 @@ number HOLDFAST_MIN_BYTES "$HOLDFAST_MIN_BYTES"
 number HOLDFAST_MIN_COUNT "$HOLDFAST_MIN_COUNT"
 number HOLDFAST_DEADLINE "$HOLDFAST_DEADLINE"
 number HOLDFAST_FILE_BYTES "$HOLDFAST_FILE_BYTES"
+number HOLDFAST_RESTORE_BYTES "${HOLDFAST_RESTORE_BYTES:-0}"
 # A tool that runs into this limit fails, and we say so. Without it kubelet evicts
 # the pod, and nobody can read why.
 [ "$HOLDFAST_FILE_BYTES" -eq 0 ] || ulimit -f "$(((HOLDFAST_FILE_BYTES + 511) / 512))"

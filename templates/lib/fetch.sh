@@ -61,16 +61,29 @@ validate() {
     masked "$WORK/stderr" >&2
     [ "$HOLDFAST_SNAPSHOT" != latest ] || die 65 'nobody knows which snapshot is the latest: name one by its id'
   fi
-  # Selection is ours, not restic's: its own "latest" ignores host or path when
-  # one is left out, and takes another unit's.
-  attempt 65 'reading the list of snapshots' jq '
-    env.HOLDFAST_SNAPSHOT as $wanted
-    | map(select($wanted == "latest" or (.id | startswith($wanted))))
-    | if $wanted == "latest" then
-        map(select(.paths == [env.HOLDFAST_SNAPSHOT_PATH] and .hostname == env.HOLDFAST_SNAPSHOT_HOST
-                   and ((env.HOLDFAST_TAG // "") as $tag | $tag == "" or ((.tags // []) | index([$tag]) != null))))
-        | if length > 0 then [last] else . end
-      else . end' "$WORK/snapshots" >"$WORK/chosen"
+  if [ "$HOLDFAST_SNAPSHOT" = latest ]; then
+    # Selection is ours, not restic's: its own "latest" ignores host or path when
+    # one is left out, and takes another unit's.
+    attempt 65 'reading the list of snapshots' jq '
+      map(select(.paths == [env.HOLDFAST_SNAPSHOT_PATH] and .hostname == env.HOLDFAST_SNAPSHOT_HOST
+                 and ((env.HOLDFAST_TAG // "") as $tag | $tag == "" or ((.tags // []) | index([$tag]) != null))))' \
+      "$WORK/snapshots" >"$WORK/own"
+    # The latest may be of a source that was half restored, or new and nearly empty,
+    # at the time. Nobody would ask for that one.
+    attempt 65 'reading the list of snapshots' jq -r '
+      (.[-8:] | map({name: "\(.id[:8]) of \(.time)", bytes: .summary.total_bytes_processed})) as $own
+      | ($own | max_by(.bytes)) as $largest
+      | $own[-1]
+      | if .bytes != null and .bytes * 2 < $largest.bytes then
+          "the latest copy, \(.name), has \(.bytes) bytes, less than half of \($largest.name), which has \($largest.bytes): name the one to restore by its id"
+        else empty end' "$WORK/own" >"$WORK/shrunk"
+    IFS= read -r shrunk <"$WORK/shrunk" || :
+    [ -z "$shrunk" ] || die 65 "$shrunk"
+    attempt 65 'reading the list of snapshots' jq '.[-1:]' "$WORK/own" >"$WORK/chosen"
+  else
+    attempt 65 'reading the list of snapshots' jq '
+      map(select(.id | startswith(env.HOLDFAST_SNAPSHOT)))' "$WORK/snapshots" >"$WORK/chosen"
+  fi
   attempt 65 'counting the snapshots' jq -r length "$WORK/chosen" >"$WORK/count"
   read -r found <"$WORK/count"
   [ "$found" -eq 1 ] ||

@@ -16,7 +16,7 @@
 #   HOLDFAST_INSTANCE_LOCK  a lock that must be free as well; "" = none
 #   HOLDFAST_HOLDER         who we are: the pod's name and uid
 #   HOLDFAST_LOCK_TTL       seconds that the lock outlives a holder that died
-#   HOLDFAST_WAIT_FOR_DUMPS "yes": wait until no dump pod of the unit is left
+#   HOLDFAST_WAIT_FOR_DUMPS seconds to wait until no dump pod of the unit is left; 0 = none
 #   HOLDFAST_NAME           the unit's name in the cluster, for that
 #
 # Exit code: the command's own; 75 when somebody else holds a lock; 70 when the
@@ -35,6 +35,8 @@ case $HOLDFAST_HOLDER in
   *[!A-Za-z0-9._:/-]*) die 64 'HOLDFAST_HOLDER has a character that is not allowed' ;;
 esac
 INSTANCE_LOCK=${HOLDFAST_INSTANCE_LOCK:-}
+WAIT_FOR_DUMPS=${HOLDFAST_WAIT_FOR_DUMPS:-0}
+number HOLDFAST_WAIT_FOR_DUMPS "$WAIT_FOR_DUMPS"
 
 # What one request to the API server may take.
 LIMIT=$((HOLDFAST_LOCK_TTL / 10))
@@ -217,12 +219,12 @@ wait_for_dumps() {
   case $HOLDFAST_NAME in
     *[!a-zA-Z0-9._-]*) die 64 'HOLDFAST_NAME has a character that is not allowed' ;;
   esac
-  wait_end=$(($(uptime_seconds) + HOLDFAST_DEADLINE))
+  wait_end=$(($(uptime_seconds) + WAIT_FOR_DUMPS))
   while :; do
     api get pods --selector="k8up.io/preBackupPod=$HOLDFAST_NAME" --output=name >"$WORK/pods" ||
       refused 'listing the dump pods' $?
     [ -s "$WORK/pods" ] || return 0
-    [ "$HOLDFAST_DEADLINE" -eq 0 ] || [ "$(uptime_seconds)" -lt "$wait_end" ] || die 69 "dump pods are still there: $(tr '\n' ' ' <"$WORK/pods")"
+    [ "$(uptime_seconds)" -lt "$wait_end" ] || die 69 "dump pods are still there: $(tr '\n' ' ' <"$WORK/pods")"
     doze 5
   done
 }
@@ -241,7 +243,7 @@ if [ -n "$INSTANCE_LOCK" ] && [ "$INSTANCE_LOCK" != "$HOLDFAST_LOCK" ]; then
 fi
 renew &
 RENEWER=$!
-if [ "${HOLDFAST_WAIT_FOR_DUMPS:-no}" = yes ]; then
+if [ "$WAIT_FOR_DUMPS" -gt 0 ]; then
   wait_for_dumps
 fi
 # In a process group of its own, so that a signal reaches whatever the command

@@ -45,12 +45,12 @@ local holder = [
   k8s.fieldEnv('HOLDFAST_POD_UID', 'metadata.uid'),
   { name: 'HOLDFAST_HOLDER', value: '$(HOLDFAST_POD).$(HOLDFAST_POD_UID)' },
 ];
-local guardValues(item, wait) = {
+local guardValues(item, ttl, wait) = {
   HOLDFAST_LOCK: item.lock,
   HOLDFAST_INSTANCE_LOCK: item.instanceLock,
-  HOLDFAST_LOCK_TTL: '300',
+  HOLDFAST_LOCK_TTL: std.toString(ttl),
   HOLDFAST_NAME: item.name,
-  HOLDFAST_WAIT_FOR_DUMPS: if wait then 'yes' else 'no',
+  HOLDFAST_WAIT_FOR_DUMPS: std.toString(wait),
 };
 local lockRules(item) = [
   { apiGroups: [''], resources: ['configmaps'], resourceNames: [item.lock], verbs: ['get', 'patch'] },
@@ -142,7 +142,7 @@ local lockRules(item) = [
         item.name,
         item.namespace,
         item.labels,
-        item.values + rclone.backupValues(item.copy) + guardValues(item, wait=false),
+        item.values + rclone.backupValues(item.copy) + guardValues(item, ttl=300, wait=0),
       ),
       k8s.cronJob(
         name=item.name,
@@ -200,7 +200,12 @@ local lockRules(item) = [
         name,
         item.namespace,
         item.labels,
-        item.values + storageValues + guardValues(item, wait=restic) + { HOLDFAST_FILE_BYTES: std.toString(item.restoreBytes) } + request,
+        // An API server that is away for a few minutes is no reason to leave a
+        // restore half done.
+        item.values + storageValues + guardValues(item, ttl=900, wait=if restic then item.deadline else 0) + {
+          HOLDFAST_DEADLINE: std.toString(item.restoreDeadline),
+          HOLDFAST_FILE_BYTES: std.toString(item.restoreBytes),
+        } + request,
       ),
       k8s.serviceAccount(name, item.namespace, item.labels),
       k8s.job(

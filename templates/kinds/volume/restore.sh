@@ -19,7 +19,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
-require_tools find id jq restic
+require_tools find id jq mv restic
 need RESTIC_REPOSITORY RESTIC_PASSWORD HOLDFAST_SNAPSHOT_PATH
 TARGET=${HOLDFAST_TARGET:-$HOLDFAST_ROOT/target}
 OWNER=${HOLDFAST_UID:-}
@@ -40,10 +40,15 @@ esac
 # entries: how many files, folders and links the target holds, on stdout. Names
 # may hold line breaks. lost+found is the file system's own: only root may read it.
 entries() {
-  find "$TARGET" -mindepth 1 -path "$TARGET/lost+found" -prune -o "$@" -print0 \
-    >"$WORK/found" 2>"$WORK/stderr" || failed 69 'reading the target' $?
-  tr -dc '\000' <"$WORK/found" >"$WORK/zeros" || die 73 'scratch is full'
-  file_size "$WORK/zeros"
+  {
+    entries_status=0
+    find "$TARGET" -mindepth 1 -path "$TARGET/lost+found" -prune -o "$@" -print0 2>"$WORK/stderr" || entries_status=$?
+    echo "$entries_status" >"$WORK/status"
+  } | tr -dc '\000' | wc -c >"$WORK/zeros" || die 73 'scratch is full'
+  read -r entries_status <"$WORK/status" || die 73 'scratch is full'
+  [ "$entries_status" -eq 0 ] || failed 69 'reading the target' "$entries_status"
+  read -r entries_found <"$WORK/zeros" || die 73 'scratch is full'
+  echo "$entries_found"
 }
 
 "$HOLDFAST_ROOT/bin/fetch.sh" validate
@@ -55,8 +60,16 @@ if [ "$before" -gt 0 ] && [ "${HOLDFAST_OVERWRITE:-no}" != yes ]; then
   die 65 "the target holds $before files and folders; set HOLDFAST_OVERWRITE=yes to write among them"
 fi
 
-attempt 69 'listing the snapshot' restic --json ls -- "$id" >"$WORK/ls"
-attempt 65 'reading the list' jq -r -n '
+# Both without a lock: one that a prune left behind on a bad day would keep us out.
+# The list of a million files has no room on scratch: jq reads it as it comes.
+bounded_tool=restic
+bounded_since=$(date +%s)
+listed=0
+{
+  status=0
+  bounded restic --no-lock --json ls -- "$id" 2>"$WORK/stderr" || status=$?
+  echo "$status" >"$WORK/status"
+} | jq -r -n '
   (env.HOLDFAST_SNAPSHOT_PATH | rtrimstr("/")) as $root
   | reduce (inputs | select(.struct_type == "node" or .message_type == "node")
             | select(.path | startswith($root + "/"))
@@ -65,7 +78,15 @@ attempt 65 'reading the list' jq -r -n '
        .entries += 1
        | if $node.type == "file" then .files += 1 else . end
        | .owners["\($node.uid // 0) \($node.gid // 0)"] += 1)
-  | "\(.entries) \(.files)", (.owners | to_entries[] | "\(.key) \(.value)")' "$WORK/ls" >"$WORK/expected"
+  | "\(.entries) \(.files)", (.owners | to_entries[] | "\(.key) \(.value)")' >"$WORK/expected" 2>"$WORK/jq.stderr" || listed=$?
+read -r status <"$WORK/status" || die 73 'scratch is full'
+[ "$status" -eq 0 ] || failed 69 'listing the snapshot' "$status"
+if [ "$listed" -ne 0 ]; then
+  # shellcheck disable=SC2034 # common.sh reads them
+  bounded_tool=jq bounded_since=''
+  mv -- "$WORK/jq.stderr" "$WORK/stderr"
+  failed 65 'reading the list' "$listed"
+fi
 read -r expected files <"$WORK/expected"
 sed 1d "$WORK/expected" >"$WORK/owners" || die 73 'scratch is full'
 if [ "$files" -eq 0 ]; then
@@ -87,7 +108,7 @@ if [ -n "$OWNER" ] && [ "$OWNER" -ne 0 ] && [ "$expected" -gt 0 ]; then
   [ "$ours" -eq "$expected" ] || say "$((expected - ours)) of $expected entries belonged to another uid than $OWNER"
 fi
 
-attempt 69 'restic restore' restic restore --exclude=/lost+found --target="$TARGET" -- "$id:$HOLDFAST_SNAPSHOT_PATH" >"$WORK/out"
+attempt 69 'restic restore' restic --no-lock restore --exclude=/lost+found --target="$TARGET" -- "$id:$HOLDFAST_SNAPSHOT_PATH" >"$WORK/out"
 
 after=$(entries)
 if [ "$before" -eq 0 ]; then
