@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/validation"
-
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
@@ -326,9 +324,9 @@ func (c *checker) names() {
 		if len(i.Name) > MaxName {
 			c.at(of(i.Unit), "HF301", "shorten the instance id or the key", "name %q has %d characters; a Schedule of more than %d hangs for ever", i.Name, len(i.Name), MaxName)
 		}
-		if i.Capture.How == "volume" && len(validation.IsDNS1123Label(i.Capture.Claim)) > 0 {
+		if claim := i.Capture.Claim; i.Capture.How == "volume" && (len(claim) > 63 || strings.Contains(claim, ".")) {
 			c.at(of(i.Unit), "HF311", `copy the files to a claim of a shorter name, or skip it with "backup": "skip" and a reason`,
-				"K8up mounts claim %q as a volume of that name, which a pod cannot have", i.Capture.Claim)
+				"K8up mounts claim %q as a volume of that name, which a pod cannot have", claim)
 		}
 		at := i.Namespace + "/" + i.Name
 		if other, taken := names[at]; taken && other != i.ID {
