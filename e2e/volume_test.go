@@ -675,11 +675,11 @@ func volumeFailures(t *testing.T) {
 		})
 		t.Run("marker", func(t *testing.T) {
 			m := newMarker(t, "marker-gone")
-			m.claim(t, "one", "two.b")
+			m.claim(t, "one", "two-b")
 			api, through := newGate(t, m.account(t))
 			api.close()
-			m.fails(t, m.run(t, harness.Options{Kubeconfig: through}), 69, "marking one failed", "refused", "0 marked; these could not be: one two.b")
-			m.unmarked(t, "one", "two.b")
+			m.fails(t, m.run(t, harness.Options{Kubeconfig: through}), 69, "marking one failed", "refused", "0 marked; these could not be: one two-b")
+			m.unmarked(t, "one", "two-b")
 		})
 	})
 	t.Run("hostile-names", func(t *testing.T) {
@@ -725,7 +725,7 @@ func volumeFailures(t *testing.T) {
 		})
 		t.Run("marker", func(t *testing.T) {
 			m := newMarker(t, "marker-names")
-			m.claim(t, "one", "two.b")
+			m.claim(t, "one", "two-b")
 			for _, name := range append(slices.Clone(hostileNames), `x","evil":"y`, `x"},"finalizers":["evil"],"a":{"b":"c`, "one/status", "--filename=/etc/passwd") {
 				if strings.Contains(name, "\n") {
 					// One a line: these are two claims without a label.
@@ -740,7 +740,7 @@ func volumeFailures(t *testing.T) {
 				}
 				m.fails(t, m.run(t, harness.Options{Env: map[string]string{"HOLDFAST_CLAIMS": "one " + name}}), code, word)
 			}
-			m.unmarked(t, "one", "two.b")
+			m.unmarked(t, "one", "two-b")
 		})
 	})
 	t.Run("locked", func(t *testing.T) {
@@ -783,17 +783,17 @@ func volumeFailures(t *testing.T) {
 		})
 		t.Run("marker", func(t *testing.T) {
 			m := newMarker(t, "marker-middle")
-			m.claim(t, "one", "two.b")
+			m.claim(t, "one", "two-b")
 			for _, n := range []int64{500, 3000} {
 				api, through := newGate(t, m.account(t))
 				api.bytes.Store(n)
-				m.fails(t, m.run(t, harness.Options{Kubeconfig: through}), 69, "marking one failed", "0 marked; these could not be: one two.b")
+				m.fails(t, m.run(t, harness.Options{Kubeconfig: through}), 69, "marking one failed", "0 marked; these could not be: one two-b")
 			}
-			m.unmarked(t, "one", "two.b")
+			m.unmarked(t, "one", "two-b")
 			// Between two claims: one is marked, the other is named.
 			api, through := newGate(t, m.account(t))
 			o := harness.Options{Kubeconfig: through, ScratchDir: harness.Folder(t, 65532)}
-			o.Image = beforeKubectl(t, `case " $* " in *' two.b '*) until [ -e /holdfast/scratch/gone ]; do sleep 0.1; done ;; esac
+			o.Image = beforeKubectl(t, `case " $* " in *' two-b '*) until [ -e /holdfast/scratch/gone ]; do sleep 0.1; done ;; esac
 kubectl "$@"`)
 			ended := make(chan harness.Result)
 			go func() { ended <- m.run(t, o) }()
@@ -807,8 +807,8 @@ kubectl "$@"`)
 			if err := os.WriteFile(filepath.Join(o.ScratchDir, "gone"), nil, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			m.fails(t, <-ended, 69, "one: marked for mark-vol-one", "marking two.b failed", "refused", "1 marked; these could not be: two.b")
-			m.unmarked(t, "two.b")
+			m.fails(t, <-ended, 69, "one: marked for mark-vol-one", "marking two-b failed", "refused", "1 marked; these could not be: two-b")
+			m.unmarked(t, "two-b")
 		})
 	})
 	t.Run("slow", func(t *testing.T) {
@@ -830,15 +830,15 @@ kubectl "$@"`)
 		})
 		t.Run("marker", func(t *testing.T) {
 			m := newMarker(t, "marker-slow")
-			m.claim(t, "one", "two.b")
+			m.claim(t, "one", "two-b")
 			api, through := newGate(t, m.account(t))
 			api.shut.Store(true)
 			for _, shell := range []string{"ash", "dash"} {
 				r := m.run(t, harness.Options{Kubeconfig: through, Image: harness.Image{Shell: shell}, Env: map[string]string{"HOLDFAST_DEADLINE": "2"}})
-				m.fails(t, r, 69, "marking one did not end within 2 s", "marking two.b did not end within 2 s", "0 marked; these could not be: one two.b")
+				m.fails(t, r, 69, "marking one did not end within 2 s", "marking two-b did not end within 2 s", "0 marked; these could not be: one two-b")
 				quick(t, r.Took)
 			}
-			m.unmarked(t, "one", "two.b")
+			m.unmarked(t, "one", "two-b")
 		})
 	})
 	t.Run("tls", func(t *testing.T) {
@@ -978,7 +978,7 @@ type marker struct {
 	name      string
 }
 
-// newMarker renders and installs one for the claims "one" and "two.b", without
+// newMarker renders and installs one for the claims "one" and "two-b", without
 // the claims.
 func newMarker(t *testing.T, namespace string) *marker {
 	t.Helper()
@@ -990,7 +990,7 @@ func newMarker(t *testing.T, namespace string) *marker {
 	none["reason"] = "a test"
 	m := &marker{cluster: harness.Cluster(t), namespace: namespace}
 	m.instance = harness.Render(t, harness.Inputs{State: map[string]any{
-		"instanceId": "mark", "namespace": namespace, "volumes": []any{one, volume("two.b", "required"), none},
+		"instanceId": "mark", "namespace": namespace, "volumes": []any{one, volume("two-b", "required"), none},
 	}})
 	m.name = m.instance.Plan.Markers[0].Name
 	m.cluster.Apply(t, map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}})
@@ -1059,17 +1059,17 @@ func volumeMarker(t *testing.T) {
 	m := newMarker(t, "marker")
 	m.claim(t, "one", "none")
 	// One is absent: it is named, and the other marked all the same.
-	m.fails(t, m.run(t, harness.Options{}), 69, "marking two.b failed", "NotFound", "1 marked; these could not be: two.b")
+	m.fails(t, m.run(t, harness.Options{}), 69, "marking two-b failed", "NotFound", "1 marked; these could not be: two-b")
 	if got := m.read(t, "one"); got != "shop mark-vol-one true" {
 		t.Errorf("the claim says %q", got)
 	}
-	m.claim(t, "two.b")
+	m.claim(t, "two-b")
 	for _, shell := range []string{"ash", "dash"} {
 		if result := m.run(t, harness.Options{Image: harness.Image{Shell: shell}}); result.Code != 0 {
 			t.Errorf("it ended with %d: %s", result.Code, result.Stderr)
 		}
 	}
-	if got := m.read(t, "two.b"); !strings.HasPrefix(got, "shop mark-vol-") || !strings.HasSuffix(got, " true") {
+	if got := m.read(t, "two-b"); !strings.HasPrefix(got, "shop mark-vol-") || !strings.HasSuffix(got, " true") {
 		t.Errorf("the claim says %q", got)
 	}
 	m.unmarked(t, "none")
