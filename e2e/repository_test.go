@@ -311,7 +311,7 @@ func TestRepositoryFetch(t *testing.T) {
 		o := harness.Options{ScratchDir: open(t), Env: map[string]string{"HOLDFAST_SNAPSHOT": large, "HOLDFAST_FILE_BYTES": "2000000"}}
 		i.RestoreStep(t, ldapUnit, "validate", o).Fails(t, 73, "the scratch space takes 2000000: raise scratch")
 	})
-	// The copy before is of a source that was half restored, or new.
+	// The latest is of a source that was half restored, or new.
 	t.Run("failure/shrunk", func(t *testing.T) {
 		small := id(t, trailed(ldifText), path, "app", item.Tags...)
 		run(t, nil).Fails(t, 65, "the latest copy, "+small[:8], "less than half of ", "name the one to restore by its id")

@@ -96,8 +96,8 @@ func TestScratch(t *testing.T) {
 	}
 }
 
-// TestRestoreTimes: the commands of a restore have the Job's time, not the dump's,
-// and its lock outlives a few minutes without an API server.
+// TestRestoreTimes: the commands of a restore have nearly the Job's time, not the
+// dump's, and its lock outlives a few minutes without an API server.
 func TestRestoreTimes(t *testing.T) {
 	x := render(t, built(t), example(t, "layout-a"), manifest.SOPS)
 	for _, unit := range x.planned[0].Plan.Units {
@@ -106,7 +106,7 @@ func TestRestoreTimes(t *testing.T) {
 		}
 		data := x.field(t, "ConfigMap", unit.Restore, "data")
 		want := map[string]any{
-			"HOLDFAST_DEADLINE": strconv.Itoa(unit.RestoreDeadline), "HOLDFAST_LOCK_TTL": "900",
+			"HOLDFAST_DEADLINE": strconv.Itoa(unit.RestoreDeadline - unit.DeadlineSeconds), "HOLDFAST_LOCK_TTL": "900",
 			"HOLDFAST_WAIT_FOR_DUMPS": strconv.Itoa(unit.DeadlineSeconds),
 		}
 		if unit.Engine != kind.Restic {

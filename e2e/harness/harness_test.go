@@ -411,6 +411,7 @@ func TestServers(t *testing.T) {
 	}
 	t.Run("whose caller's thread ends", func(t *testing.T) {
 		started, held := make(chan *Server), make(chan struct{})
+		var thread string
 		defer close(held)
 		var start func()
 		start = func() {
@@ -425,6 +426,7 @@ func TestServers(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
+			thread = fmt.Sprintf("/proc/self/task/%d", syscall.Gettid())
 			started <- s
 		}
 		go start()
@@ -433,6 +435,13 @@ func TestServers(t *testing.T) {
 			return
 		}
 		defer s.Stop()
+		WaitFor(t, "the thread has ended", 10*time.Second, func() error {
+			if _, err := os.Stat(thread); err == nil {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		// The signal has been sent by now; it is Wait that takes a moment.
 		time.Sleep(200 * time.Millisecond)
 		if !s.Running() {
 			t.Error("it was killed")

@@ -695,7 +695,7 @@ func Rules() []Rule {
 		{
 			ID:     "HF311",
 			Title:  "K8up cannot mount a claim of that name",
-			Story:  "A claim's name may have a dot and 253 characters; that of a pod's volume has no dot and 63. K8up takes the one for the other, the API server refuses the pod, and the Backup neither starts nor fails. Claims of one Schedule share a Job's fate: others wait behind it.",
+			Story:  "A claim's name may have a dot and 253 characters; that of a pod's volume has no dot and 63. K8up takes the one for the other, the API server refuses the Job, and K8up tries again for ever: the Backup neither starts nor fails.",
 			Fix:    "Copy the files to a claim whose name has at most 63 lower-case letters, digits and dashes, or skip it with a reason.",
 			Source: "K8up's source: operator/backupcontroller/executor.go names the volume after the claim; Kubernetes: volume names are DNS labels",
 		},

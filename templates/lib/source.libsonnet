@@ -203,7 +203,8 @@ local lockRules(item) = [
         // An API server that is away for a few minutes is no reason to leave a
         // restore half done.
         item.values + storageValues + guardValues(item, ttl=900, wait=if restic then item.deadline else 0) + {
-          HOLDFAST_DEADLINE: std.toString(item.restoreDeadline),
+          // Less than the Job's: who is stopped with his pod says nothing.
+          HOLDFAST_DEADLINE: std.toString(item.restoreDeadline - item.deadline),
           HOLDFAST_FILE_BYTES: std.toString(item.restoreBytes),
         } + request,
       ),
