@@ -106,13 +106,14 @@ func exemptions(p *plan.Plan) []plan.Exemption {
 }
 
 // TestSkippedPattern: a pattern is an exemption under its own text, and nothing
-// is made for it.
+// is made for it, nor for a claim of a name that K8up could not mount.
 func TestSkippedPattern(t *testing.T) {
 	p := minimalPlan(t, `
 -- state --
 /volumes/1 = {"claimPattern": "shop-*-tmp", "accessModes": ["ReadWriteOnce"], "backup": "skip", "reason": "temporary files"}
+/volumes/2 = {"claim": "cache.v2", "accessModes": ["ReadWriteOnce"], "backup": "skip", "reason": "a cache"}
 `).Plan
-	if exempt := exemptions(p); len(exempt) != 1 || exempt[0].ID != "volume/shop-*-tmp" {
+	if exempt := exemptions(p); len(exempt) != 2 || exempt[0].ID != "volume/cache.v2" || exempt[1].ID != "volume/shop-*-tmp" {
 		t.Errorf("the exemptions are %+v", exempt)
 	}
 	if len(p.Markers) != 1 || !slices.Equal(p.Markers[0].Claims, []string{"uploads"}) {

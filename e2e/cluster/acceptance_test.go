@@ -352,7 +352,7 @@ func beside(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan, 
 	release := slow.hold(t)
 	kind, name, err = c.Now(unit)
 	must(t, err)
-	slow.dumping(t)
+	slow.dumping(t, follow(c, unit, kind, name))
 
 	var turn sync.Mutex
 	var released time.Time

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,6 +32,12 @@ func (f fault) unit(t *testing.T, id string) plan.Item {
 	return plan.Item{}
 }
 
+// outcome is how a run ended, and what its pods wrote.
+type outcome struct {
+	reason, log string
+	err         error
+}
+
 // run starts a unit, and tells how it ended and what its pods wrote.
 func (f fault) run(t *testing.T, id string) (reason, log string) {
 	t.Helper()
@@ -41,16 +49,25 @@ func (f fault) run(t *testing.T, id string) (reason, log string) {
 
 func (f fault) ended(t *testing.T, unit plan.Item, kind, name string) (reason, log string) {
 	t.Helper()
-	// A Job's pods go when it fails at its deadline, so their words are kept. The
-	// first attempt's are those of the "previous" container: kubelet starts the
-	// second one at once, and only later ones after a while.
+	o := <-follow(f.Cluster, unit, kind, name)
+	must(t, o.err)
+	return o.reason, o.log
+}
+
+// follow reads what a run's pods write until it has ended.
+//
+// A Job's pods go when it fails at its deadline, so their words are kept. The
+// first attempt's are those of the "previous" container: kubelet starts the
+// second one at once, and only later ones after a while.
+func follow(c *cluster.Cluster, unit plan.Item, kind, name string) <-chan outcome {
+	end := make(chan outcome, 1)
 	done := make(chan struct{})
 	var reading sync.WaitGroup
 	var heard strings.Builder
 	reading.Go(func() {
 		for {
 			for _, job := range jobsOf(name) {
-				for _, words := range f.Said(unit.Namespace, job) {
+				for _, words := range c.Said(unit.Namespace, job) {
 					if !strings.Contains(heard.String(), words) {
 						heard.WriteString(words)
 					}
@@ -63,11 +80,13 @@ func (f fault) ended(t *testing.T, unit plan.Item, kind, name string) (reason, l
 			}
 		}
 	})
-	reason, err := f.WaitRun(unit.Namespace, kind, name)
-	close(done)
-	reading.Wait()
-	must(t, err)
-	return reason, heard.String()
+	go func() {
+		reason, err := c.WaitRun(unit.Namespace, kind, name)
+		close(done)
+		reading.Wait()
+		end <- outcome{reason, heard.String(), err}
+	}()
+	return end
 }
 
 // jobsOf are the Jobs that K8up makes of a Backup: of a dump, and of a claim.
@@ -94,7 +113,7 @@ func (f fault) snapshots(t *testing.T, id string, since time.Time) []cluster.Fou
 func (f fault) succeeded(t *testing.T, id, reason, log string, since time.Time) {
 	t.Helper()
 	if reason != "Succeeded" {
-		t.Errorf("%s: %s\n%s", id, reason, tail(log))
+		t.Errorf("%s: %s\n%s\n%s", id, reason, tail(log), f.Warnings(f.unit(t, id).Namespace))
 		return
 	}
 	list := f.snapshots(t, id, since)
@@ -129,9 +148,13 @@ func (f fault) failed(t *testing.T, id, reason, log string, since time.Time, wor
 	}
 }
 
+// trace is a line of a stack trace, of which K8up adds one to each of its errors.
+var trace = regexp.MustCompile(`^(\t|[a-z./0-9]+\.\S+$)`)
+
+// tail is a log's end, without the stack traces: what the attempts said.
 func tail(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-25):], "\n")
+	lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(text), "\n"), trace.MatchString)
+	return strings.Join(lines[max(0, len(lines)-80):], "\n")
 }
 
 // psql runs SQL in the small instance's server.
@@ -149,8 +172,13 @@ func (f fault) midway(t *testing.T, database string) (release func(), ended func
 	unit := f.unit(t, "postgresql/"+database)
 	kind, name, err := f.Now(unit)
 	must(t, err)
-	held.dumping(t)
-	return release, func() (string, string) { return f.ended(t, unit, kind, name) }
+	run := follow(f.Cluster, unit, kind, name)
+	held.dumping(t, run)
+	return release, func() (string, string) {
+		o := <-run
+		must(t, o.err)
+		return o.reason, o.log
+	}
 }
 
 func (f fault) kubectl(t *testing.T, arguments ...string) string {
@@ -174,7 +202,6 @@ func TestFaults(t *testing.T) {
 		t.Run("one dump broken", func(t *testing.T) {
 			t.Parallel()
 			since := time.Now()
-			type outcome struct{ reason, log string }
 			ids := []string{"postgresql/good", "postgresql/slow", "postgresql/broken"}
 			outcomes := make([]outcome, len(ids))
 			must(t, parallel([]int{0, 1, 2}, func(i int) error {

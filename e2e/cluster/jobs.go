@@ -157,6 +157,16 @@ func (c *Cluster) Said(namespace, job string) []string {
 	return said
 }
 
+// Warnings are the events of a namespace that are none of the usual course, oldest
+// first: they tell what a pod's own words cannot.
+func (c *Cluster) Warnings(namespace string) string {
+	out, err := c.Control.TryKubectl("get", "events", "--namespace="+namespace, "--field-selector=type=Warning", "--sort-by=.lastTimestamp")
+	if err != nil {
+		return err.Error()
+	}
+	return out
+}
+
 // Scheduled is an error as long as K8up has not taken every Schedule of a plan.
 func (c *Cluster) Scheduled(p *plan.Plan) error {
 	for _, unit := range p.Units {

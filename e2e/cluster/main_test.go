@@ -108,7 +108,7 @@ func (h heldUp) hold(t *testing.T) (release func()) {
 		// It ends when it is released, and with the server at the latest.
 		_, _ = h.psql("BEGIN; LOCK TABLE " + h.table + "; SELECT pg_sleep(600) /* held */;")
 	}()
-	h.until(t, "the table is locked",
+	h.until(t, nil, "the table is locked",
 		"SELECT count(*) > 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = '"+h.table+"'::regclass")
 	return func() {
 		_, err := h.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%/* held */%' AND pid <> pg_backend_pid()")
@@ -116,16 +116,22 @@ func (h heldUp) hold(t *testing.T) (release func()) {
 	}
 }
 
-// dumping waits until a dump has come as far as the lock.
-func (h heldUp) dumping(t *testing.T) {
+// dumping waits until a dump has come as far as the lock. One whose run ends before
+// never will.
+func (h heldUp) dumping(t *testing.T, run <-chan outcome) {
 	t.Helper()
-	h.until(t, "the dump waits for the lock",
+	h.until(t, run, "the dump waits for the lock",
 		"SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 }
 
-func (h heldUp) until(t *testing.T, what, sql string) {
+func (h heldUp) until(t *testing.T, run <-chan outcome, what, sql string) {
 	t.Helper()
 	eventually(t, what, func() error {
+		select {
+		case o := <-run:
+			t.Fatalf("%s: not before the run ended: %s, %v\n%s", what, o.reason, o.err, tail(o.log))
+		default:
+		}
 		out, err := h.psql(sql)
 		if err == nil && strings.TrimSpace(out) != "t" {
 			err = fmt.Errorf("%q", out)
