@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,10 +67,10 @@ func fatal(err error) {
 	os.Exit(1)
 }
 
-// weight is the node's share of the machine. A group gets as much as one busy
-// process (1024) if nobody says otherwise: of a machine that does something else as
-// well, all pods together would have next to nothing.
-const weight = 8 * 1024
+// weight is the node's share of the machine: that of two busy processes (1024 each)
+// for each core. A group has that of one if nobody says otherwise, and of a machine
+// that does something else as well, all pods together would have next to nothing.
+func weight() int { return 2 * 1024 * runtime.NumCPU() }
 
 // group is this node's folder in one hierarchy of cgroups.
 type group struct{ folder, controllers string }
@@ -123,7 +124,7 @@ func (s *Spec) enter(spec string) error {
 			}
 		}
 		if slices.Contains(strings.Split(g.controllers, ","), "cpu") {
-			if err := os.WriteFile(filepath.Join(g.folder, "cpu.shares"), []byte(strconv.Itoa(weight)), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(g.folder, "cpu.shares"), []byte(strconv.Itoa(weight())), 0o644); err != nil {
 				return err
 			}
 		}
