@@ -30,7 +30,7 @@ func (c *Cluster) Grow(folder string) (*Side, error) {
 		return nil, err
 	}
 	return c.side(folder, "grow", "s3-grow", 7075, map[string]any{
-		"deadlines": map[string]any{"kubernetes-secrets": 120, "namespace-manifests": 120},
+		"deadlines": map[string]any{"kubernetes-secrets": 240, "namespace-manifests": 240},
 		"scratch":   map[string]any{"kubernetes-secrets": "16Mi"},
 		"resources": map[string]any{"namespace-manifests": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}, "limits": map[string]any{"memory": "48Mi"}}},
 	}, map[string]any{"kubernetes": map[string]any{

@@ -23,7 +23,7 @@ func TestGrow(t *testing.T) {
 		t.Parallel()
 		since := time.Now()
 		reason, log := f.run(t, "namespace-manifests/application")
-		f.failed(t, "namespace-manifests/application", reason, log, since, "exit code 137")
+		f.failed(t, "namespace-manifests/application", reason, log, since, "exit code 137", "raise resources for this kind")
 		say("outgrown memory: red, and it says so")
 	})
 }

@@ -194,6 +194,7 @@ failed() {
     say "$2 failed with exit code $3"
     case $3 in
       126 | 127) cannot_run ;;
+      137) say 'it was killed, as what reaches the memory limit of its pod is: raise resources for this kind' ;;
     esac
   fi
   if [ -s "$WORK/stderr" ]; then

@@ -13,35 +13,61 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 
 require_tools jq kubectl
 need HOLDFAST_NAMESPACE
+# It becomes part of a path; names that could change it do not exist.
+case $HOLDFAST_NAMESPACE in
+  *[!a-z0-9.-]* | [!a-z0-9]*) die 64 'HOLDFAST_NAMESPACE is no name' ;;
+esac
 refuse_if_locked
 
-attempt 70 'listing the Secrets' kubectl get --namespace="$HOLDFAST_NAMESPACE" --output=json \
-  --selector='app.kubernetes.io/managed-by!=holdfast' secrets >"$WORK/list"
-# jq takes nothing at all for fine.
-[ -s "$WORK/list" ] || die 65 'kubectl printed no list of Secrets'
-hushed 65 'reading the list' jq -S '
-  def list($name): ((env[$name] // "") | split("\n") | map(select(test("[^[:space:]]"))));
-  list("EXCLUDE_TYPES") as $types
-  | { apiVersion: "v1", kind: "List", metadata: {},
-      items: (.items
-        | map(select(.type as $type | $types | index([$type]) == null)
-              # An owner that is not restored with it would have it collected.
-              | del(.metadata.uid, .metadata.resourceVersion, .metadata.creationTimestamp,
-                    .metadata.managedFields, .metadata.generation, .metadata.selfLink,
-                    .metadata.ownerReferences, .metadata.finalizers,
-                    .metadata.deletionTimestamp, .metadata.deletionGracePeriodSeconds,
-                    .metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"])
-              | if .metadata.annotations == {} then del(.metadata.annotations) else . end)
-        | sort_by(.metadata.name)) }' "$WORK/list" >"$WORK/dump"
-hushed 65 'checking the Secrets' jq -r '
-  def list($name): ((env[$name] // "") | split("\n") | map(select(test("[^[:space:]]"))));
-  (.items | map({key: .metadata.name, value: ((.data // {}) | length)}) | from_entries) as $have
-  | list("EXPECT_NAMES") | unique[]
-  | if $have[.] == null then "\(.) is absent" elif $have[.] == 0 then "\(.) holds no data" else empty end
-' "$WORK/dump" >"$WORK/wrong"
+# A few at a time, as the API server sends them: kubectl would hold a whole list
+# twice, and jq once more. What is excluded is not even sent.
+PAGE=20
+# first_request: the path and query of the first page; the others only add where it
+# ended.
+attempt 64 'reading EXCLUDE_TYPES' jq -nr --arg page "$PAGE" '
+  ((env.EXCLUDE_TYPES // "") | split("\n") | map(select(test("[^[:space:]]"))
+    # Both the list and what is compared have characters of their own.
+    | "type!=" + gsub("(?<c>[\\\\,=])"; "\\\(.c)")) | join(",")) as $fields
+  | "/api/v1/namespaces/\(env.HOLDFAST_NAMESPACE)/secrets?limit=\($page)"
+    + "&labelSelector=" + ("app.kubernetes.io/managed-by!=holdfast" | @uri)
+    + (if $fields == "" then "" else "&fieldSelector=" + ($fields | @uri) end)' >"$WORK/request"
+read -r request <"$WORK/request"
+
+# A List, with one Secret on each line, so that a restore need not read it whole.
+# The API server lists them by name.
+echo '{"apiVersion":"v1","kind":"List","metadata":{},"items":[' >"$WORK/dump" || die 73 'scratch is full'
+: >"$WORK/index"
+next=
+while :; do
+  attempt 70 'listing secrets' kubectl get --raw "$request$next" >"$WORK/page" </dev/null
+  # jq takes nothing at all for fine.
+  [ -s "$WORK/page" ] || die 70 'listing secrets: kubectl printed no list of Secrets'
+  hushed 70 'listing secrets: reading the list' jq -cS '
+    if .kind == "SecretList" and (.metadata | type) == "object" then (.items // [])[] else error("this is no list") end
+    # An owner that is not restored with it would have it collected.
+    | {apiVersion: "v1", kind: "Secret"} + .
+    | del(.metadata.uid, .metadata.resourceVersion, .metadata.creationTimestamp,
+          .metadata.managedFields, .metadata.generation, .metadata.selfLink,
+          .metadata.ownerReferences, .metadata.finalizers,
+          .metadata.deletionTimestamp, .metadata.deletionGracePeriodSeconds,
+          .metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"])
+    | if .metadata.annotations == {} then del(.metadata.annotations) else . end' "$WORK/page" >"$WORK/part"
+  attempt 73 'writing the list' awk -v started="$next" '{ print (NR > 1 || started != "" ? "," : "") $0 }' "$WORK/part" >>"$WORK/dump"
+  hushed 70 'listing secrets: reading the list' jq -r '(.items // [])[] | "\(.metadata.name)\t\((.data // {}) | length)"' "$WORK/page" >>"$WORK/index"
+  hushed 70 'listing secrets: reading the list' jq -r '.metadata.continue // "" | if . == "" then "" else "&continue=" + @uri end' "$WORK/page" >"$WORK/next"
+  read -r next <"$WORK/next"
+  [ -n "$next" ] || break
+done
+echo ']}' >>"$WORK/dump" || die 73 'scratch is full'
+rm -f -- "$WORK/page" "$WORK/part"
+lines "${EXPECT_NAMES:-}" >"$WORK/expected"
+awk -F '\t' '
+  pass == 1 { have[$1] = $2; next }
+  told[$0]++ { next }
+  !($0 in have) { print $0 " is absent"; next }
+  have[$0] == 0 { print $0 " holds no data" }' pass=1 "$WORK/index" pass=2 "$WORK/expected" >"$WORK/wrong" || die 69 'awk failed'
 [ ! -s "$WORK/wrong" ] || die 65 "expected Secrets: $(tr '\n' ';' <"$WORK/wrong")"
-hushed 65 'counting the Secrets' jq '.items | length' "$WORK/dump" >"$WORK/count"
-read -r count <"$WORK/count"
+count=$(count_lines '' "$WORK/index")
 # A wrong namespace lists as empty, without an error.
 [ "$count" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 "the namespace $HOLDFAST_NAMESPACE has no Secret to copy"
 publish "$WORK/dump" "$count" ''
