@@ -43,6 +43,7 @@ func TestLock(t *testing.T) {
 	l := newLocks(t)
 	t.Run("rounds in-process", l.quickRounds)
 	t.Run("rounds guard.sh", l.realRounds)
+	t.Run("quick", l.quick)
 	t.Run("restart", l.restart)
 	// The others mostly wait.
 	all := l.crowd(t)
@@ -852,6 +853,36 @@ func (l *locks) realRounds(t *testing.T) {
 	}
 	wait.Wait()
 	t.Logf("%d rounds of %d guards in %s: lock taken %d times, exit codes %v", realRounds, runners, time.Since(since).Round(time.Second), taken, codes)
+}
+
+// quick runs commands that end before the shell beside them, which renews the lock,
+// has its own traps: a signal that comes earlier is forgotten. One of a hundred guards
+// waited for that shell, which went on renewing, for ever.
+func (l *locks) quick(t *testing.T) {
+	folder := harness.Folder(t, 0)
+	kubectl := "#!/bin/sh\ncase \" $* \" in *\" get \"*) printf '1\\n\\n{}\\n\\n' ;; esac\n"
+	if err := os.WriteFile(filepath.Join(folder, "kubectl"), []byte(kubectl), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const rounds, together = 15, 16
+	for n := range rounds {
+		var all []*running
+		for range together {
+			shell := "ash"
+			if n%5 == 4 {
+				shell = "dash"
+			}
+			all = append(all, guard{l: l, lock: "any.lock", holder: "me", shell: shell, kubectl: folder, command: []string{"true"}}.start(t))
+		}
+		for _, r := range all {
+			select {
+			case <-r.done:
+				r.expect(t, 0)
+			case <-time.After(harness.Patience):
+				t.Fatalf("round %d: a guard of a command that has ended goes on", n)
+			}
+		}
+	}
 }
 
 // stage makes a kubectl that stops for ever at one call: "get1", "patch1" (takes

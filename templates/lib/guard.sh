@@ -152,6 +152,9 @@ doze() {
 
 # renew: a loop beside the command. When the lock is lost, or cannot be renewed
 # early enough to end the command before it expires, it stops the guard.
+#
+# A shell forgets a signal that comes before it has its own traps. So a file says,
+# too, whether there is anything to renew.
 renew() {
   dozing=
   trap 'kill -USR1 "$$"' EXIT
@@ -161,9 +164,9 @@ renew() {
   API_STDERR=/dev/null
   pause=$((HOLDFAST_LOCK_TTL / 3 - ($(uptime_seconds) - renewed_at)))
   while :; do
-    [ "$pause" -le 0 ] || doze "$pause"
+    [ ! -e "$WORK/renewing" ] || [ "$pause" -le 0 ] || doze "$pause"
     # Without a guard nobody would ever stop the renewing.
-    if ! kill -0 "$$" 2>/dev/null; then
+    if [ ! -e "$WORK/renewing" ] || ! kill -0 "$$" 2>/dev/null; then
       trap - EXIT
       exit 0
     fi
@@ -206,6 +209,7 @@ lost() {
 # shellcheck disable=SC2317 # called at the end, by tidy
 finish() {
   if [ -n "$RENEWER" ]; then
+    rm -f -- "$WORK/renewing"
     kill -TERM "$RENEWER" 2>/dev/null || :
     wait "$RENEWER" 2>/dev/null || :
   fi
@@ -241,6 +245,7 @@ if [ -n "$INSTANCE_LOCK" ] && [ "$INSTANCE_LOCK" != "$HOLDFAST_LOCK" ]; then
     die 75 "skipped: $INSTANCE_LOCK is held by $HOLDER until $UNTIL"
   fi
 fi
+: >"$WORK/renewing" || die 73 'scratch cannot be written'
 renew &
 RENEWER=$!
 if [ "$WAIT_FOR_DUMPS" -gt 0 ]; then
