@@ -24,7 +24,7 @@ kubernetes=1.36.3
 k8up=v2.15.0 coredns=v1.14.7 kube_router=v2.2.1
 
 packages=(postgresql-15 postgresql-client-15 mariadb-server mariadb-client slapd ldap-utils
-  busybox-static dash jq curl shellcheck rclone openssl libfaketime unzip)
+  busybox-static dash jq curl shellcheck rclone openssl libfaketime unzip bzip2 xz-utils)
 programs=(kube-apiserver kube-controller-manager kubectl)
 if [ "$with" = cluster ]; then
   packages+=(containerd runc containernetworking-plugins iproute2 nftables iptables ipset conntrack debootstrap)
@@ -76,6 +76,42 @@ program() {
   )
   rm -rf "$work"
   done_with "$1" "$4"
+}
+
+# source_of SOURCE PACKAGE PATH…: these folders of the upstream source of Debian's
+# source package, in the version of the installed package, below .cache/e2e/data/SOURCE:
+# data that others wrote. Nothing of it is in this project.
+source_of() {
+  local source=$1 version work list
+  version=$(dpkg-query -W -f '${source:Version}' "$2")
+  shift 2
+  [ ! -e "$bin/data/$source/.$version" ] || return 0
+  echo "e2e: fetching the source of $source $version" >&2
+  work=$(mktemp -d)
+  # Lists of their own, for Debian's sources are asked for nowhere else.
+  mkdir -p "$work/lists/partial" "$work/root"
+  list=$work/list.sources
+  : >"$list"
+  [ ! -e /etc/apt/sources.list ] || sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >"$work/list.list"
+  [ ! -e /etc/apt/sources.list.d/debian.sources ] ||
+    sed 's/^Types:.*/Types: deb-src/' /etc/apt/sources.list.d/debian.sources >"$list"
+  mkdir "$work/parts"
+  for list in "$work"/list.*; do [ ! -s "$list" ] || mv "$list" "$work/parts/"; done
+  (
+    cd "$work"
+    asking=(apt-get -qq -o Dir::State::Lists="$work/lists" -o Dir::Etc::SourceList=/dev/null
+      -o Dir::Etc::SourceParts="$work/parts" -o APT::Sandbox::User=root -o pkgCacheGen::Essential=none
+      -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+    "${asking[@]}" update
+    "${asking[@]}" source --download-only "$source=$version"
+    set -- "${@/#/*/}"
+    tar -xf ./*.orig.tar.?z* -C root --strip-components=1 --wildcards "$@"
+  )
+  rm -rf "$bin/data/$source"
+  mkdir -p "$bin/data"
+  mv "$work/root" "$bin/data/$source"
+  touch "$bin/data/$source/.$version"
+  rm -rf "$work"
 }
 
 # Vault needs more modules than all others, so they come while those are built. If
