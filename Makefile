@@ -43,6 +43,10 @@ test: setup lint ## run everything that must pass
 e2e: ## run every script against the real servers (as root; installs and builds them first)
 	@e2e/run.sh
 
+.PHONY: e2e-data
+e2e-data: ## the same with the whole of the data sets that others wrote, at size (takes hours)
+	@HOLDFAST_DATA=whole e2e/run.sh data
+
 .PHONY: e2e-cluster
 e2e-cluster: ## back up, destroy and restore a real cluster (as root; installs and builds it first)
 	@e2e/cluster/run.sh
@@ -73,6 +77,10 @@ dist: ## build the release to bin/dist: binaries, what is in them, checksums
 .PHONY: bench
 bench: build setup ## measure each step and fleets, and compare with kustomize
 	@hack/bench.sh
+
+.PHONY: bench-data
+bench-data: ## time dumps and copies beside the plain tools, in one run (as root)
+	@e2e/run.sh bench
 
 .PHONY: fuzz
 fuzz: ## fuzz the loader and the emitter for a minute each

@@ -52,7 +52,7 @@ list >/dev/null; exit 0`
 	}
 	large := trailed(bytes.Repeat([]byte("description: a line of a dump\x00\xff\n"), 300_000))
 	for name, dump := range map[string][]byte{
-		"small": ldifDump, "large": large, "json": []byte("{\"a\": 1}\n{\"holdfast\": {\"unit\":\"u\",\"count\":1,\"bytes\":9}}\n"),
+		"small": ldifDump, "large": large, "json": []byte("{\"a\": 1}\n{\"holdfast\": {\"unit\":\"u\",\"count\":1,\"bytes\":9,\"losses\":[]}}\n"),
 	} {
 		for _, shell := range []string{"ash", "dash"} {
 			t.Run("dump/"+name+"/"+shell, func(t *testing.T) {

@@ -22,7 +22,7 @@ var (
 
 // trailed is a copy with the trailer that every dump ends with.
 func trailed(text []byte) []byte {
-	return append(bytes.Clone(text), fmt.Sprintf("\n# holdfast: {\"unit\":\"openldap/directory\",\"count\":1,\"bytes\":%d}\n", len(text))...)
+	return append(bytes.Clone(text), fmt.Sprintf("\n# holdfast: {\"unit\":\"openldap/directory\",\"count\":1,\"bytes\":%d,\"losses\":[]}\n", len(text))...)
 }
 
 // stored renders a directory whose dumps go to a bucket of the server. Its pods
@@ -321,6 +321,17 @@ func TestRepositoryFetch(t *testing.T) {
 			id(t, trailed(ldifText), path, "app", item.Tags...)
 		}
 		run(t, nil).OK(t)
+	})
+	t.Run("restore/losses-are-told", func(t *testing.T) {
+		text := fmt.Sprintf("\n# holdfast: {\"unit\":\"openldap/directory\",\"count\":1,\"bytes\":%d,\"losses\":[{\"loss\":\"referral\",\"item\":\"ou=x\",\"why\":\"y\"}]}\n", len(ldifText))
+		lossy := id(t, append(bytes.Clone(ldifText), text...), path, "app", item.Tags...)
+		if r := run(t, map[string]string{"HOLDFAST_SNAPSHOT": lossy}).OK(t); !strings.Contains(r.Stderr, "accepted as a loss") || !strings.Contains(r.Stderr, "  referral\tou=x\ty\n") {
+			t.Errorf("it does not say what is missing:\n%s", r.Stderr)
+		}
+	})
+	t.Run("restore/before-there-were-losses", func(t *testing.T) {
+		text := fmt.Sprintf("\n# holdfast: {\"unit\":\"openldap/directory\",\"count\":1,\"bytes\":%d}\n", len(ldifText))
+		run(t, map[string]string{"HOLDFAST_SNAPSHOT": id(t, append(bytes.Clone(ldifText), text...), path, "app", item.Tags...)}).OK(t)
 	})
 	t.Run("failure/missing-marker", func(t *testing.T) {
 		bad := id(t, trailed(bytes.Replace(ldifText, []byte("# holdfast: complete"), []byte("# holdfast: something"), 1)), path, "app", item.Tags...)

@@ -484,7 +484,7 @@ func TestStorage(t *testing.T) {
 			}
 			i := shop(t, map[string]any{"restic": s3.Restic("backup", "restic")})
 			dump := []byte("PGDMP newer\n" + strings.Repeat("x", 600))
-			dump = append(dump, fmt.Sprintf("\n-- holdfast: {\"unit\":%q,\"count\":1,\"bytes\":%d}\n", unit, len(dump))...)
+			dump = append(dump, fmt.Sprintf("\n-- holdfast: {\"unit\":%q,\"count\":1,\"bytes\":%d,\"losses\":[]}\n", unit, len(dump))...)
 			i.Store(t, unit, []byte("PGDMP older"))
 			i.Store(t, unit, dump)
 			o := options(t, "ash", map[string]string{"pg_restore": `head -n 1 "$2" >&2; exit 1`})

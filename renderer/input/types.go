@@ -267,6 +267,8 @@ type Settings struct {
 	Sizes map[string]Size `json:"sizes"`
 	// ScratchClass is the storage class for scratch; empty for the nodes' disks.
 	ScratchClass string `json:"scratchStorageClass"`
+	// Losses are accepted, by unit id or kind name.
+	Losses map[string][]Loss `json:"losses"`
 	// Transfer is how buckets are copied.
 	Transfer Transfer `json:"transfer"`
 	// External is where values are kept outside of Git; nil if not said.
@@ -325,6 +327,16 @@ type Size struct {
 	Bytes string `json:"bytes"`
 	// MonthlyGrowth is empty if not said.
 	MonthlyGrowth string `json:"monthlyGrowth"`
+}
+
+// Loss accepts that something is missing from copies.
+type Loss struct {
+	// Name is one of the kind's losses.
+	Name string `json:"loss"`
+	// Items is a shell pattern without blanks; empty for every item.
+	Items string `json:"items"`
+	// Reason says why it need not come back.
+	Reason string `json:"reason"`
 }
 
 // Transfer is how rclone copies; zero values are not said.

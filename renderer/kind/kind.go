@@ -43,6 +43,8 @@ type Kind struct {
 	Retention map[string]int `json:"retention,omitempty"`
 	// Sizing says how room and time grow with the copy.
 	Sizing Sizing `json:"sizing,omitzero"`
+	// Losses say what a copy may lack if the settings accept it, by name.
+	Losses map[string]string `json:"losses,omitempty"`
 	// Sections are JSON Schemas of state sections that the kind reads and that
 	// the published state schema does not know, by the section's name.
 	Sections map[string]json.RawMessage `json:"sections,omitempty"`

@@ -213,6 +213,7 @@ func (c *checker) references() {
 				c.setting(l, section.name+"/"+escape(key), "HF112", hint, "%q names no unit and no kind of this instance", key)
 			}
 		}
+		c.losses(l)
 		for _, key := range slices.Sorted(maps.Keys(l.settings.Images)) {
 			if !c.imageKnown(key) {
 				c.setting(l, "images/"+escape(key), "HF112", "images are listed by holdfast kinds", "%q names no image of a kind or of the platform", key)
@@ -243,6 +244,30 @@ func (c *checker) references() {
 			fmt.Sprintf("%d minutes after those that it must follow", settle),
 			"the window %s to %s has no minute left; of its %d minutes %d are in use",
 			p.Window.Start, p.Window.End, len(p.Window.minutes(p.TimeZone)), len(p.Units)-len(in.unplaced))
+	}
+}
+
+// losses checks that what a document accepts is something that the kind can lose.
+func (c *checker) losses(l level) {
+	for _, key := range slices.Sorted(maps.Keys(l.settings.Losses)) {
+		name, _, _ := strings.Cut(key, "/")
+		k, known := c.plan.inputs.set.Find(name)
+		if !known {
+			continue // HF112 says so
+		}
+		losable := slices.Sorted(maps.Keys(k.Losses))
+		for n, loss := range l.settings.Losses[key] {
+			if slices.Contains(losable, loss.Name) {
+				continue
+			}
+			hint := "the kind has none: take the entry away"
+			if near := problem.Nearest(loss.Name, losable); near != "" {
+				hint = fmt.Sprintf("did you mean %q?", near)
+			} else if len(losable) > 0 {
+				hint = "the kind's losses are " + strings.Join(losable, ", ")
+			}
+			c.setting(l, fmt.Sprintf("losses/%s/%d/loss", escape(key), n), "HF150", hint, "%q is no loss that %s knows", loss.Name, name)
+		}
 	}
 }
 

@@ -75,6 +75,10 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	i.decide("scratch", i.Scratch, from)
 	b.fit(&i, k, from, deadlineFrom)
 	i.Resources = b.ask.resources(k.Resources, u.ID, k.Name)
+	losses, from := b.ask.losses(u.ID, k.Name)
+	for _, loss := range losses {
+		i.Decisions = append(i.Decisions, Decision{What: "loss", Value: loss.Name + " " + cmp.Or(loss.Items, "*"), From: from})
+	}
 
 	if u.Capture.UID != nil {
 		i.RunAsUID, i.RunAsGID = *u.Capture.UID, *u.Capture.UID
@@ -171,6 +175,10 @@ func (b *builder) exposed(i *Item) {
 	}
 	if reason := i.Capture.LiveReason; reason != "" {
 		i.Limits = append(i.Limits, "files of a running database, which may be of no single moment: "+reason)
+	}
+	losses, _ := b.ask.losses(i.ID, i.Kind)
+	for _, loss := range losses {
+		i.Limits = append(i.Limits, fmt.Sprintf("may lack %s (%s): %s", loss.Name, cmp.Or(loss.Items, "*"), loss.Reason))
 	}
 	const plain = "keys and ciphertext go to the backup storage over plain http"
 	if restic := b.inst.Credentials.Restic; restic != nil && i.Engine == kind.Restic && strings.HasPrefix(restic.Endpoint, "http://") {
@@ -306,6 +314,10 @@ func (b *builder) environment(i *Item) {
 	}
 	if i.Expect.AllowEmpty != nil {
 		i.Values["HOLDFAST_ALLOW_EMPTY"] = i.Expect.AllowEmpty.Reason
+	}
+	losses, _ := b.ask.losses(i.ID, i.Kind)
+	for _, loss := range losses {
+		i.Values["HOLDFAST_LOSSES"] += loss.Name + " " + cmp.Or(loss.Items, "*") + "\n"
 	}
 	b.frame(i.Values, i.ID, i.Namespace)
 	if i.Engine == kind.Rclone {

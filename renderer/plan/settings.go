@@ -152,6 +152,12 @@ func (s settings) scratchClass() string {
 	return ""
 }
 
+// losses are those that are accepted of a unit.
+func (s settings) losses(keys ...string) ([]input.Loss, string) {
+	list, from, _ := lookup(s, "losses", func(l *input.Settings) map[string][]input.Loss { return l.Losses }, keys...)
+	return list, from
+}
+
 func (s settings) resources(preset kind.Resources, keys ...string) kind.Resources {
 	pick := func(l *input.Settings) map[string]input.Resources { return l.Resources }
 	if v, _, ok := lookup(s, "resources", pick, keys...); ok {
@@ -345,6 +351,7 @@ func sections(s *input.Settings) []section {
 		{name: "deadlines", keys: slices.Sorted(maps.Keys(s.Deadlines))},
 		{name: "resources", keys: slices.Sorted(maps.Keys(s.Resources))},
 		{name: "sizes", keys: slices.Sorted(maps.Keys(s.Sizes))},
+		{name: "losses", keys: slices.Sorted(maps.Keys(s.Losses))},
 		{name: "scratch", keys: slices.Sorted(maps.Keys(s.Scratch))},
 	}
 }

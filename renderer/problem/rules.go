@@ -539,6 +539,13 @@ func Rules() []Rule {
 			Source: "promise \"total\"",
 		},
 		{
+			ID:     "HF150",
+			Title:  "A loss is accepted that the kind does not know",
+			Story:  "A dump fails when it holds something that its restore could not bring back, unless the settings accept that very loss. A misspelt name accepts nothing: the dump fails the first night, and whoever reads the settings believes that somebody decided it.",
+			Fix:    "Take a name from the kind's README, under \"What may be missing\".",
+			Source: "promise: nothing is lost with exit code 0",
+		},
+		{
 			ID:     "HF160",
 			Title:  "A copy has no room on its scratch",
 			Story:  "A dump whose scratch is full fails, and it fails every night from then on, for databases do not shrink: the one that grew is the one without a copy.",

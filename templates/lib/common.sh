@@ -34,6 +34,9 @@
 #                          is streamed past its own
 #   HOLDFAST_MIN_COUNT     floor of what the kind counts, 0 = none
 #   HOLDFAST_MARKER        a text near the start or the end of a complete copy
+#   HOLDFAST_LOSSES        what a copy may lack, one a line: the loss, a blank, and a
+#                          shell pattern of items
+#   HOLDFAST_LEAVE_OUT     shell patterns of items that a restore is not to try, one a line
 #   HOLDFAST_ALLOW_EMPTY   why an empty copy is fine; "" = it is not
 #   HOLDFAST_DEADLINE      seconds that one command may take, 0 = no limit
 #   HOLDFAST_HOLDER        who we are to a lock, where we hold one
@@ -47,6 +50,8 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 HOLDFAST_MIN_BYTES=${HOLDFAST_MIN_BYTES:-0}
 HOLDFAST_MIN_COUNT=${HOLDFAST_MIN_COUNT:-0}
 HOLDFAST_MARKER=${HOLDFAST_MARKER:-}
+HOLDFAST_LOSSES=${HOLDFAST_LOSSES:-}
+HOLDFAST_LEAVE_OUT=${HOLDFAST_LEAVE_OUT:-}
 HOLDFAST_ALLOW_EMPTY=${HOLDFAST_ALLOW_EMPTY:-}
 HOLDFAST_DEADLINE=${HOLDFAST_DEADLINE:-0}
 HOLDFAST_FILE_BYTES=${HOLDFAST_FILE_BYTES:-0}
@@ -275,35 +280,168 @@ count_lines() {
   [ "$count_status" -le 1 ] || die 69 'grep failed'
 }
 
+# A dump knows what its restore, as declared, cannot bring back: an item that is
+# not in the copy, or one that the restore must leave out or change. It says so on
+# the night it dumps, with one line in $WORK/losses for each item: the loss (a name
+# of the kind's kind.json), the item, and why, with tabs between them. What the
+# settings do not accept makes the dump fail; what they accept is named in the
+# copy's trailer.
+
+# loss NAME ITEM WHY
+loss() {
+  printf '%s\t%s\t%s\n' "$1" "$(plain_item "$2")" "$(plain_item "$3")" >>"$WORK/losses" || die 73 'scratch cannot be written'
+}
+
+# plain_item TEXT, on stdout: it as it stands in a list, without line breaks, tabs and
+# other control characters.
+plain_item() {
+  printf '%s' "$1" | tr '\000-\037\177' '?'
+}
+
+# clean_losses: the same for lines that were not written by loss; of those each tab
+# and line break is meant.
+clean_losses() {
+  tr '\000-\010\013-\037\177' '?' <"$WORK/losses" >"$WORK/losses.clean" || die 73 'scratch cannot be written'
+  cat -- "$WORK/losses.clean" >"$WORK/losses" || die 73 'scratch cannot be written'
+}
+
+# matches ITEM PATTERN: as the shell matches names.
+matches() {
+  # shellcheck disable=SC2254 # a pattern is meant
+  case $1 in
+    $2) return 0 ;;
+  esac
+  return 1
+}
+
+# accepted NAME ITEM: whether the settings accept this loss.
+accepted() {
+  while IFS=' ' read -r accepted_name accepted_items; do
+    [ "$accepted_name" = "$1" ] || continue
+    ! matches "$2" "$accepted_items" || return 0
+  done <"$WORK/accepted"
+  return 1
+}
+
+# settle_losses: dies unless all are accepted; those are in $WORK/lacks then. Before
+# a stream it keeps a copy from being made, and at its end it has the last word.
+settle_losses() {
+  [ -e "$WORK/losses" ] || : >"$WORK/losses"
+  lines "$HOLDFAST_LOSSES" >"$WORK/accepted"
+  : >"$WORK/lacks"
+  : >"$WORK/refused"
+  # shellcheck disable=SC2016 # awk's own variables
+  awk '!seen[$0]++' "$WORK/losses" >"$WORK/losses.once" || die 73 'scratch cannot be written'
+  while IFS=$TAB read -r settle_name settle_item settle_why; do
+    if accepted "$settle_name" "$settle_item"; then
+      printf '%s\t%s\t%s\n' "$settle_name" "$settle_item" "$settle_why" >>"$WORK/lacks"
+    else
+      printf '%s: %s: %s\n' "$settle_name" "$settle_item" "$settle_why" >>"$WORK/refused"
+    fi
+  done <"$WORK/losses.once"
+  settle_count=$(count_lines '' "$WORK/refused")
+  if [ "$settle_count" -gt 0 ]; then
+    say "$settle_count things would not come back from this copy, so none is made; accept them in the settings (losses), or put them right:"
+    listed "$WORK/refused" 100
+    exit 65
+  fi
+  settle_count=$(count_lines '' "$WORK/lacks")
+  [ "$settle_count" -eq 0 ] || say "$settle_count things would not come back, which the settings accept; the copy names them"
+}
+TAB='	'
+
+# listed FILE MOST: its lines on stderr, no more than so many, long ones shortened.
+listed() {
+  head -n "$2" <"$1" | awk 'length($0) > 400 { $0 = substr($0, 1, 400) "..." } { print "  " $0 }' >&2
+  listed_count=$(count_lines '' "$1")
+  [ "$listed_count" -le "$2" ] || say "and $((listed_count - $2)) more"
+}
+
+# A restore ends well only if all that is in the copy is there. What one item stops
+# does not stop the others: it is noted, and named at the end. What is not to be
+# tried is named in the request, and never left out by itself.
+
+# lost NAME ITEM: whether the copy says that it was accepted as a loss, on its night.
+lost() {
+  lost_list=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}.losses
+  [ -s "$lost_list" ] || return 1
+  # shellcheck disable=SC2016 # awk's own variables
+  awk -F '\t' '
+    BEGIN { name = ARGV[1]; item = ARGV[2]; ARGV[1] = ARGV[2] = "" }
+    $1 == name && $2 "" == item "" { found = 1; exit }
+    END { exit !found }' "$1" "$(plain_item "$2")" "$lost_list"
+}
+
+# left_out ITEM: whether the request leaves it out.
+left_out() {
+  [ -n "$HOLDFAST_LEAVE_OUT" ] || return 1
+  left_item=$(plain_item "$1")
+  lines "$HOLDFAST_LEAVE_OUT" >"$WORK/leave" || die 73 'scratch cannot be written'
+  while IFS= read -r left_pattern; do
+    if matches "$left_item" "$left_pattern"; then
+      printf '%s\n' "$left_item" >>"$WORK/left" || die 73 'scratch cannot be written'
+      return 0
+    fi
+  done <"$WORK/leave"
+  return 1
+}
+
+# missing ITEM WHY
+missing() {
+  printf '%s: %s\n' "$(plain_item "$1")" "$(plain_item "$2")" >>"$WORK/missing" || die 73 'scratch cannot be written'
+}
+
+# settle_missing: the end of a restore. It dies if anything did not come back.
+settle_missing() {
+  if [ -s "$WORK/left" ]; then
+    say "$(count_lines '' "$WORK/left") items were left out, as the request says:"
+    listed "$WORK/left" 1000
+  fi
+  [ -s "$WORK/missing" ] || return 0
+  say "$(count_lines '' "$WORK/missing") items of the copy did not come back; all others did. Put right what stops them and restore again, or leave them out (HOLDFAST_LEAVE_OUT):"
+  listed "$WORK/missing" 1000
+  exit 65
+}
+
 # Every copy ends with a trailer: a line of JSON, which the source's own tools take
 # for a comment, or do not read any more. A copy without it was cut. It has the
-# unit, what was counted, and the bytes before the line.
+# unit, what was counted, the bytes before the line, and the accepted losses. Copies
+# of before there were losses have none in it.
 #
 # Whoever restores gets the copy without it.
-TRAILER_MAX=4096
+TRAILER_MAX=1048576
 
 # trailer COUNT BYTES [COMMENT], on stdout: a line break, which is none of the bytes,
 # and the line. COMMENT is how the format begins a comment, "# " if it is not said;
 # JSON has none, so "" makes the line a document of its own. A unit's id needs no
 # quoting.
 trailer() {
-  if [ -n "${3-# }" ]; then
-    printf '\n%sholdfast: {"unit":"%s","count":%s,"bytes":%s}\n' "${3-# }" "$HOLDFAST_UNIT" "$1" "$2"
-  else
-    printf '\n{"holdfast": {"unit":"%s","count":%s,"bytes":%s}}\n' "$HOLDFAST_UNIT" "$1" "$2"
+  trailer_open="${3-# }holdfast: " trailer_close='}'
+  if [ -z "${3-# }" ]; then
+    trailer_open='{"holdfast": ' trailer_close='}}'
   fi
+  printf '\n%s{"unit":"%s","count":%s,"bytes":%s,"losses":[' "$trailer_open" "$HOLDFAST_UNIT" "$1" "$2"
+  # shellcheck disable=SC2016 # awk's own variables
+  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' "$WORK/lacks" |
+    awk -F '\t' '{ printf "%s{\"loss\":\"%s\",\"item\":\"%s\",\"why\":\"%s\"}", (NR > 1 ? "," : ""), $1, $2, $3 }'
+  printf ']%s\n' "$trailer_close"
 }
 
-# read_trailer FILE: sets COPY_COUNT, COPY_BYTES and TRAILER_BYTES; dies where the copy was cut.
+# read_trailer FILE: sets COPY_COUNT, COPY_BYTES and TRAILER_BYTES, and writes the
+# losses into $WORK/copy.losses, as the dump had them; dies where the copy was cut.
 read_trailer() {
   read_size=$(file_size "$1")
   tail -c "$((TRAILER_MAX + 2))" <"$1" | tail -n 1 >"$WORK/trailer" || die 73 'scratch cannot be written'
-  sed -nE 's/^.*holdfast("|): \{"unit":"[^"]*","count":([0-9]+),"bytes":([0-9]+)\}+$/\2 \3/p' "$WORK/trailer" >"$WORK/counted"
+  sed -nE 's/^.*holdfast("|): \{"unit":"[^"]*","count":([0-9]+),"bytes":([0-9]+)(,"losses":\[.*\])?\}+$/\2 \3/p' "$WORK/trailer" >"$WORK/counted"
   # shellcheck disable=SC2034 # for the caller
   read -r COPY_COUNT COPY_BYTES <"$WORK/counted" || die 65 'the copy was cut: it has no trailer at its end'
   TRAILER_BYTES=$(($(file_size "$WORK/trailer") + 1))
   [ "$((COPY_BYTES + TRAILER_BYTES))" -eq "$read_size" ] ||
     die 65 "the copy was changed: it has $((read_size - TRAILER_BYTES)) bytes, and its trailer says $COPY_BYTES"
+  # A quote inside a text has a backslash before it, so none of these is part of one.
+  sed -nE 's/^.*"bytes":[0-9]+,"losses":\[\{"loss":"(.*)"\}\]\}+$/\1/p' "$WORK/trailer" |
+    sed -e 's/"},{"loss":"/\
+/g' | sed -e "s/\",\"item\":\"/$TAB/" -e "s/\",\"why\":\"/$TAB/" -e 's/\\\(["\\]\)/\1/g' >"$WORK/copy.losses" || die 73 'scratch cannot be written'
 }
 
 # has_marker FILE: whether the marker stands near the file's start, or its end
@@ -341,15 +479,18 @@ check_size() {
   [ "$1" -ge "$HOLDFAST_MIN_BYTES" ] || die 65 "the copy has $1 bytes, fewer than $HOLDFAST_MIN_BYTES"
 }
 
-# end_copy COUNT BYTES [COMMENT]: the trailer of what was printed.
+# end_copy COUNT BYTES [COMMENT]: the trailer of what was printed, with the settled losses.
 end_copy() {
-  trailer "$@" || die 74 'the copy could not be handed over'
+  trailer "$@" >"$WORK/trailer" || die 73 'scratch cannot be written'
+  [ "$(file_size "$WORK/trailer")" -le "$TRAILER_MAX" ] || die 65 'there are more losses than the copy can name'
+  cat -- "$WORK/trailer" || die 74 'the copy could not be handed over'
   say "$1 counted, $2 bytes"
 }
 
 # publish FILE COUNT [COMMENT]: check the copy, then print it.
 publish() {
   check_content "$1" "$2"
+  settle_losses
   cat -- "$1" || die 74 'the copy could not be handed over'
   end_copy "$2" "$content_size" "${3-# }"
 }
@@ -411,6 +552,7 @@ end_stream() {
   check_size "$STREAM_BYTES" "$1"
   [ "${HOLDFAST_RESTORE_BYTES:-0}" -eq 0 ] || [ "$STREAM_BYTES" -le "$HOLDFAST_RESTORE_BYTES" ] ||
     die 73 "the copy has $STREAM_BYTES bytes, and the scratch space of a restore takes $HOLDFAST_RESTORE_BYTES: raise scratch for this unit, or say its size"
+  settle_losses
   end_copy "$1" "$STREAM_BYTES" "${2-# }"
 }
 

@@ -134,6 +134,11 @@ verify() {
     die 65 "the dump has $COPY_BYTES bytes, fewer than $HOLDFAST_MIN_BYTES"
   # What restores is given the copy alone, as the source's own tools made it.
   dd if=/dev/null of="$INPUT" bs=1 seek="$COPY_BYTES" 2>"$WORK/stderr" || failed 73 'cutting the trailer off' "$?"
+  cp -- "$WORK/copy.losses" "$INPUT.losses" || die 73 'scratch cannot be written'
+  if [ -s "$INPUT.losses" ]; then
+    say 'what was accepted as a loss on the night of this copy, and will not come back as it was:'
+    listed "$INPUT.losses" 1000
+  fi
   say "$COPY_COUNT counted, $COPY_BYTES bytes verified"
 }
 

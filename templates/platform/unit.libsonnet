@@ -38,6 +38,7 @@ local lock(name, namespace, labels) = {
   request(item):: {
     HOLDFAST_INPUT: '/holdfast/scratch/restore/dump',
     HOLDFAST_OVERWRITE: 'no',
+    HOLDFAST_LEAVE_OUT: '',
     HOLDFAST_TARGET: '/holdfast/target',
     HOLDFAST_UID: std.toString(item.uid),
   } + (
