@@ -147,3 +147,16 @@ func (x rendered) field(t *testing.T, of, name string, path ...string) map[strin
 	t.Fatalf("there is no %s %s", of, name)
 	return nil
 }
+
+// TestWindow: a copy that outgrows the window is refused (golden/errors/HF163), but
+// not where somebody has set its time.
+func TestWindow(t *testing.T) {
+	in := example(t, "minimal")
+	in.States[0] = rewritten(t, in.States[0], func(root map[string]any) {
+		backup, _ := root["backup"].(map[string]any)
+		backup["window"] = map[string]any{"start": "01:00", "end": "02:00"}
+		backup["sizes"] = map[string]any{"postgresql/shop": map[string]any{"bytes": "100Gi"}}
+		backup["schedules"] = map[string]any{"postgresql/shop": "30 22 * * *"}
+	})
+	render(t, built(t), in, manifest.SOPS)
+}

@@ -49,11 +49,17 @@ func scratchFor(s kind.Sizing, size int64) int64 {
 
 // secondsFor is how long a dump of so many bytes may take; 0 where nobody knows.
 func secondsFor(s kind.Sizing, size int64) int {
+	return patience * expected(s, size)
+}
+
+// expected is how many seconds a dump of so many bytes is expected to take; 0 where
+// nobody knows.
+func expected(s kind.Sizing, size int64) int {
 	rate := bytesOf(s.Rate)
 	if rate == 0 {
 		return 0
 	}
-	return int(patience * size / rate)
+	return int(size / rate)
 }
 
 // fit makes a unit's scratch and deadline large enough for its size in a month,
@@ -131,6 +137,12 @@ func (c *checker) sizes() {
 			_, from := ask.deadline(0, i.ID, i.Kind)
 			c.at(of(i.Unit), "HF161", fmt.Sprintf("set the deadline to %d or more, or leave it to the size", need),
 				"%s is stopped after %d s (%s), and a copy of %s in a month may take %d s", i.ID, i.DeadlineSeconds, from, shortBytes(i.Size), need)
+		}
+		// Who has set the time of a unit knows until when it runs.
+		if _, _, fixed := ask.cron(i.ID, i.Kind); !fixed && expected(k.Sizing, i.Size) > c.plan.Window.length()*60 {
+			c.at(of(i.Unit), "HF163", "widen the window, or give the unit a time of its own in schedules",
+				"%s takes some %d s for a copy of %s in a month, longer than the whole window from %s to %s",
+				i.ID, expected(k.Sizing, i.Size), shortBytes(i.Size), c.plan.Window.Start, c.plan.Window.End)
 		}
 	}
 }

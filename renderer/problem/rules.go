@@ -567,6 +567,13 @@ func Rules() []Rule {
 			Source: "promise: what is accepted does something",
 		},
 		{
+			ID:     "HF163",
+			Title:  "A copy takes longer than the whole window",
+			Story:  "The window is what the application's people were promised: backups start and run at night. A database that has outgrown it is read all morning, beside everybody's work, and nobody has decided that.",
+			Fix:    "Widen the window, or give the unit a time of its own: whoever sets that knows until when it runs.",
+			Source: "the rate in each kind.json; docs/copies.md, \"Room and time\"",
+		},
+		{
 			ID:     "HF201",
 			Title:  "A schedule that does not work",
 			Story:  "K8up takes any text for a schedule. A wrong one shows up only in a condition that nobody watches; one for the 31st of February is accepted by everybody and never fires; \"@daily-random\" hides from everyone when it runs.",
