@@ -230,6 +230,7 @@ func TestFaults(t *testing.T) {
 		})
 		t.Run("the claim's node is gone", func(t *testing.T) { t.Parallel(); f.movedNode(t) })
 		t.Run("dump pod killed in the middle of a dump", func(t *testing.T) { t.Parallel(); f.killedPod(t) })
+		t.Run("dump pod evicted in the middle of a dump", func(t *testing.T) { t.Parallel(); f.evictedPod(t) })
 	})
 	t.Run("database killed in the middle of a dump", func(t *testing.T) {
 		since := time.Now()
@@ -346,6 +347,28 @@ func (f fault) killedPod(t *testing.T) {
 	reason, log = f.run(t, unit.ID)
 	f.succeeded(t, unit.ID, reason, log, since)
 	say("dump pod killed: red, and it says that nothing was stored; started again: a copy")
+}
+
+// evictedPod fills the scratch of a dump's pod beyond its size, file by file, so that no
+// limit of a single file stops it: kubelet evicts the pod.
+func (f fault) evictedPod(t *testing.T) {
+	since := time.Now()
+	unit := f.unit(t, "postgresql/crowded")
+	release, ended := f.midway(t, "crowded")
+	pod := strings.TrimSpace(f.kubectl(t, "get", "pods", "--namespace=side", "--selector=k8up.io/preBackupPod="+unit.Name, "--output=name"))
+	// It may be killed before it has written all.
+	_, _ = f.Control.TryKubectl("exec", "--namespace=side", pod, "--", "sh", "-c",
+		`n=0; while [ "$n" -lt 40 ]; do head -c 10000000 /dev/zero >"/holdfast/scratch/grown.$n" || exit 0; n=$((n + 1)); done`)
+	reason, log := ended()
+	release()
+	f.failed(t, unit.ID, reason, log, since, "nothing was stored")
+	if events := f.kubectl(t, "get", "events", "--namespace=side", "--field-selector=reason=Evicted", "--output=jsonpath={.items[*].message}"); !strings.Contains(events, "exceeds the limit") {
+		t.Errorf("kubelet evicted nobody:\n%s", events)
+	}
+	since = time.Now()
+	reason, log = f.run(t, unit.ID)
+	f.succeeded(t, unit.ID, reason, log, since)
+	say("dump pod evicted by kubelet: red, and it says that nothing was stored; started again: a copy")
 }
 
 // movedNode makes the claim's pod run on a node that cannot run anything: K8up

@@ -39,7 +39,7 @@ func (c *Cluster) Sides(folder string) (side, tiny *Side, err error) {
 	if err := c.until(func() error {
 		_, err := c.Control.TryKubectl("exec", "--namespace=side", "postgresql-0", "--", "sh", "-ec",
 			`export PGPASSWORD=right PGHOST=127.0.0.1 PGUSER=postgres
-for name in good slow broken evicted; do
+for name in good slow broken evicted crowded; do
   psql -X -q -d postgres -c "DROP DATABASE IF EXISTS $name" -c "CREATE DATABASE $name"
   psql -X -q -v ON_ERROR_STOP=1 -d "$name" -c 'CREATE TABLE stock (id int, name text)' -c 'INSERT INTO stock SELECT n, md5(n::text) FROM generate_series(1, 5000) n'
 done`)
@@ -56,9 +56,9 @@ done`)
 	plain := map[string]any{"reason": "inside the test's own cluster"}
 	// What is to fail is called failed after two minutes, or a little more where it
 	// must have come far before; the rest has time.
-	deadlines := map[string]any{"deadlines": map[string]any{"postgresql/broken": 120, "postgresql/evicted": 150, "postgresql": 900, "volume": 120}}
-	side, err = c.side(folder, "side", "s3-side", 7072, deadlines, map[string]any{
-		"databases": map[string]any{"postgresql": []any{postgresql("good", "slow", "broken", "evicted")}},
+	settings := map[string]any{"scratch": map[string]any{"postgresql/crowded": "200Mi"}, "deadlines": map[string]any{"postgresql/broken": 120, "postgresql/evicted": 150, "postgresql/crowded": 180, "postgresql": 900, "volume": 120}}
+	side, err = c.side(folder, "side", "s3-side", 7072, settings, map[string]any{
+		"databases": map[string]any{"postgresql": []any{postgresql("good", "slow", "broken", "evicted", "crowded")}},
 		"volumes":   []any{volume("side-files", "side")},
 		"objectStores": []any{map[string]any{
 			"key": "objects", "bucket": "side-objects", "endpoint": "http://s3-side.storage.svc.cluster.local:7072", "plainHttp": plain, "region": "us-east-1",
