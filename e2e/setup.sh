@@ -18,13 +18,14 @@ trap tidy EXIT
 
 export CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOWORK=off
 versitygw=v1.8.0 restic=v0.18.1 rclone=v1.75.1 vault=v1.21.0
+cert_manager=v1.21.2
 # The version of Kubernetes' modules, and of the programs made from them.
 kubernetes=1.36.3
 # kube-router enforces NetworkPolicies; this is the one that k3s maintains.
 k8up=v2.15.0 coredns=v1.14.7 kube_router=v2.2.1
 
 packages=(postgresql-15 postgresql-client-15 mariadb-server mariadb-client slapd ldap-utils
-  busybox-static dash jq curl shellcheck rclone openssl libfaketime unzip bzip2 xz-utils)
+  busybox-static dash jq curl shellcheck rclone openssl libfaketime unzip bzip2 xz-utils gcc libc6-dev)
 programs=(kube-apiserver kube-controller-manager kubectl)
 if [ "$with" = cluster ]; then
   packages+=(containerd runc containernetworking-plugins iproute2 nftables iptables ipset conntrack debootstrap)
@@ -78,6 +79,13 @@ program() {
   done_with "$1" "$4"
 }
 
+# unpack PACKAGE[=VERSION]: Debian's package, unpacked here and not installed.
+unpack() {
+  local fetching=(apt-get -qq -o APT::Sandbox::User=root download "$1")
+  "${fetching[@]}" 2>/dev/null || { apt-get update -qq && "${fetching[@]}"; }
+  dpkg-deb -x "${1%%=*}"_*.deb .
+}
+
 # source_of SOURCE PACKAGE PATH…: these folders of the upstream source of Debian's
 # source package, in the version of the installed package, below .cache/e2e/data/SOURCE:
 # data that others wrote. Nothing of it is in this project.
@@ -114,6 +122,35 @@ source_of() {
   rm -rf "$work"
 }
 
+source_of openldap slapd tests/data
+# PostgreSQL's own regression tests, and the library of C functions that they load.
+source_of postgresql-15 postgresql-15 src/test/regress
+regress=$bin/data/postgresql-15/src/test/regress
+if [ ! -e "$regress/regress.so" ]; then
+  echo "e2e: building the library of PostgreSQL's own tests" >&2
+  work=$(mktemp -d)
+  (
+    cd "$work"
+    # The headers alone: the package would bring a compiler of its own.
+    unpack "postgresql-server-dev-15=$(dpkg-query -W -f '${Version}' postgresql-15)"
+    gcc -O1 -w -fPIC -shared -I usr/include/postgresql/15/server -o "$regress/regress.so" "$regress/regress.c"
+  )
+  rm -rf "$work"
+fi
+
+# MariaDB's own tests: what others have thought of that a table may hold.
+version=$(dpkg-query -W -f '${Version}' mariadb-server)
+if [ ! -e "$bin/data/mariadb/.${version//:/.}" ]; then
+  echo "e2e: unpacking the tests of MariaDB $version" >&2
+  work=$(mktemp -d)
+  (cd "$work" && unpack "mariadb-test-data=$version")
+  rm -rf "$bin/data/mariadb"
+  mkdir -p "$bin/data"
+  mv "$work/usr/share/mysql/mysql-test" "$bin/data/mariadb"
+  touch "$bin/data/mariadb/.${version//:/.}"
+  rm -rf "$work"
+fi
+
 # Vault needs more modules than all others, so they come while those are built. If
 # they do not come, the build below says why.
 if ! built vault "$vault"; then
@@ -135,9 +172,7 @@ if ! built busybox "$version"; then
   work=$(mktemp -d)
   (
     cd "$work"
-    fetch() { apt-get -qq -o APT::Sandbox::User=root download busybox; }
-    fetch 2>/dev/null || { apt-get update -qq && fetch; }
-    dpkg-deb -x busybox_*.deb .
+    unpack busybox
     install -m 0755 bin/busybox "$bin/busybox"
   )
   rm -rf "$work"
@@ -192,6 +227,24 @@ fi
 # Without the plugins of other makers: a tenth of the time. Version 1.21.4 asks
 # for a version of its own SDK that it does not fit.
 program vault github.com/hashicorp/vault github.com/hashicorp/vault "$vault" minimal
+
+# module_of NAME MODULE VERSION PATH…: these folders of a Go module, below
+# .cache/e2e/data/NAME: data that others wrote.
+module_of() {
+  local name=$1 module=$2 version=$3 from
+  shift 3
+  [ ! -e "$bin/data/$name/.$version" ] || return 0
+  echo "e2e: fetching the module $module $version" >&2
+  from=$(go mod download -json "$module@$version" | jq -r .Dir)
+  rm -rf "$bin/data/$name"
+  mkdir -p "$bin/data/$name"
+  (cd "$from" && cp -r --parents "$@" "$bin/data/$name")
+  chmod -R u+w "$bin/data/$name"
+  touch "$bin/data/$name/.$version"
+}
+
+module_of cert-manager github.com/cert-manager/cert-manager "$cert_manager" deploy/crds test/fixtures
+module_of k8up github.com/k8up-io/k8up/v2 "$k8up" config/crd/apiextensions.k8s.io/v1 config/samples
 
 [ "$with" = cluster ] || exit 0
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -76,6 +77,9 @@ type Options struct {
 	Exec func(Exec) int
 	// Pod is what "kubectl get pod" answers there; see Kubectl.
 	Pod string
+	// Stdout gets what the container prints, instead of the result: for what may not
+	// fit into memory.
+	Stdout io.Writer
 	// Timeout of one container; fifteen minutes if 0. Passing it fails the test.
 	Timeout time.Duration
 

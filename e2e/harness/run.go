@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -238,7 +239,33 @@ func withInput(t testing.TB, o Options, name string) string {
 	if err := os.WriteFile(path, Payload(o.Input), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(path+".losses", losses(t, o.Input), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	return folder
+}
+
+// losses are those that the dump's trailer names, as fetch.sh leaves them.
+func losses(t testing.TB, dump []byte) []byte {
+	t.Helper()
+	at := trailer.FindIndex(dump)
+	if at == nil {
+		return nil
+	}
+	line := bytes.TrimSpace(dump[at[0]:at[1]])
+	line = line[bytes.Index(line, []byte(`{"unit":`)):]
+	var end struct {
+		Losses []struct{ Loss, Item, Why string }
+	}
+	// JSON's own trailer is in one more pair of braces.
+	if err := json.NewDecoder(bytes.NewReader(line)).Decode(&end); err != nil {
+		t.Fatalf("the trailer %.200q: %v", line, err)
+	}
+	var b bytes.Buffer
+	for _, loss := range end.Losses {
+		fmt.Fprintf(&b, "%s\t%s\t%s\n", loss.Loss, loss.Item, loss.Why)
+	}
+	return b.Bytes()
 }
 
 // trailer is the last line of every dump, with the line break before it.
@@ -339,6 +366,9 @@ func start(t testing.TB, p *pod, o Options) *Process {
 	process.cmd = exec.Command(ownProgram(t, "container"))
 	process.cmd.Env = []string{}
 	process.cmd.Stdout, process.cmd.Stderr = &process.stdout, &process.stderr
+	if o.Stdout != nil {
+		process.cmd.Stdout = o.Stdout
+	}
 	process.cmd.ExtraFiles = []*os.File{handed}
 	process.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: sandbox.Flags}
 	if err := StartChild(process.cmd); err != nil {
@@ -377,6 +407,54 @@ func start(t testing.TB, p *pod, o Options) *Process {
 func (p *Process) Signal(s syscall.Signal) {
 	// It may be gone already.
 	_ = p.cmd.Process.Signal(s)
+}
+
+// Running says whether the container has not ended yet.
+func (p *Process) Running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Memory is what the container's processes hold now, in bytes, with what they share
+// counted once for each.
+func (p *Process) Memory() int64 {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0
+	}
+	parent, pages := map[int]int{}, map[int]int64{}
+	for _, stat := range stats {
+		// One that has ended meanwhile holds nothing.
+		data, err := os.ReadFile(stat)
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(stat)))
+		if err != nil || len(fields) < 22 {
+			continue
+		}
+		if parent[pid], err = strconv.Atoi(fields[1]); err != nil {
+			continue
+		}
+		if pages[pid], err = strconv.ParseInt(fields[21], 10, 64); err != nil {
+			continue
+		}
+	}
+	var sum int64
+	for pid := range parent {
+		for at := pid; at > 1; at = parent[at] {
+			if at == p.cmd.Process.Pid {
+				sum += pages[pid]
+				break
+			}
+		}
+	}
+	return sum * int64(os.Getpagesize())
 }
 
 // Kill ends all processes of the container at once.

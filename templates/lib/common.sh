@@ -594,29 +594,222 @@ listable() {
   done
 }
 
-# export_objects LIST OPTION: every object of the listed resources ("resource",
-# "resource.group" or "resource/name"), one JSON document a line, in
-# $WORK/items. An API that is absent, or whose own server does not answer, is
-# recorded in $WORK/skipped and does not stop the others; anything else does.
-# kubectl's exit code does not tell them apart, so the API server is asked.
+# The API server sends lists page by page, this many objects each. An object may
+# have a megabyte and a half, and jq takes three times that.
+EXPORT_PAGE=50
+
+# export_objects LIST OPTION INDEX [TOP]: every object of the listed resources
+# ("resource", "resource.group" or "resource/name") in $WORK/dump, one on each line of
+# a JSON List, as the API server has them in its order; kubectl and jq never see more
+# than a page. INDEX is a jq filter that makes a line of $WORK/index of each object.
+# TOP is a jq filter that makes further fields of the List; $skipped is what was
+# skipped, and stands there, too.
+#
+# An API that is absent, or whose own server does not answer, is recorded as skipped
+# and does not stop the others; anything else does. kubectl's exit code does not tell
+# them apart, so the API server is asked.
 export_objects() {
-  lines "$1" >"$WORK/resources"
-  [ -s "$WORK/resources" ] || die 64 'RESOURCES is empty'
-  : >"$WORK/items"
+  [ -n "$(lines "$1")" ] || die 64 'RESOURCES is empty'
+  lines "$1" >"$WORK/resources" || die 73 'scratch is full'
+  [ -s "$WORK/resources" ] || die 73 'scratch is full'
+  echo '{"apiVersion":"v1","kind":"List","metadata":{},"items":[' >"$WORK/dump" || die 73 'scratch is full'
+  : >"$WORK/texts"
   : >"$WORK/skipped"
+  mkdir -- "$WORK/api" || die 73 'scratch cannot be written'
+  export_started=0
   while IFS= read -r resource <&3; do
     listable "$resource"
-    export_status=0
-    bounded kubectl get "$2" --output=json "$resource" >"$WORK/part" 2>"$WORK/stderr" </dev/null || export_status=$?
-    if [ "$export_status" -eq 0 ]; then
-      # jq takes nothing at all for fine.
-      [ -s "$WORK/part" ] || die 69 "kubectl printed no list of $resource"
-      attempt 69 "reading the list of $resource" \
-        jq -c 'if .kind == "List" then .items[] else . end' "$WORK/part" >>"$WORK/items"
-    else
-      export_skip "$resource" "$2" "$export_status"
-    fi
+    export_place "$resource" "$2" || continue
+    export_pages "$resource" "$2" "$3"
   done 3<"$WORK/resources"
+  attempt 73 'writing the list' jq -r . "$WORK/texts" >"$WORK/index"
+  attempt 73 'writing the list' jq -r -n --slurpfile skipped "$WORK/skipped" \
+    "{skipped: \$skipped} + (${4:-null} // {}) | \"],\" + tojson[1:]" >"$WORK/end"
+  cat -- "$WORK/end" >>"$WORK/dump" || die 73 'scratch is full'
+  rm -rf -- "$WORK/api" "$WORK/page" "$WORK/part"
+}
+
+# export_ask RESOURCE OPTION PATH FILE: what the API server says there; not 0 if it
+# was skipped for it.
+export_ask() {
+  export_status=0
+  bounded kubectl get --raw "$3" >"$4" 2>"$WORK/stderr" </dev/null || export_status=$?
+  if [ "$export_status" -ne 0 ]; then
+    export_skip "$1" "$2" "$export_status"
+    return 1
+  fi
+  # jq takes nothing at all for fine.
+  [ -s "$4" ] || die 70 "listing $1: kubectl printed no list of $1"
+}
+
+# export_place RESOURCE OPTION: sets export_kind, export_version and export_path, by
+# what the API server says of the group: the version that it prefers of those that
+# have the resource, as kubectl does.
+export_place() {
+  export_name=''
+  case $1 in
+    */*) export_name=${1#*/} ;;
+  esac
+  # They become parts of a path.
+  case $export_name in
+    *[!a-z0-9.-]* | [!a-z0-9]*) [ -z "$export_name" ] || die 64 "\"$1\" names no resource" ;;
+  esac
+  export_group=${1%%/*}
+  export_plural=${export_group%%.*}
+  case $export_group in
+    *.*) export_group=${export_group#*.} ;;
+    *) export_group='' ;;
+  esac
+  export_file=$WORK/api/${export_group:-core}
+  if [ ! -e "$export_file" ]; then
+    if [ -z "$export_group" ]; then
+      echo v1 >"$export_file" || die 73 'scratch is full'
+    else
+      export_ask "$1" "$2" "/apis/$export_group" "$WORK/group" || return 1
+      # shellcheck disable=SC2016 # jq's and awk's own variables
+      hushed 70 "listing $1: reading the list of versions" jq -r '
+        if .kind == "APIGroup" then [.preferredVersion.version] + [.versions[].version] | reduce .[] as $v ([]; if index([$v]) then . else . + [$v] end) | .[]
+        else error("this is no group") end' "$WORK/group" >"$export_file.part"
+      mv -- "$export_file.part" "$export_file" || die 73 'scratch is full'
+    fi
+  fi
+  while IFS= read -r export_version <&4; do
+    export_api=/apis/$export_group/$export_version
+    [ -n "$export_group" ] || export_api=/api/$export_version
+    if [ ! -e "$export_file.$export_version" ]; then
+      export_ask "$1" "$2" "$export_api" "$export_file.part" || return 1
+      mv -- "$export_file.part" "$export_file.$export_version" || die 73 'scratch is full'
+    fi
+    # shellcheck disable=SC2016 # jq's and awk's own variables
+    hushed 70 "listing $1: reading the list of resources" jq -r --arg name "$export_plural" '
+      if .kind == "APIResourceList" then .resources[] | select(.name == $name) | "\(.kind) \(.namespaced)"
+      else error("this is no list") end' "$export_file.$export_version" >"$WORK/found"
+    [ -s "$WORK/found" ] || continue
+    read -r export_kind export_namespaced <"$WORK/found"
+    [ -z "$export_group" ] || export_version=$export_group/$export_version
+    export_path=$export_api/$export_plural
+    case $2 in
+      --namespace=*) [ "$export_namespaced" != true ] || export_path=$export_api/namespaces/${2#--namespace=}/$export_plural ;;
+    esac
+    return 0
+  done 4<"$export_file"
+  echo 'the server does not have a resource type of this name' >"$WORK/stderr"
+  export_skip "$1" "$2" 1
+  return 1
+}
+
+# export_pages RESOURCE OPTION INDEX: all pages of it, or the one object.
+export_pages() {
+  export_query="?limit=$EXPORT_PAGE"
+  [ -z "$export_name" ] || export_query=/$export_name
+  export_next=
+  while :; do
+    export_ask "$1" "$2" "$export_path$export_query$export_next" "$WORK/page" || {
+      # The first page may be of an API that is away. Half a list is no list.
+      [ -z "$export_next" ] || die 70 "listing $1: its API went away in the middle"
+      return 0
+    }
+    # Two lines of each: the object, and a text for the index.
+    hushed 70 "listing $1: reading the list of $1" jq -cS --arg kind "$export_kind" --arg version "$export_version" --arg name "$export_name" "
+      (if \$name != \"\" then (if .metadata.name == \$name then . else error(\"this is another object\") end)
+       elif (.kind | type) == \"string\" and (.kind | endswith(\"List\")) and (.metadata | type) == \"object\" then (.items // [])[]
+       else error(\"this is no list\") end)
+      | {apiVersion: \$version, kind: \$kind} + .
+      | del(.metadata.managedFields, .metadata.resourceVersion, .metadata.selfLink,
+            .metadata.annotations[\"kubectl.kubernetes.io/last-applied-configuration\"])
+      | ., ($3 | tostring)" "$WORK/page" >"$WORK/part"
+    # shellcheck disable=SC2016 # jq's and awk's own variables
+    attempt 73 'writing the list' awk -v started="$export_started" -v texts="$WORK/texts" '
+      /^"/ { print >>texts; next }
+      { print (started++ ? "," : "") $0 }' "$WORK/part" >>"$WORK/dump"
+    [ ! -s "$WORK/part" ] || export_started=1
+    export_next=
+    if [ -z "$export_name" ]; then
+      hushed 70 "listing $1: reading the list of $1" jq -r '.metadata.continue // "" | if . == "" then "" else "&continue=" + @uri end' "$WORK/page" >"$WORK/next"
+      read -r export_next <"$WORK/next"
+    fi
+    [ -n "$export_next" ] || return 0
+  done
+}
+
+# unpack_list FILE FILTER: the objects of a JSON List, each in a file of its own below
+# $WORK/objects; $WORK/order has "file id" of each. FILTER, a jq filter, makes an array
+# of each: rank, id, what to write; or nothing. The lower rank comes first; of one below
+# 0 only the id is noted, in $WORK/aside. The List is never held. What jq says may quote
+# it, so it is not repeated.
+unpack_list() {
+  # shellcheck disable=SC2016 # jq's own variables
+  hushed 65 'reading the dump' jq -n --stream '
+    reduce inputs as $e ({documents: 0};
+      if ($e | length) == 1 and ($e[0] | length) == 1 then .documents += 1
+      elif $e[0] == ["kind"] then .kind = $e[1]
+      elif $e[0] == ["items"] then .items = ($e[1] == [])
+      elif $e[0][0] == "items" then .items = ($e[0][1] | type == "number")
+      else . end)
+    | if .documents == 1 and .kind == "List" and .items then empty else error("this is no List") end' "$1"
+  mkdir -- "$WORK/objects" "$WORK/ranks" || die 73 'scratch cannot be written'
+  # A pipe tells nothing of what comes first in it, so it ends with a line.
+  { hushed 65 'reading the dump' jq -n -r --stream \
+    "fromstream(2 | truncate_stream(inputs | select(.[0][0] == \"items\"))) | $2 | \"\\(1000 + .[0]) \\(.[1])\\t\\(.[2] | tojson)\"" "$1" && echo end; } |
+    awk -v folder="$WORK" '
+      $0 == "end" { whole = 1; next }
+      {
+        at = index($0, "\t")
+        rank = $0
+        sub(/ .*/, "", rank)
+        id = substr($0, length(rank) + 2, at - length(rank) - 2)
+        if (rank + 0 < 1000) { print id >(folder "/aside"); next }
+        n++
+        file = folder "/objects/" n
+        print substr($0, at + 1) >file
+        close(file)
+        print n " " id >(folder "/ranks/" rank)
+      }
+      END { exit !whole }' || die 65 'reading the dump: it cannot be taken apart'
+  : >>"$WORK/aside" || die 73 'scratch is full'
+  : >"$WORK/order"
+  for rank in "$WORK"/ranks/*; do
+    [ ! -e "$rank" ] || cat -- "$rank" >>"$WORK/order" || die 73 'scratch is full'
+  done
+}
+
+# compare_object LIVE COPY: sets DIFFERS to the fields of the copy that are not the
+# same in the live object, "" if there are none, and GOING to what is known of one that
+# is being deleted. Fields that only the live one has are no difference. What a cluster,
+# kubectl, Flux, Helm or we set by themselves is not compared; nor is how often a
+# workload runs, for it is stopped while its data comes back.
+compare_object() {
+  # shellcheck disable=SC2016 # jq's own variables
+  hushed 65 'comparing an object' jq -n -r --slurpfile live "$1" --slurpfile copy "$2" '
+    def foreign: test("^((kubectl|deployment|control-plane\\.alpha|autoscaling\\.alpha|pv|volume|volume\\.beta|endpoints|batch)\\.kubernetes\\.io"
+      + "|reconcile\\.fluxcd\\.io|kustomize\\.toolkit\\.fluxcd\\.io|meta\\.helm\\.sh)/|^deprecated\\.daemonset\\.template\\.generation$");
+    def said:
+      del(.apiVersion, .kind, .status, .metadata.name, .metadata.namespace, .metadata.uid, .metadata.resourceVersion,
+          .metadata.creationTimestamp, .metadata.managedFields, .metadata.generation, .metadata.selfLink, .metadata.generateName,
+          .metadata.ownerReferences, .metadata.finalizers, .metadata.deletionTimestamp, .metadata.deletionGracePeriodSeconds)
+      | if .metadata.annotations then .metadata.annotations |= with_entries(select(.key | foreign | not)) else . end
+      | if .metadata.labels["holdfast.dev/unit"]? then del(.metadata.labels["holdfast.dev/unit"], .metadata.annotations["k8up.io/backup"]) else . end
+      | if .spec.template.metadata.annotations? then .spec.template.metadata.annotations |= with_entries(select(.key | foreign | not)) else . end;
+    def differ($want; $have; $path):
+      if ($want | type) == "object" and ($have == null or ($have | type) == "object") then
+        $want | keys[] as $key | differ($want[$key]; $have[$key]; $path + "." + ($key | tostring))
+      elif ($want | type) == "array" and ($have | type) == "array" and ($want | length) == ($have | length) then
+        range($want | length) as $i | differ($want[$i]; $have[$i]; $path + "[\($i)]")
+      elif $want == $have then empty
+      elif $have == null and ($want == "" or $want == false or ([$want | .. | scalars] | length) == 0) then empty
+      else $path end;
+    $copy[0] as $copy | $live[0] as $live
+    | ($copy | said
+       | if $copy.kind | IN("Deployment", "StatefulSet", "ReplicaSet") then del(.spec.replicas) else . end
+       # Of an account, the tokens that older clusters made.
+       | if $copy.kind == "ServiceAccount" then del(.secrets) else . end) as $want
+    | ([limit(4; differ($want; $live | said; ""))] | join(", ")),
+      (if $live.metadata.deletionTimestamp then
+         "it is being deleted since \($live.metadata.deletionTimestamp)"
+         + ((($live.metadata.finalizers // []) + ($live.spec.finalizers? // [])) | if length > 0 then ", and waits for \(join(", "))" else "" end)
+       else "" end)' >"$WORK/compared"
+  # shellcheck disable=SC2034 # for the caller
+  { IFS= read -r DIFFERS && IFS= read -r GOING; } <"$WORK/compared" || die 65 'comparing an object: no answer'
 }
 
 # allowed VERB RESOURCE OPTION: "true" if we may, on stdout. Not by "kubectl auth

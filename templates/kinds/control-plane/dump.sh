@@ -15,30 +15,27 @@ need RESOURCES EXPECT_NAMESPACE
 refuse_if_locked
 
 attempt 70 "asking for the server's version" kubectl get --raw /version >"$WORK/version"
-export_objects "$RESOURCES" --all-namespaces
-attempt 65 'sorting the objects' jq -S -n --slurpfile items "$WORK/items" --slurpfile skipped "$WORK/skipped" \
-  --slurpfile version "$WORK/version" '
-  { apiVersion: "v1", kind: "List", metadata: {}, skipped: $skipped, serverVersion: $version[0],
-    items: ($items
-      | map(del(.metadata.managedFields, .metadata.resourceVersion, .metadata.selfLink,
-                .metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]))
-      | sort_by([.apiVersion, .kind, .metadata.namespace // "", .metadata.name])) }' >"$WORK/dump"
-attempt 65 'checking the objects' jq -r '
-  def of($kind): map(select(.kind == $kind));
-  (env.RESOURCES | split("\n")) as $asked
-  | .serverVersion as $version
-  | .items
-  | (if $version.gitVersion? == null then "no version of the server" else empty end),
-    (if of("Node") | length == 0 then "no node" else empty end),
-    (if of("Namespace") | map(.metadata.name) | index([env.EXPECT_NAMESPACE]) == null
-     then "no namespace \(env.EXPECT_NAMESPACE)" else empty end),
-    (if ($asked | index(["customresourcedefinitions.apiextensions.k8s.io"]) != null)
-        and (of("CustomResourceDefinition") | map(.metadata.name) | index(["schedules.k8up.io"]) == null)
-     then "no CRD schedules.k8up.io" else empty end),
-    (if ($asked | index(["persistentvolumes"]) != null)
-        and ((of("PersistentVolume") | length) < (of("PersistentVolumeClaim") | map(select(.status.phase? == "Bound")) | length))
-     then "fewer volumes than bound claims" else empty end)' "$WORK/dump" >"$WORK/wrong"
+attempt 65 "reading the server's version" jq -c . "$WORK/version" >"$WORK/version.line"
+server_version=$(cat -- "$WORK/version.line")
+# A line of each object: kind, whether it is bound, name.
+export_objects "$RESOURCES" --all-namespaces \
+  '"\(.kind) \(if .status.phase? == "Bound" then "bound" else "-" end) \(.metadata.name)"' "{serverVersion: ${server_version:-null}}"
+lines "$RESOURCES" >"$WORK/asked"
+case $server_version in
+  *'"gitVersion":"'*) ;;
+  *) echo 'no version of the server' ;;
+esac >"$WORK/wrong"
+awk '
+  pass == 1 { count[$1]++; if ($2 == "bound") bound[$1]++; have[$1 "/" $3] = 1; next }
+  { asked[$0] = 1 }
+  END {
+    if (!count["Node"]) print "no node"
+    if (!(("Namespace/" ENVIRON["EXPECT_NAMESPACE"]) in have)) print "no namespace " ENVIRON["EXPECT_NAMESPACE"]
+    if ("customresourcedefinitions.apiextensions.k8s.io" in asked && !("CustomResourceDefinition/schedules.k8up.io" in have))
+      print "no CRD schedules.k8up.io"
+    if ("persistentvolumes" in asked && count["PersistentVolume"] + 0 < bound["PersistentVolumeClaim"] + 0)
+      print "fewer volumes than bound claims"
+  }' pass=1 "$WORK/index" pass=2 "$WORK/asked" >>"$WORK/wrong" || die 69 'awk failed'
 [ ! -s "$WORK/wrong" ] || die 65 "this is no whole export: $(tr '\n' ';' <"$WORK/wrong")"
-attempt 65 'counting the objects' jq '.items | length' "$WORK/dump" >"$WORK/count"
-read -r count <"$WORK/count"
+count=$(count_lines '' "$WORK/index")
 publish "$WORK/dump" "$count" ''

@@ -14,7 +14,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
-require_tools diff jq kubectl
+require_tools diff jq kubectl mv
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 [ -f "$INPUT" ] || die 64 "$INPUT is absent"
 apply=no
@@ -29,25 +29,38 @@ cat >"$WORK/clean.jq" <<'JQ' || die 73 'scratch is full'
       .metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"])
 JQ
 
-attempt 65 'reading the export' jq -c '
+# Kinds and names alone first: the List is never held, for it may be large.
+unpack_list "$INPUT" '
   def list($name): (env[$name] // "") | split("\n") | map(select(test("[^[:space:]]")));
   (if env.apply == "yes" then list("HOLDFAST_APPLY") else list("HOLDFAST_ONLY") end) as $wanted
-  | if .kind == "List" and (.items | type) == "array" then .items else error("this is no List") end
-  | (map("\(.kind)/\(.metadata.name)") + (if env.apply == "yes" then [] else map(.kind) end)) as $there
-  | (($wanted - $there) | if length > 0 then error("not in the export: \(join(", "))") else . end) as $none
-  | .[]
-  | select("\(.kind)/\(.metadata.name)" as $id | .kind as $kind
-           | ($wanted | length) == 0 or ($wanted | index([$id]) != null)
-             or (env.apply == "no" and ($wanted | index([$kind]) != null)))' "$INPUT" >"$WORK/items"
-[ -s "$WORK/items" ] || die 65 'the export holds none of these objects'
+  | "\(.kind)/\(.metadata.name)" as $id | .kind as $kind
+  | select(($wanted | length) == 0 or ($wanted | index([$id]) != null)
+           or (env.apply == "no" and ($wanted | index([$kind]) != null)))
+  | [0, $id, .]'
+if [ "$apply" = yes ]; then
+  lines "$HOLDFAST_APPLY" >"$WORK/wanted"
+else
+  lines "${HOLDFAST_ONLY:-}" >"$WORK/wanted"
+fi
+awk '
+  pass == 1 { sub(/^[0-9]* /, ""); have[$0] = 1; sub(/\/.*/, ""); have[$0] = 1; next }
+  !($0 in have) { print }' pass=1 "$WORK/order" pass=2 "$WORK/wanted" >"$WORK/none" || die 69 'awk failed'
+[ ! -s "$WORK/none" ] || die 65 "not in the export: $(tr '\n' ' ' <"$WORK/none")"
+[ -s "$WORK/order" ] || die 65 'the export holds none of these objects'
 
 differ=0 broken=0 applied=0
-while IFS= read -r item <&3; do
-  printf '%s\n' "$item" >"$WORK/item.json" || die 73 'scratch is full'
-  attempt 65 'reading the export' jq -r '"\(.kind)/\(.metadata.name)"' "$WORK/item.json" >"$WORK/id"
-  read -r id <"$WORK/id"
+while read -r file id <&3; do
+  mv -- "$WORK/objects/$file" "$WORK/item.json" || die 73 'scratch cannot be written'
   if [ "$apply" = yes ]; then
     attempt 65 "reading $id" jq -f "$WORK/clean.jq" "$WORK/item.json" >"$WORK/export"
+    attempt 70 "looking for $id" kubectl get --ignore-not-found --output=json --filename="$WORK/item.json" >"$WORK/got"
+    if [ -s "$WORK/got" ]; then
+      compare_object "$WORK/got" "$WORK/export"
+      if [ -n "$GOING" ]; then
+        missing "$id" "$GOING: let it go, then apply again"
+        continue
+      fi
+    fi
     attempt 70 "applying $id" kubectl apply --server-side --field-manager=holdfast --force-conflicts \
       --filename="$WORK/export" >"$WORK/out"
     say "$id: applied"
@@ -62,6 +75,10 @@ while IFS= read -r item <&3; do
     continue
   fi
   attempt 65 "reading $id" jq -S -f "$WORK/clean.jq" "$WORK/item.json" >"$WORK/export"
+  if [ -s "$WORK/got" ]; then
+    compare_object "$WORK/got" "$WORK/export"
+    [ -z "$GOING" ] || say "$id: $GOING"
+  fi
   attempt 65 "reading $id" jq -S -f "$WORK/clean.jq" "$WORK/got" >"$WORK/live"
   status=0
   diff -u -L "export: $id" -L "live: $id" "$WORK/export" "$WORK/live" >"$WORK/diff" || status=$?
@@ -73,8 +90,9 @@ while IFS= read -r item <&3; do
       ;;
     *) die 69 "comparing $id failed with exit code $status" ;;
   esac
-done 3<"$WORK/items"
+done 3<"$WORK/order"
 if [ "$apply" = yes ]; then
+  settle_missing
   say "$applied applied"
 else
   say "$differ differ, $broken could not be compared; nothing was applied"

@@ -17,19 +17,19 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
-require_tools jq kubectl
+require_tools jq kubectl mv
 need HOLDFAST_NAMESPACE
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 [ -f "$INPUT" ] || die 64 "$INPUT is absent"
 
-attempt 65 'reading the dump' jq -c -s '
+unpack_list "$INPUT" '
   ((env.HOLDFAST_ONLY // "") | split("\n") | map(select(test("[^[:space:]]")))) as $only
   | def controlled: any(.metadata.ownerReferences[]?; .controller == true);
     def automatic:
       (.metadata.labels["app.kubernetes.io/managed-by"]? == "holdfast")
       or (.metadata.labels["k8up.io/preBackupPod"]? != null)
       or (.kind == "RoleBinding" and .roleRef.name == "k8up-executor")
-      or (.kind == "ConfigMap" and .metadata.name == "kube-root-ca.crt")
+      or (.kind == "ConfigMap" and (.metadata.name | IN("kube-root-ca.crt", "istio-ca-root-cert", "openshift-service-ca.crt")))
       or (.kind == "ServiceAccount" and (.metadata.name | IN("default", "pod-executor")));
     def working:
       (.kind | IN("Pod", "ReplicaSet", "Endpoints", "EndpointSlice", "Event", "Lease", "ControllerRevision", "Job"))
@@ -60,49 +60,72 @@ attempt 65 'reading the dump' jq -c -s '
               .metadata.labels["controller-uid"], .metadata.labels["batch.kubernetes.io/controller-uid"])
         else . end
       | if .metadata.annotations == {} or .metadata.annotations == null then del(.metadata.annotations) else . end;
-  if length == 1 and .[0].kind == "List" and (.[0].items | type) == "array" then .[0].items else error("this is no List") end
-  | map(select("\(.kind)/\(.metadata.name)" as $id
-        | if ($only | length) > 0 then $only | index([$id]) != null else true end)
-        | select(($only | length) > 0 or ((controlled or automatic or working) | not)))
-  | sort_by([rank(.kind), .kind, .metadata.name])[] | clean' "$INPUT" >"$WORK/items"
-if [ ! -s "$WORK/items" ]; then
+  "\(.kind)/\(.metadata.name)" as $id
+  | if ($only | length) > 0 then select($only | index([$id]) != null) else select((controlled or automatic) | not) end
+  # Said at the end: they are in the copy, and do not come back by themselves.
+  | if ($only | length) == 0 and working then [-1, $id, {}] else [rank(.kind), $id, clean] end'
+applied=0 same=0 broken=0
+if [ ! -s "$WORK/order" ] && [ ! -s "$WORK/aside" ]; then
   if [ -z "$HOLDFAST_ALLOW_EMPTY" ] || [ -n "$(lines "${HOLDFAST_ONLY:-}")" ]; then
     die 65 'the dump holds none of these objects'
   fi
   say "empty, which is allowed: $HOLDFAST_ALLOW_EMPTY"
 fi
 
-applied=0 kept=0 broken=0
-while IFS= read -r item <&3; do
-  printf '%s\n' "$item" >"$WORK/item.json" || die 73 'scratch is full'
-  attempt 65 'reading the dump' jq -r '"\(.kind)/\(.metadata.name)"' "$WORK/item.json" >"$WORK/id"
-  read -r id <"$WORK/id"
-  # One object that cannot be written, such as one of a missing CRD, does not
-  # stop the others.
-  if ! bounded kubectl get --ignore-not-found --output=name --filename="$WORK/item.json" >"$WORK/live" 2>"$WORK/stderr"; then
-    say "$id: failed"
-    masked "$WORK/stderr" >&2
-    broken=$((broken + 1))
+# refused ID: one object that cannot be written, such as one of a missing CRD, does
+# not stop the others.
+refused() {
+  say "$1: failed"
+  masked "$WORK/stderr" >&2
+  missing "$1" 'the API server refused it'
+  broken=$((broken + 1))
+}
+
+while read -r file id <&3; do
+  ! left_out "$id" || continue
+  item=$WORK/objects/$file.json
+  mv -- "$WORK/objects/$file" "$item" || die 73 'scratch cannot be written'
+  if ! bounded kubectl get --ignore-not-found --output=json --filename="$item" >"$WORK/live" 2>"$WORK/stderr"; then
+    refused "$id"
     continue
   fi
   set --
   if [ -s "$WORK/live" ]; then
+    compare_object "$WORK/live" "$item"
+    if [ -n "$GOING" ]; then
+      say "$id: is being deleted, not restored"
+      missing "$id" "$GOING: let it go, then restore again"
+      continue
+    fi
     if [ "${HOLDFAST_OVERWRITE:-no}" != yes ]; then
-      say "$id: exists, kept"
-      kept=$((kept + 1))
+      if [ -z "$DIFFERS" ]; then
+        say "$id: exists, the same"
+        same=$((same + 1))
+        continue
+      fi
+      say "$id: exists, differs, kept"
+      missing "$id" "what is there differs in $DIFFERS: HOLDFAST_OVERWRITE=yes replaces it"
       continue
     fi
     set -- --force-conflicts
   fi
   [ "${HOLDFAST_DRY_RUN:-no}" != yes ] || set -- "$@" --dry-run=server
-  if bounded kubectl apply --server-side --field-manager=holdfast "$@" --filename="$WORK/item.json" >"$WORK/out" 2>"$WORK/stderr"; then
+  if bounded kubectl apply --server-side --field-manager=holdfast "$@" --output=json --filename="$item" >"$WORK/out" 2>"$WORK/stderr"; then
+    # A server that knows less fields, or something between, may have changed it.
+    compare_object "$WORK/out" "$item"
     say "$id: applied"
     applied=$((applied + 1))
+    [ -z "$DIFFERS" ] || missing "$id" "it was applied, and what came of it differs in $DIFFERS"
   else
-    say "$id: failed"
-    masked "$WORK/stderr" >&2
-    broken=$((broken + 1))
+    refused "$id"
   fi
-done 3<"$WORK/items"
-say "$applied applied, $kept kept, $broken failed"
-[ "$broken" -eq 0 ] || die 70 "$broken objects could not be restored"
+  rm -f -- "$item"
+done 3<"$WORK/order"
+[ ! -s "$WORK/aside" ] || say "not started again, for HOLDFAST_ONLY does not name them: $(tr '\n' ' ' <"$WORK/aside")"
+say "$applied applied, $same the same, $broken failed"
+if [ "$broken" -gt 0 ]; then
+  # In a shell of its own, for it exits.
+  (settle_missing) || :
+  die 70 "$broken objects could not be restored"
+fi
+settle_missing
