@@ -363,6 +363,9 @@ func TestVolume(t *testing.T) {
 	t.Run("restore", volumeRestore)
 	t.Run("restore-as-root", volumeRestoreAsRoot)
 	t.Run("several-owners", volumeSeveralOwners)
+	t.Run("sparse", volumeSparse)
+	t.Run("attributes", volumeAttributes)
+	t.Run("failure/items", volumeItems)
 	t.Run("failure", volumeFailures)
 }
 
@@ -554,6 +557,176 @@ func volumeSeveralOwners(t *testing.T) {
 		strings.Contains(result.Stderr, "belongs to 10091:10091, which") {
 		t.Errorf("it said:\n%s", result.Stderr)
 	}
+}
+
+// A file with holes takes as much of the claim as before, or the claim would be too
+// small for what is in it.
+func volumeSparse(t *testing.T) {
+	v := newVolumes(t, 4001, func(volume map[string]any) { volume["minFiles"] = 1 })
+	size := int64(256 << 20)
+	if os.Getenv("HOLDFAST_DATA") == "whole" {
+		size = 3 << 30
+	}
+	holes := func(path string, seed int64) {
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range int64(8) {
+			if _, err := file.WriteAt([]byte(noise(4096)), (n*size/8+seed*size/16)&^4095); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(file.Truncate(size), file.Close(), os.Lchown(path, v.uid, v.uid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blocks := func(path string) int64 {
+		var stat syscall.Stat_t
+		if err := syscall.Stat(path, &stat); err != nil {
+			t.Fatal(err)
+		}
+		return stat.Blocks * 512
+	}
+	source := filepath.Join(v.root, "data/uploads/image")
+	holes(source, 0)
+	v.backup(t, "uploads")
+	want := inventory(t, filepath.Dir(source))
+	target := v.target(t)
+	r := v.restore(t, target, nil).OK(t)
+	sameObjects(t, "restored", inventory(t, target), want)
+	before, after := blocks(source), blocks(filepath.Join(target, "image"))
+	t.Logf("%d bytes took %d of the claim, and take %d; restored in %s", size, before, after, r.Took)
+	// restic makes a hole of what is nothing but zeros in a chunk of 512 KiB or more,
+	// so a block may take a few chunks.
+	if after > before+8*(8<<20) || after > size/2 {
+		t.Errorf("a file of %d bytes took %d, and takes %d now", size, before, after)
+	}
+	// Over a file with other content there must be zeros where zeros were.
+	holes(filepath.Join(target, "image"), 1)
+	v.restore(t, target, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).OK(t)
+	sameObjects(t, "restored over another", inventory(t, target), want)
+}
+
+// What files have beside content and mode.
+func volumeAttributes(t *testing.T) {
+	v := newVolumes(t, 4001)
+	v.fill(t, v.uid)
+	folder := filepath.Join(v.root, "data/uploads")
+	// user:4002:rw- and a mask, as setfacl writes them.
+	acl := []byte{2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 0xa2, 0x0f, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 6, 0, 255, 255, 255, 255, 32, 0, 4, 0, 255, 255, 255, 255}
+	of := map[string]map[string][]byte{
+		"readable":     {"user.note": []byte("größe\x00\n"), "system.posix_acl_access": acl},
+		"empty-folder": {"user.empty": {}, "system.posix_acl_default": acl},
+	}
+	for name, attributes := range of {
+		for attribute, value := range attributes {
+			if err := unix.Lsetxattr(filepath.Join(folder, name), attribute, value, 0); err != nil {
+				t.Fatalf("%s of %s: %v", attribute, name, err)
+			}
+		}
+	}
+	v.backup(t, "uploads")
+	target := v.target(t)
+	v.restore(t, target, nil).OK(t)
+	sameObjects(t, "restored", inventory(t, target), inventory(t, folder))
+	for name, attributes := range of {
+		for attribute, want := range attributes {
+			got := make([]byte, 1024)
+			n, err := unix.Lgetxattr(filepath.Join(target, name), attribute, got)
+			if err != nil || !bytes.Equal(got[:n], want) {
+				t.Errorf("%s of %s is %q, and was %q: %v", attribute, name, got[:max(n, 0)], want, err)
+			}
+		}
+	}
+}
+
+// What one entry stops does not stop the others, and each is named: a restore ends
+// well only if all came back as it was, or the request says what need not.
+func volumeItems(t *testing.T) {
+	t.Run("devices", func(t *testing.T) {
+		v := newVolumes(t, 0, func(volume map[string]any) {
+			volume["runAsRoot"] = map[string]any{"reason": "a chroot with its devices"}
+		})
+		v.fill(t, 0)
+		source := filepath.Join(v.root, "data/uploads")
+		for n, name := range []string{"deep/null", "odd/a device", "loop 0"} {
+			kind := uint32(syscall.S_IFCHR)
+			if n == 2 {
+				kind = syscall.S_IFBLK
+			}
+			if err := syscall.Mknod(filepath.Join(source, name), kind|0o600, 259); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v.backup(t, "uploads")
+		want := inventory(t, source)
+		for _, name := range []string{"deep/null", "odd/a device", "loop 0"} {
+			delete(want, name)
+		}
+		for _, shell := range []string{"ash", "dash"} {
+			v.options.Image.Shell = shell
+			target := v.target(t)
+			// Its pod has no right to make devices.
+			v.restore(t, target, nil).Fails(t, 65, "3 items of the copy did not come back", "/deep/null: ", "/odd/a device: ", "/loop 0: ", "operation not permitted")
+			sameObjects(t, "restored", inventory(t, target), want)
+			target = v.target(t)
+			v.restore(t, target, map[string]string{"HOLDFAST_LEAVE_OUT": "/deep/null\n/loop*"}).Fails(t, 65, "1 items of the copy did not come back", "/odd/a device: ")
+			target = v.target(t)
+			r := v.restore(t, target, map[string]string{"HOLDFAST_LEAVE_OUT": "/deep/null\n/odd/*\n/loop 0"}).OK(t)
+			for _, words := range []string{"3 items were left out", "/deep/null", "/odd/a device", "/loop 0"} {
+				if !strings.Contains(r.Stderr, words) {
+					t.Errorf("it does not say %q:\n%s", words, r.Stderr)
+				}
+			}
+			sameObjects(t, "restored", inventory(t, target), want)
+		}
+	})
+	// Only root may give a file to another group or user, and restic does not say that
+	// it could not: not even the mode's bits that go with it.
+	t.Run("owners", func(t *testing.T) {
+		v := newVolumes(t, 4001)
+		v.fill(t, v.uid)
+		source := filepath.Join(v.root, "data/uploads")
+		for name, owner := range map[string][2]int{"readable": {4001, 4007}, "deep/er": {4001, 4007}, "program": {4008, 4001}} {
+			if err := errors.Join(os.Lchown(filepath.Join(source, name), owner[0], owner[1]), os.Chmod(filepath.Join(source, name), 0o755|fs.ModeSetgid)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v.backup(t, "uploads")
+		for _, shell := range []string{"ash", "dash"} {
+			v.options.Image.Shell = shell
+			target := v.target(t)
+			v.restore(t, target, nil).Fails(t, 65, "3 items of the copy did not come back", "/readable: it was of 4001:4007", "/deep/er: it was of 4001:4007", "/program: it was of 4008:4001")
+			got, want := inventory(t, target), inventory(t, source)
+			for _, name := range []string{"readable", "deep/er", "program"} {
+				delete(got, name)
+				delete(want, name)
+			}
+			sameObjects(t, "restored", got, want)
+			v.restore(t, v.target(t), map[string]string{"HOLDFAST_LEAVE_OUT": "/readable\n/deep/*\n/program"}).OK(t)
+		}
+	})
+	// A folder that cannot be replaced costs what is in it.
+	t.Run("in the way", func(t *testing.T) {
+		v := newVolumes(t, 4001)
+		v.fill(t, v.uid)
+		v.backup(t, "uploads")
+		target := v.target(t)
+		if err := errors.Join(os.MkdirAll(filepath.Join(target, "deep"), 0o755), os.WriteFile(filepath.Join(target, "deep/root"), nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		v.restore(t, target, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).Fails(t, 65, "/deep/er/file: ", "ermission denied")
+		got, want := inventory(t, target), inventory(t, filepath.Join(v.root, "data/uploads"))
+		for name := range want {
+			if strings.HasPrefix(name, "deep") {
+				delete(want, name)
+				delete(got, name)
+			}
+		}
+		delete(got, "deep/root")
+		sameObjects(t, "restored", got, want)
+	})
 }
 
 func volumeFailures(t *testing.T) {
@@ -891,7 +1064,7 @@ kubectl "$@"`)
 			t.Run(fmt.Sprintf("the largest pack to %d quarters", part), func(t *testing.T) {
 				defer change(t, v.stored(t, "data")[:1], func(data []byte) []byte { return data[:len(data)*part/4] })()
 				target := v.target(t)
-				v.restore(t, target, byID).Fails(t, 69, "restic restore failed")
+				v.restore(t, target, byID).Fails(t, 65, "items of the copy did not come back", "/large: ")
 				v.restore(t, target, byID).Fails(t, 65, "the target holds", "HOLDFAST_OVERWRITE=yes")
 			})
 		}
@@ -923,7 +1096,7 @@ kubectl "$@"`)
 			return data
 		}
 		defer change(t, v.stored(t, "data")[:1], flip)()
-		v.restore(t, v.target(t), byID).Fails(t, 69, "restic restore failed")
+		v.restore(t, v.target(t), byID).Fails(t, 65, "items of the copy did not come back", "ciphertext verification failed")
 	})
 }
 
