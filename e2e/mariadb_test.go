@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,7 +33,7 @@ type myServer struct {
 }
 
 // newMariaDB starts a server on loopback, whose root has this password.
-func newMariaDB(t testing.TB, password string) *myServer {
+func newMariaDB(t testing.TB, password string, further ...string) *myServer {
 	t.Helper()
 	uid, gid := serverUser(t, "mysql")
 	dir := harness.Folder(t, uid)
@@ -40,11 +41,12 @@ func newMariaDB(t testing.TB, password string) *myServer {
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 	s := &myServer{port: harness.Port(t), ca: harness.NewCA(t)}
 	certificate, key := s.ca.Issue(t, uid)
-	s.Server = harness.Serve(t, "mariadbd", []string{
+	s.Server = harness.Serve(t, "mariadbd", append([]string{
 		"mariadbd", "--no-defaults", "--datadir=" + dir + "/data", "--bind-address=127.0.0.1", "--port=" + strconv.Itoa(s.port),
 		"--socket=" + dir + "/socket", "--pid-file=" + dir + "/pid", "--skip-name-resolve",
-		"--ssl-cert=" + certificate, "--ssl-key=" + key, "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M",
-	}, harness.ServeOptions{
+		// A server that starts deletes what others have in the same folder.
+		"--tmpdir=" + dir, "--ssl-cert=" + certificate, "--ssl-key=" + key, "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M",
+	}, further...), harness.ServeOptions{
 		UID: uid, GID: gid, Dir: dir,
 		Ready: func() error { _, err := s.try("SELECT 1"); return err },
 	})
@@ -234,7 +236,11 @@ func TestMariaDB(t *testing.T) {
 
 	for _, shell := range []string{"ash", "dash"} {
 		t.Run("dump/"+shell, func(t *testing.T) {
-			dump = i.Dump(t, unit, options(t, shell)).OK(t).Stdout
+			r := i.Dump(t, unit, options(t, shell)).OK(t)
+			if !strings.Contains(r.Stderr, "1 rights on tables and routines that are not copied are left out") {
+				t.Errorf("it says %q", r.Stderr)
+			}
+			dump = r.Stdout
 			if bytes.Contains(dump, []byte("must not be in the dump")) {
 				t.Error("an excluded schema was dumped")
 			}
@@ -249,7 +255,7 @@ func TestMariaDB(t *testing.T) {
 		})
 		for _, shell := range []string{"ash", "dash"} {
 			listed := i.Dump(t, unit, options(t, shell)).OK(t).Stdout
-			if n := bytes.Count(listed, []byte("\nCREATE DATABASE ")); n != 2 || !bytes.Contains(listed, []byte("`oxguard_1`")) || bytes.Contains(listed, []byte("CREATE TABLE `child`")) {
+			if n := bytes.Count(listed, []byte("\nCREATE DATABASE /*!")); n != 2 || !bytes.Contains(listed, []byte("`oxguard_1`")) || bytes.Contains(listed, []byte("CREATE TABLE `child`")) {
 				t.Errorf("%d schemas were dumped, or not those that are listed", n)
 			}
 		}
@@ -286,13 +292,11 @@ func TestMariaDB(t *testing.T) {
 	t.Run("restore/fresh-from-restic", func(t *testing.T) {
 		i.Store(t, unit, dump)
 		// Its root has another password, and must keep it. A right on a table that
-		// the dump does not hold is left out.
+		// the dump does not hold is not there, which the dump has said.
 		fresh := newMariaDB(t, "another-password-of-root")
 		o := options(t, "ash")
 		o.Env["MARIADB_PORT"], o.Env["MYSQL_PWD"] = strconv.Itoa(fresh.port), fresh.password
-		if r := i.Restore(t, unit, o).OK(t); !strings.Contains(r.Stderr, "1 rights were left out") {
-			t.Errorf("it says %q", r.Stderr)
-		}
+		i.Restore(t, unit, o).OK(t)
 		sameLines(t, "on another server", strings.ReplaceAll(before, "right on table\t%\topenxchange_dummy\tox\texcluded\tSelect\t\n", ""), fresh.everything(t))
 		cmd := exec.Command("mariadb", "--no-defaults", "--host=127.0.0.1", "--port="+strconv.Itoa(fresh.port), "--user="+myHostileUser, "--skip-ssl", "--execute=SELECT 1")
 		cmd.Env = []string{"PATH=/usr/bin:/bin", "MYSQL_PWD=" + myHostilePassword}
@@ -352,7 +356,7 @@ GRANT SELECT ON mysql.* TO partial; GRANT SELECT ON PRIMARYDB_9.mails TO partial
 		s.sql(t, "CREATE VIEW configdb.broken AS SELECT id FROM configdb.child; ALTER TABLE configdb.child RENAME TO configdb.child2")
 		defer s.sql(t, "ALTER TABLE configdb.child2 RENAME TO configdb.child; DROP VIEW configdb.broken")
 		o = options(t, o.Image.Shell)
-		i.Dump(t, unit, o).Fails(t, 69, "mariadb-dump of", "broken")
+		i.Dump(t, unit, o).Fails(t, 65, "invalid-view: view configdb.broken: ")
 	})
 	empty := newMariaDB(t, myRoot)
 	emptyInstance := harness.Render(t, harness.Inputs{
@@ -401,14 +405,16 @@ GRANT SELECT ON mysql.* TO partial; GRANT SELECT ON PRIMARYDB_9.mails TO partial
 	})
 	failure("truncated", func(t *testing.T, o harness.Options) {
 		const real = harness.Behind + "/mariadb-dump"
-		cut := filepath.Join(harness.Folder(t, 0), "mariadb-dump")
-		o.Image.Bin = append(o.Image.Bin, cut)
-		for _, what := range []string{"--system=users", "--databases"} {
-			script := fmt.Sprintf("#!/bin/sh\ncase \" $* \" in *\" %s \"*) %s \"$@\" | head -c 3000 ;; *) exec %s \"$@\" ;; esac\n", what, real, real)
-			if err := os.WriteFile(cut, []byte(script), 0o755); err != nil {
-				t.Fatal(err)
+		path := filepath.Join(harness.Folder(t, 0), "mariadb-dump")
+		o.Image.Bin = append(o.Image.Bin, path)
+		for _, what := range []string{"--system=", "--databases"} {
+			for _, cut := range []string{"head -c 3000", "sed '/^-- Dump completed/d'"} {
+				script := fmt.Sprintf("#!/bin/sh\ncase \" $* \" in *\" %s\"*) %s \"$@\" | %s ;; *) exec %s \"$@\" ;; esac\n", what, real, cut, real)
+				if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				i.Dump(t, unit, o).Streamed(t).Fails(t, 65, "is cut: its last line is missing")
 			}
-			i.Dump(t, unit, o).Fails(t, 65, "is cut: its last line is missing")
 		}
 	})
 	failure("restore-of-a-cut-dump", func(t *testing.T, o harness.Options) {
@@ -424,7 +430,7 @@ GRANT SELECT ON mysql.* TO partial; GRANT SELECT ON PRIMARYDB_9.mails TO partial
 	failure("restore-of-a-broken-dump", func(t *testing.T, o harness.Options) {
 		o.Input = bytes.Replace(dump, []byte("INSERT INTO `child` VALUES"), []byte("INSERT INTO `chill` VALUES"), 1)
 		o.Env["HOLDFAST_OVERWRITE"] = "yes"
-		r := i.Restore(t, unit, o).Fails(t, 69, "loading the dump failed", "chill")
+		r := i.Restore(t, unit, o).Fails(t, 65, "1 items of the copy did not come back", "table configdb.child: Table 'configdb.chill' doesn't exist")
 		if len(r.Stderr) > 2000 || strings.Contains(r.Stderr, "VALUES") {
 			t.Errorf("a failed restore repeats the data: %.2000s", r.Stderr)
 		}
@@ -436,10 +442,13 @@ GRANT SELECT ON mysql.* TO partial; GRANT SELECT ON PRIMARYDB_9.mails TO partial
 		sameLines(t, "a restore after one that failed", before, s.everything(t))
 	})
 	failure("disk-full", func(t *testing.T, o harness.Options) {
-		for _, size := range []string{"8Ki", "16Ki", "64Ki", "1Mi", "30Mi"} {
+		for _, size := range []string{"8Ki", "16Ki", "64Ki"} {
 			o.Scratch = size
-			i.Dump(t, unit, o).Fails(t, 73, "full")
+			i.Dump(t, unit, o).Streamed(t).Fails(t, 73, "full")
 		}
+		// Rows need none, and these have 24 MB.
+		o.Scratch = "1Mi"
+		i.Dump(t, unit, o).OK(t)
 	})
 	failure("slow", func(t *testing.T, o harness.Options) {
 		// A table that somebody else holds.
@@ -498,6 +507,325 @@ GRANT SELECT ON mysql.* TO partial; GRANT SELECT ON PRIMARYDB_9.mails TO partial
 			return err
 		})
 		s.Kill()
-		p.Wait().Fails(t, 69, "mariadb-dump of", "failed")
+		p.Wait().Streamed(t).Fails(t, 69, "mariadb-dump of", "failed")
 	})
+}
+
+// myOdd is what a plain dump changes, or what its load stumbles over.
+var myOdd = `
+CREATE DATABASE zz CHARACTER SET latin1 COMMENT 'it''s\na comment'; CREATE SEQUENCE zz.later START WITH 7 NOCACHE; SELECT NEXTVAL(zz.later);
+CREATE DATABASE odd; USE odd;
+CREATE SEQUENCE s START WITH 100 NOCACHE; SELECT NEXTVAL(s);
+CREATE TABLE by_sequence (id INT DEFAULT NEXTVAL(s) PRIMARY KEY, other INT DEFAULT NEXTVAL(zz.later)); INSERT INTO by_sequence VALUES (), ();
+CREATE TABLE float_and_sequence (id INT DEFAULT NEXTVAL(s), f FLOAT); INSERT INTO float_and_sequence (f) VALUES (1 / 3);
+CREATE TABLE floats (id INT PRIMARY KEY, f FLOAT, u FLOAT UNSIGNED, g FLOAT AS (f * 2) STORED, v FLOAT AS (f * 2) VIRTUAL, d DOUBLE(30, 3), h FLOAT INVISIBLE, b BIT(9), z INT(9) ZEROFILL, e ENUM('1', '0', 'x'),
+  ts TIMESTAMP(6) NULL, y YEAR, p POINT, i INET6, w UUID, n DECIMAL(60, 20), j JSON, bl LONGBLOB);
+INSERT INTO floats (id, f, u, d, h, b, z, e, ts, y, p, i, w, n, j, bl) VALUES (1, 1 / 3, 3e38, 16777217.123, 16777217, b'101', 7, '0', '2024-01-01 00:00:00.123456', 1999, POINT(1, 1 / 3), '::1',
+  'c46dabe0-e694-11f1-9ea0-02fc00000001', 123456789.123456789, '{"ü": 1}', x'00270a5c'), (2, -1.17549435e-38, 0, 0, 123456.789, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '');
+CREATE TRIGGER floats_tr BEFORE INSERT ON floats FOR EACH ROW SET NEW.f = NEW.f + 1;
+CREATE TABLE letters (id VARCHAR(9) CHARACTER SET ujis PRIMARY KEY, a VARCHAR(9) CHARACTER SET cp932, b TEXT CHARACTER SET big5, c CHAR(9) CHARACTER SET cp1251, d ENUM('x', 'y') CHARACTER SET cp932, e SET('x', 'y') CHARACTER SET ucs2, j VARCHAR(9) CHARACTER SET ujis);
+INSERT INTO letters VALUES (x'8FA2B7', x'FA54', x'F9FE', x'98', 'y', 'x,y', x'8FA2B7'), (x'A1C1', x'81CA', x'A1E3', x'41', 'x', '', x'A1C1'), ('n', x'EEF987908740ED40', '', '', NULL, NULL, NULL);
+SET SESSION sql_mode = 'ALLOW_INVALID_DATES'; CREATE TABLE dates (d DATE, e DATETIME); INSERT INTO dates VALUES ('2024-02-31', '2023-04-31 01:02:03'), ('0000-00-00', '0000-00-00'); SET SESSION sql_mode = DEFAULT;
+SET SESSION innodb_strict_mode = 0; CREATE TABLE wide (` + myColumns + `) ENGINE=InnoDB ROW_FORMAT=COMPACT CHARACTER SET latin1; SET SESSION innodb_strict_mode = DEFAULT;
+CREATE TABLE checked (i INT CHECK (i > 0)); SET SESSION check_constraint_checks = 0; INSERT INTO checked VALUES (-1); SET SESSION check_constraint_checks = DEFAULT;
+CREATE TABLE history (i INT) WITH SYSTEM VERSIONING; INSERT INTO history VALUES (1); UPDATE history SET i = 2; DELETE FROM history; INSERT INTO history VALUES (3);
+CREATE TABLE history_of_floats (f FLOAT, s TIMESTAMP(6) GENERATED ALWAYS AS ROW START, e TIMESTAMP(6) GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING;
+INSERT INTO history_of_floats (f) VALUES (1 / 3); UPDATE history_of_floats SET f = 1 / 7;
+CREATE TABLE history_hidden (f FLOAT) WITH SYSTEM VERSIONING; INSERT INTO history_hidden VALUES (1 / 3); UPDATE history_hidden SET f = 1 / 7;
+CREATE TABLE ` + "`-- Retrieving table structure for table x...`" + ` (f FLOAT); CREATE TABLE ` + "`a.b`" + ` (i INT); CREATE TABLE ` + "`line\nDROP TABLE checked; --\nbreak`" + ` (` + "`col\nDROP TABLE checked; ```" + ` FLOAT); INSERT INTO ` + "`line\nDROP TABLE checked; --\nbreak`" + ` VALUES (1 / 3);
+CREATE VIEW over_floats AS SELECT f FROM floats;
+CREATE PROCEDURE says() SELECT '
+-- Table structure for table ` + "`nothing`" + `
+-- Current Database: ` + "`nothing`" + `
+-- Dump completed';
+CREATE DATABASE ` + "`-o``dd.x`" + `;
+CREATE DATABASE Folded; CREATE TABLE Folded.t (i INT); INSERT INTO Folded.t VALUES (1);
+CREATE ROLE one; CREATE ROLE ` + "`t'wo`" + `; GRANT one TO ` + "`t'wo`" + `; CREATE USER 'app'@'%' IDENTIFIED BY 'the-password-of-app'; GRANT ` + "`t'wo`" + ` TO 'app'@'%'; SET DEFAULT ROLE ` + "`t'wo`" + ` FOR 'app'@'%';
+CREATE USER 'proxied'@'%'; GRANT PROXY ON 'proxied'@'%' TO 'app'@'%';
+GRANT SELECT ON odd.floats TO PUBLIC; GRANT SHOW DATABASES ON *.* TO PUBLIC; GRANT EXECUTE ON PROCEDURE odd.says TO one;
+CREATE SERVER far FOREIGN DATA WRAPPER mysql OPTIONS (HOST '192.0.2.1', USER 'it''s', PASSWORD 'the-password-of-far');
+`
+
+// myProxy lets root give this right, which an installation lets root of the socket do.
+const myProxy = "INSERT INTO mysql.proxies_priv (Host, User, Proxied_host, Proxied_user, With_grant, Grantor) VALUES ('127.0.0.1', 'root', '', '', 1, ''); FLUSH PRIVILEGES;"
+
+// myColumns are more than a page takes.
+var myColumns = func() string {
+	var columns []string
+	for c := 1; c <= 40; c++ {
+		columns = append(columns, fmt.Sprintf("c%d CHAR(250) NOT NULL DEFAULT ''", c))
+	}
+	return strings.Join(columns, ", ")
+}()
+
+// rights are all accounts and what they may do.
+func (s *myServer) rights(t testing.TB) string {
+	t.Helper()
+	return s.sql(t, `SELECT Host, User, JSON_REMOVE(Priv, '$.password_last_changed', '$.default_role'), COALESCE(JSON_VALUE(Priv, '$.default_role'), '') FROM mysql.global_priv WHERE User NOT IN ('root', 'mariadb.sys') ORDER BY 1, 2; SELECT * FROM mysql.roles_mapping ORDER BY 1, 2, 3;
+SELECT Host, Db, User, Table_name, Table_priv, Column_priv FROM mysql.tables_priv ORDER BY 1, 2, 3, 4; SELECT Host, Db, User, Routine_name, Proc_priv FROM mysql.procs_priv ORDER BY 1, 2, 3, 4;
+SELECT Host, User, Proxied_host, Proxied_user, With_grant FROM mysql.proxies_priv WHERE User <> 'root' ORDER BY 1, 2; SELECT * FROM mysql.servers ORDER BY 1;`)
+}
+
+// myInstance renders the server with nothing expected or excluded but what is said.
+func (s *myServer) instance(t testing.TB, losses []any, further map[string]any) *harness.Instance {
+	t.Helper()
+	keys := map[string]any{"expectDatabases": []any{}, "expectPatterns": []any{}, "excludeDatabases": []any{}}
+	for name, value := range further {
+		keys[name] = value
+	}
+	state := s.state(keys)
+	if losses != nil {
+		state["backup"] = map[string]any{"enabled": true, "losses": map[string]any{"mariadb/galera": losses}}
+	}
+	return harness.Render(t, harness.Inputs{State: state})
+}
+
+// myAccepted are losses that are accepted, with every item.
+func myAccepted(names ...string) []any {
+	var losses []any
+	for _, name := range names {
+		losses = append(losses, map[string]any{"loss": name, "items": "*", "reason": "a test"})
+	}
+	return losses
+}
+
+func myOptions(t testing.TB, shell string) harness.Options {
+	return harness.Options{
+		Image: myImage(t, shell), Env: map[string]string{}, Scratch: "64Mi",
+		Secrets: map[string]map[string]string{"mariadb": {"password": myRoot}},
+	}
+}
+
+// same compares what two servers hold, to the last bit of a FLOAT.
+func (s *myServer) same(t testing.TB, other *myServer) {
+	t.Helper()
+	before, after := s.texts(t), other.texts(t)
+	for _, name := range slices.Sorted(mapKeys(before)) {
+		if before[name] != after[name] {
+			t.Errorf("%s is not as it was:\n%s", name, myDifference(before[name], after[name]))
+		}
+	}
+	sameLines(t, "the accounts", s.rights(t), other.rights(t))
+}
+
+// TestMariaDBOdd brings everything back that a plain dump changes or fails on.
+func TestMariaDBOdd(t *testing.T) {
+	const unit = "mariadb/galera"
+	s := newMariaDB(t, myRoot)
+	s.sql(t, myProxy+myOdd)
+	i := s.instance(t, nil, nil)
+	for _, shell := range []string{"ash", "dash"} {
+		o := myOptions(t, shell)
+		o.Input = i.Dump(t, unit, o).OK(t).Stdout
+		fresh := newMariaDB(t, myRoot)
+		fresh.sql(t, myProxy)
+		o.Env["MARIADB_PORT"] = strconv.Itoa(fresh.port)
+		i.Restore(t, unit, o).OK(t)
+		s.same(t, fresh)
+		for _, sql := range []string{
+			"SELECT i, ROW_START, ROW_END FROM odd.history FOR SYSTEM_TIME ALL ORDER BY 2, 3",
+			"SELECT CAST(f AS DOUBLE), s, e FROM odd.history_of_floats FOR SYSTEM_TIME ALL ORDER BY 2, 3",
+			"SELECT CAST(f AS DOUBLE), ROW_START FROM odd.history_hidden FOR SYSTEM_TIME ALL ORDER BY 2",
+			"SELECT HEX(id), HEX(a), HEX(b), HEX(c), d + 0, e + 0, HEX(j) FROM odd.letters ORDER BY 1",
+			"SELECT CAST(f AS DOUBLE), CAST(h AS DOUBLE), CAST(v AS DOUBLE), e + 0 FROM odd.floats ORDER BY id",
+		} {
+			if before, after := s.sql(t, sql), fresh.sql(t, sql); before != after {
+				t.Errorf("%s told\n%safter the restore\n%s", sql, before, after)
+			}
+		}
+		// A sequence goes on behind what it has given.
+		if got := fresh.sql(t, "INSERT INTO odd.by_sequence VALUES (); SELECT MAX(id), MAX(other) FROM odd.by_sequence"); got != "104\t10\n" {
+			t.Errorf("the sequences went on with %q", got)
+		}
+		// Once more, over what is there.
+		i.Restore(t, unit, o).Fails(t, 65, "these schemas have tables in the target")
+		o.Env["HOLDFAST_OVERWRITE"] = "yes"
+		i.Restore(t, unit, o).OK(t)
+		s.same(t, fresh)
+	}
+}
+
+// TestMariaDBLosses names on the night what would not come back, and copies the rest
+// where the settings accept that.
+func TestMariaDBLosses(t *testing.T) {
+	const unit = "mariadb/galera"
+	s := newMariaDB(t, myRoot)
+	s.sql(t, `CREATE DATABASE lost; CREATE DATABASE elsewhere; USE lost;
+CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2); CREATE TABLE gone (a INT); CREATE VIEW invalid AS SELECT a FROM gone; DROP TABLE gone; CREATE VIEW valid AS SELECT id FROM t;
+CREATE TABLE discarded (a INT PRIMARY KEY) ENGINE=InnoDB; INSERT INTO discarded VALUES (1); ALTER TABLE discarded DISCARD TABLESPACE; CREATE VIEW over_discarded AS SELECT a FROM discarded; CREATE VIEW over_that AS SELECT a FROM over_discarded;
+CREATE TABLE numbered (a INT, f FLOAT, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, e BIGINT UNSIGNED GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING ENGINE=InnoDB;
+INSERT INTO numbered (a, f) VALUES (1, 1 / 3); UPDATE numbered SET a = 2;
+CREATE TABLE elsewhere.t (id INT); CREATE SEQUENCE elsewhere.s; CREATE VIEW needs AS SELECT id FROM elsewhere.t; CREATE TABLE needs_too (id INT DEFAULT NEXTVAL(elsewhere.s), f FLOAT);
+SET NAMES cp932; EXECUTE IMMEDIATE CONCAT(_binary 'CREATE TABLE labels (e ENUM(''', x'FA54', ''') CHARACTER SET cp932)'); SET NAMES utf8mb4;
+CREATE DATABASE `+"`line\nbreak`"+`; CREATE USER app; GRANT SELECT ON lost.valid TO app; CREATE TABLE dropped (i INT); GRANT INSERT ON dropped TO app; DROP TABLE dropped;`)
+	excluded := map[string]any{"excludeDatabases": []any{"elsewhere"}}
+	want := []string{
+		"invalid-view: view lost.invalid: ", "unreadable: table lost.discarded: Tablespace has been discarded",
+		"outside: view lost.over_discarded: ", "outside: view lost.over_that: ", "outside: view lost.needs: ", "outside: table lost.needs_too: ",
+		"history: table lost.numbered: ", "changed-characters: column lost.labels.e: ", "name: schema line\\nbreak: ", "right: right of app@% on lost.dropped: ",
+	}
+	names := []string{"invalid-view", "unreadable", "outside", "history", "changed-characters", "name", "right"}
+	for _, shell := range []string{"ash", "dash"} {
+		o := myOptions(t, shell)
+		r := s.instance(t, nil, excluded).Dump(t, unit, o).Fails(t, 65, append([]string{fmt.Sprintf("%d things would not come back", len(want))}, want...)...)
+		if strings.Contains(r.Stderr, "lost.t:") || strings.Contains(r.Stderr, "lost.valid") {
+			t.Errorf("it names what is not lost:\n%s", r.Stderr)
+		}
+		// One that is not accepted is enough.
+		s.instance(t, myAccepted(names[1:]...), excluded).Dump(t, unit, o).Fails(t, 65, "1 things would not come back", want[0])
+		i := s.instance(t, myAccepted(names...), excluded)
+		r = i.Dump(t, unit, o).OK(t)
+		for _, item := range []string{`{"loss":"invalid-view","item":"view lost.invalid"`, `{"loss":"unreadable","item":"table lost.discarded"`, `{"loss":"history","item":"table lost.numbered"`} {
+			if !bytes.Contains(r.Stdout[len(r.Stdout)-4096:], []byte(item)) {
+				t.Errorf("the trailer lacks %s", item)
+			}
+		}
+		fresh := newMariaDB(t, myRoot)
+		o.Env["MARIADB_PORT"] = strconv.Itoa(fresh.port)
+		o.Input = r.Stdout
+		i.Restore(t, unit, o).OK(t)
+		if got := fresh.sql(t, "SHOW TABLES IN lost; SELECT COUNT(*) FROM lost.valid; SELECT a, CAST(f AS DOUBLE) FROM lost.numbered"); got != "labels\nnumbered\nt\nvalid\n2\n2\t0.3333333432674408\n" {
+			t.Errorf("the restore made %q", got)
+		}
+	}
+}
+
+// TestMariaDBTool reads what mariadb-dump says, and what it does not.
+func TestMariaDBTool(t *testing.T) {
+	const unit = "mariadb/galera"
+	s := newMariaDB(t, myRoot)
+	s.sql(t, "CREATE DATABASE d; CREATE TABLE d.t (i INT); INSERT INTO d.t VALUES (1); CREATE TABLE d.u (i INT); CREATE VIEW d.v AS SELECT i FROM d.t; CREATE SEQUENCE d.s; CREATE DATABASE e; CREATE TABLE e.t (i INT)")
+	const real = harness.Behind + "/mariadb-dump"
+	for _, shell := range []string{"ash", "dash"} {
+		for what, words := range map[string][]string{
+			"--ignore-table=d.u": {"mariadb-dump left out what is still there", "table d.u"},
+			"--ignore-table=e.t": {"mariadb-dump left out what is still there", "table e.t"},
+			"--ignore-table=d.v": {"mariadb-dump left out what is still there", "view d.v"},
+			"--ignore-table=d.s": {"mariadb-dump left out what is still there", "sequence d.s"},
+			"":                   {"warning: mariadb-dump: Warning: something is not as it should be"},
+		} {
+			o := myOptions(t, shell)
+			path := filepath.Join(harness.Folder(t, 0), "mariadb-dump")
+			o.Image.Bin = append(o.Image.Bin, path)
+			script := fmt.Sprintf("#!/bin/sh\ncase \" $* \" in *' --databases '*) ;; *) exec %s \"$@\" ;; esac\nfirst=$1\nshift\n", real)
+			if what == "" {
+				script += "echo 'Warning: something is not as it should be' >&2\n"
+			}
+			script += fmt.Sprintf("exec %s \"$first\" %s \"$@\"\n", real, what)
+			if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			s.instance(t, nil, nil).Dump(t, unit, o).Streamed(t).Fails(t, 65, words...)
+			if what == "" {
+				s.instance(t, myAccepted("warning"), nil).Dump(t, unit, o).OK(t)
+			}
+		}
+	}
+}
+
+// TestMariaDBItems restores what can be restored, and names the rest.
+func TestMariaDBItems(t *testing.T) {
+	const unit = "mariadb/galera"
+	s := newMariaDB(t, myRoot)
+	s.sql(t, `CREATE DATABASE a; CREATE DATABASE A; CREATE DATABASE b; CREATE TABLE a.t (i INT PRIMARY KEY); INSERT INTO a.t VALUES (1), (2); CREATE TABLE A.t (i INT); INSERT INTO A.t VALUES (7);
+CREATE TABLE b.one (i INT); INSERT INTO b.one VALUES (1); CREATE TABLE b.two (s VARCHAR(50), e ENUM('x'), f FLOAT); INSERT INTO b.two VALUES ('somebody''s data', 'x', 1 / 3); CREATE TABLE b.Three (i INT); INSERT INTO b.Three VALUES (3); CREATE TABLE b.three (i INT);
+CREATE TRIGGER b.tr BEFORE INSERT ON b.one FOR EACH ROW SET NEW.i = NEW.i + 1; CREATE VIEW b.v AS SELECT i FROM b.one; CREATE PROCEDURE b.p() SELECT 'p'; CREATE FUNCTION b.f() RETURNS INT RETURN 1; CREATE EVENT b.ev ON SCHEDULE EVERY 1 DAY DO SELECT 1;
+CREATE SEQUENCE b.s; CREATE ROLE readers; CREATE USER app IDENTIFIED BY 'the-password-of-app'; GRANT readers TO app; GRANT SELECT ON b.one TO app; GRANT EXECUTE ON PROCEDURE b.p TO readers;`)
+	i := s.instance(t, nil, nil)
+	for _, shell := range []string{"ash", "dash"} {
+		dump := i.Dump(t, unit, myOptions(t, shell)).OK(t).Stdout
+		fresh := newMariaDB(t, myRoot)
+		options := func() harness.Options {
+			o := myOptions(t, shell)
+			o.Env["MARIADB_PORT"], o.Env["HOLDFAST_OVERWRITE"] = strconv.Itoa(fresh.port), "yes"
+			o.Input = dump
+			return o
+		}
+		change := func(old, new string) []byte {
+			if !bytes.Contains(dump, []byte(old)) || len(old) != len(new) {
+				t.Fatalf("the dump lacks %q", old)
+			}
+			return bytes.ReplaceAll(dump, []byte(old), []byte(new))
+		}
+		for _, c := range []struct {
+			old, new string
+			words    []string
+		}{
+			{"CREATE TABLE `one`", "CREATE TABEL `one`", []string{"table b.one: ", "view b.v: ", "trigger b.tr: ", "right SELECT ON `b`.`one` of `app`@`%`: "}},
+			{"'somebody\\'s data','x'", "'somebody\\'s data','y'", []string{"values of column 'e': the server warned (1265)"}},
+			{"INSERT INTO `two` VALUES\n(", "INSERT INTO `two` VALUES\n;", []string{"table b.two: error 1064 (42000)"}},
+			{" PROCEDURE `p`()", " PROCEDUER `p`()", []string{"procedure b.p: error 1064", "right EXECUTE ON PROCEDURE `b`.`p` of `readers`: "}},
+			{"EVENT `ev`", "EVNET `ev`", []string{"event b.ev: "}},
+			{"CREATE SEQUENCE `s`", "CREATE SEQUENCF `s`", []string{"sequence b.s: "}},
+			{"VIEW `v` AS select", "VIEW `v` AS selekt", []string{"view b.v: "}},
+			{"/*M!100005 CREATE ROLE IF NOT EXISTS 'readers'", "/*M!100005 CREATE ROEL IF NOT EXISTS 'readers'", []string{"role `readers` of `app`@`%`: ", "role `readers` of `root`@`127.0.0.1`: ", "right to give role `readers` of `root`@`127.0.0.1`: ", "right EXECUTE ON PROCEDURE `b`.`p` of `readers`: "}},
+			{"CREATE DATABASE IF NOT EXISTS `b`", "CREATE DATABASF IF NOT EXISTS `b`", []string{"schema b: it could not be made", "right SELECT ON `b`.`one` of `app`@`%`: ", "right EXECUTE ON PROCEDURE `b`.`p` of `readers`: "}},
+		} {
+			fresh.sql(t, "DROP DATABASE IF EXISTS a; DROP DATABASE IF EXISTS A; DROP DATABASE IF EXISTS b; DROP USER IF EXISTS app; DROP ROLE IF EXISTS readers")
+			o := options()
+			o.Input = change(c.old, c.new)
+			r := i.Restore(t, unit, o).Fails(t, 65, append([]string{fmt.Sprintf("%d items of the copy did not come back", len(c.words))}, c.words...)...)
+			if strings.Contains(r.Stderr, "somebody") {
+				t.Errorf("the restore repeats the data: %s", r.Stderr)
+			}
+			// Nothing of it came into another schema, and the rest is there.
+			if got := fresh.sql(t, "SELECT * FROM a.t; SELECT * FROM A.t; SHOW TABLES IN a; SHOW TABLES IN A"); got != "1\n2\n7\nt\nt\n" {
+				t.Errorf("beside %q there is %q", c.new, got)
+			}
+			// Again, with the right copy: everything is there.
+			i.Restore(t, unit, options()).OK(t)
+			s.same(t, fresh)
+		}
+
+		// What is left out is not touched.
+		fresh.sql(t, "DROP DATABASE a; DROP TABLE b.one; CREATE TABLE b.one (mine INT); DROP PROCEDURE b.p; DROP EVENT b.ev; DROP SEQUENCE b.s; DELETE FROM b.two")
+		o := options()
+		o.Env["HOLDFAST_LEAVE_OUT"] = "schema a\ntable b.one\ntrigger b.tr\nprocedure b.*\nevent b.ev\nsequence b.s\nview b.v\nright * ON `b`.`one` of *\nright EXECUTE ON PROCEDURE*"
+		r := i.Restore(t, unit, o).OK(t)
+		for _, item := range []string{"schema a", "table b.one", "procedure b.p", "event b.ev", "sequence b.s"} {
+			if !strings.Contains(r.Stderr, "  "+item+"\n") {
+				t.Errorf("%s is not told as left out:\n%s", item, r.Stderr)
+			}
+		}
+		if got := fresh.sql(t, "SHOW DATABASES LIKE 'a'; SHOW COLUMNS IN b.one; SHOW PROCEDURE STATUS WHERE Db = 'b'; SHOW EVENTS IN b; SHOW FULL TABLES IN b LIKE 's'; SELECT COUNT(*) FROM b.two"); got != "mine\tint(11)\tYES\t\tNULL\t\n1\n" {
+			t.Errorf("what was left out is %q", got)
+		}
+
+		// A server that takes both for one name.
+		folded := newMariaDB(t, myRoot, "--lower-case-table-names=1")
+		o = options()
+		o.Env["MARIADB_PORT"] = strconv.Itoa(folded.port)
+		i.Restore(t, unit, o).Fails(t, 65, "in this server it is the same name as", " b.three", "schema ")
+		if got := folded.sql(t, "SELECT COUNT(*) FROM a.t; SELECT COUNT(*) FROM b.one"); got != "1\n1\n" && got != "2\n1\n" {
+			t.Errorf("the restore made %q", got)
+		}
+	}
+}
+
+// TestMariaDBOlder restores a copy from before copies had lists of what they hold.
+func TestMariaDBOlder(t *testing.T) {
+	const unit = "mariadb/galera"
+	s := newMariaDB(t, myRoot)
+	s.sql(t, "CREATE DATABASE d; CREATE TABLE d.t (i INT); INSERT INTO d.t VALUES (1); CREATE TABLE d.u (i INT)")
+	cmd := exec.Command("mariadb-dump", "--no-defaults", "--host=127.0.0.1", "--port="+strconv.Itoa(s.port), "--user=root", "--skip-ssl", "--skip-dump-date", "--databases", "d")
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "MYSQL_PWD=" + myRoot}
+	dump, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := s.instance(t, nil, nil)
+	for _, shell := range []string{"ash", "dash"} {
+		o := myOptions(t, shell)
+		s.sql(t, "DROP DATABASE d")
+		o.Input = dump
+		i.Restore(t, unit, o).OK(t)
+		if got := s.sql(t, "SELECT * FROM d.t; SHOW TABLES IN d"); got != "1\nt\nu\n" {
+			t.Errorf("the restore made %q", got)
+		}
+		s.sql(t, "DROP DATABASE d")
+		o.Input = bytes.Replace(dump, []byte("CREATE TABLE `t`"), []byte("CREATE TABEL `t`"), 1)
+		i.Restore(t, unit, o).Fails(t, 65, "table d.t: ")
+		o.Env["HOLDFAST_LEAVE_OUT"] = "table d.t"
+		i.Restore(t, unit, o).Fails(t, 65, "older than its list of items")
+	}
 }

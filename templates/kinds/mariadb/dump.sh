@@ -1,6 +1,7 @@
 #!/bin/sh
 # Dumps a MariaDB server: its accounts, then every schema that is there now, then
-# the accounts' rights on single tables and routines.
+# the accounts' rights on single tables and routines. Rows are streamed: nothing of
+# them lies on scratch. What a restore could not bring back is asked for before.
 #
 #   MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD
 #   MARIADB_TLS        disable | require | verify-ca (with files/ca.crt)
@@ -16,46 +17,48 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
-require_tools cp mariadb mariadb-dump
-need MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD MARIADB_TLS
+require_tools cp mariadb mariadb-dump mkfifo mv sort tee
 number MIN_TABLES "${MIN_TABLES:-0}"
 refuse_if_locked
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/connect.sh"
 
-# Options that client and dumper share. --no-defaults must come first.
-set -- --no-defaults --protocol=tcp --host="$MARIADB_HOST" --port="$MARIADB_PORT" --user="$MARIADB_USER" \
-  --default-character-set=utf8mb4
-case $MARIADB_TLS in
-  disable) set -- "$@" --skip-ssl ;;
-  require) set -- "$@" --ssl --skip-ssl-verify-server-cert ;;
-  verify-ca) set -- "$@" --ssl-ca="$HOLDFAST_ROOT/files/ca.crt" --ssl-verify-server-cert ;;
-  *) die 64 'MARIADB_TLS is none of disable, require, verify-ca' ;;
-esac
+# ask WHAT SQL OPTION…: one line for each row, columns between tabs; line breaks,
+# tabs and backslashes in them are escaped.
+ask() {
+  ask_what=$1
+  ask_sql=$2
+  shift 2
+  attempt 69 "$ask_what" mariadb "$@" --batch --skip-column-names --execute="$ask_sql"
+}
 
-# --raw: names are listed as they are, and a backslash is one.
-attempt 69 'listing the schemas' mariadb "$@" --batch --raw --skip-column-names --execute='SHOW DATABASES' >"$WORK/all"
+# --raw: names are listed as they are, and a backslash is one. A name with a line
+# break would be two, so those come below.
+attempt 69 'listing the schemas' mariadb "$@" --batch --raw --skip-column-names \
+  --execute="SELECT HEX(SCHEMA_NAME), SCHEMA_NAME FROM information_schema.SCHEMATA WHERE NOT HEX(SCHEMA_NAME) REGEXP '^(..)*([01].|7F)'" >"$WORK/all"
 if [ "$MARIADB_TLS" != disable ]; then
-  attempt 69 'asking for TLS' mariadb "$@" --batch --skip-column-names \
-    --execute="SHOW SESSION STATUS LIKE 'Ssl_cipher'" >"$WORK/cipher"
+  ask 'asking for TLS' "SHOW SESSION STATUS LIKE 'Ssl_cipher'" "$@" >"$WORK/cipher"
   grep -q '^Ssl_cipher[[:space:]][^[:space:]]' "$WORK/cipher" || die 69 'the connection is not encrypted'
 fi
 
 # What an account may not see is missing without any error, so it must have the
 # rights to see everything.
-attempt 69 'asking for privileges' mariadb "$@" --batch --skip-column-names --execute="
+ask 'asking for privileges' "
 SELECT privilege FROM (SELECT 'SELECT' AS privilege UNION SELECT 'SHOW VIEW' UNION SELECT 'TRIGGER' UNION SELECT 'EVENT') AS needed
 WHERE privilege NOT IN (
   SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES
   WHERE GRANTEE = CONCAT(
     CHAR(39), LEFT(CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - 1 - CHAR_LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1))),
-    CHAR(39), '@', CHAR(39), SUBSTRING_INDEX(CURRENT_USER(), '@', -1), CHAR(39)))" >"$WORK/lacking"
+    CHAR(39), '@', CHAR(39), SUBSTRING_INDEX(CURRENT_USER(), '@', -1), CHAR(39)))" "$@" >"$WORK/lacking"
 [ ! -s "$WORK/lacking" ] ||
   die 69 "$MARIADB_USER lacks global privileges, and what it may not see would be missing: $(tr '\n' ' ' <"$WORK/lacking")"
 
+sed 's/^[^	]*	//' "$WORK/all" >"$WORK/names"
 {
   printf '%s\n' information_schema performance_schema mysql sys '#mysql50#lost+found'
   lines "${EXCLUDE_DATABASES:-}"
 } >"$WORK/exclude"
-grep -vxF -f "$WORK/exclude" -- "$WORK/all" >"$WORK/schemas" || [ $? -eq 1 ] || die 69 'grep failed'
+grep -vxF -f "$WORK/exclude" -- "$WORK/names" >"$WORK/schemas" || [ $? -eq 1 ] || die 69 'grep failed'
 
 lines "${EXPECT_DATABASES:-}" >"$WORK/expect"
 while IFS= read -r name; do
@@ -73,56 +76,276 @@ while IFS= read -r pattern; do
 done <"$WORK/patterns"
 if [ "${MARIADB_DISCOVER:-yes}" = no ]; then
   cp -- "$WORK/expect" "$WORK/schemas" || die 73 'scratch cannot be written'
+else
+  ask 'listing the schemas' "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE HEX(SCHEMA_NAME) REGEXP '^(..)*([01].|7F)'" "$@" >"$WORK/odd"
+  while IFS= read -r name; do
+    loss name "schema $name" 'its name has a line break or another control character'
+  done <"$WORK/odd"
 fi
 [ -s "$WORK/schemas" ] || die 65 'the server has no schema to dump'
+# The same in hexadecimal digits, in which any name can be handled.
+awk -F '\t' 'FILENAME == ARGV[1] { ours[$0]; next } { hex = $1; sub(/^[^\t]*\t/, "") } $0 in ours { print hex }' "$WORK/schemas" "$WORK/all" | sort >"$WORK/schemas.hex"
+awk "$NAMES"'{ print octal($1) }' "$WORK/schemas.hex" >"$WORK/schemas.octal"
 
-# whole FILE WHAT: the footer is the last line.
-whole() {
-  tail -n 3 <"$1" >"$WORK/end" || die 73 'scratch cannot be read'
-  grep -q '^-- Dump completed' "$WORK/end" || die 65 "the dump of $2 is cut: its last line is missing"
+printf '%s;\n' "$ITEMS" >"$WORK/items.sql" || die 73 'scratch is full'
+ask 'listing what the schemas hold' "$ITEMS" "$@" >"$WORK/items.all"
+awk -F '\t' 'FILENAME == ARGV[1] { ours[$1]; next } $2 in ours' "$WORK/schemas.hex" "$WORK/items.all" >"$WORK/items.ours" || die 73 'scratch is full'
+count=$(wc -l <"$WORK/schemas.hex" | tr -d ' ')
+tables=$(count_lines '^table	' "$WORK/items.ours")
+[ "$tables" -ge "${MIN_TABLES:-0}" ] || die 65 "the server has $tables tables, fewer than $MIN_TABLES"
+
+# failing FILE LIMIT OPTION…: a line for each item of FILE that cannot be read: its
+# number, the error's, and its text.
+failing() {
+  failing_file=$1
+  failing_limit=$2
+  shift 2
+  awk -F '\t' -v limit="$failing_limit" "$NAMES"'
+    function plain(text, i, s) { s = ""; for (i = 1; i <= length(text); i++) s = s sprintf("%02X", index(ascii, substr(text, i, 1)) + 31); return s }
+    BEGIN { for (i = 32; i < 127; i++) ascii = ascii sprintf("%c", i) }
+    { print "EXECUTE IMMEDIATE CONVERT(X\047" plain("SELECT 1 FROM ") quoted($2) "2E" quoted($3) plain(" LIMIT " limit) "\047 USING utf8mb4);" }' \
+    "$failing_file" >"$WORK/probe.sql" || die 73 'scratch is full'
+  # With --force it goes on, and always ends well: what it says counts.
+  failing_status=0
+  bounded mariadb "$@" --force --batch --skip-column-names <"$WORK/probe.sql" >>"$WORK/rows" 2>"$WORK/stderr" || failing_status=$?
+  if [ "$failing_status" -ne 0 ] || grep -Eq '^ERROR 2[0-9]{3} ' "$WORK/stderr"; then
+    failed 69 'trying the tables' "$failing_status"
+  fi
+  sed -nE 's/^ERROR ([0-9]+) \([0-9A-Z]+\) at line ([0-9]+): (.*)$/\2	\1	\3/p' "$WORK/stderr" | sort -n -u -k 1,1
 }
 
-dump=$WORK/dump
-# Accounts as CREATE USER IF NOT EXISTS and GRANT: a restore keeps those it meets.
-attempt 69 "mariadb-dump of the accounts" mariadb-dump "$@" --comments --skip-dump-date --insert-ignore --system=users >"$WORK/accounts"
-whole "$WORK/accounts" 'the accounts'
-# A GRANT repeats the password, and would give it to an account that exists; of a
-# new account CREATE USER has set it already. The PROXY right that an
-# installation gives to root is left out: other administrators cannot grant it.
-# shellcheck disable=SC2016 # backticks are SQL's
-sed -E -e 's/^(GRANT .*`@`[^`]*`) IDENTIFIED (BY PASSWORD '"'[^']*'"'|VIA [A-Za-z0-9_]+( USING '"'[^']*'"')?( OR [A-Za-z0-9_]+( USING '"'[^']*'"')?)*)/\1/' \
-  -e "/^GRANT PROXY ON [\`']{2}@[\`']%[\`'] TO [\`']root[\`']@/d" "$WORK/accounts" >"$WORK/grants" || die 73 'scratch is full'
-# Rights on a table or routine cannot be granted before there is one. A right may
-# outlive its table, or its schema may be excluded: such a one cannot be restored.
+# unfit NAME FILE WHY: notes items that cannot be copied, "number, error, text" on
+# stdin, and leaves them out if that is accepted.
+unfit() {
+  awk -F '\t' -v OFS='\t' -v loss="$1" 'FILENAME == ARGV[1] { item[FNR] = $4; line[FNR] = $0; next } { print loss, item[$1], $3 }' "$2" - >>"$WORK/losses" ||
+    die 73 'scratch is full'
+}
+: >"$WORK/ignored.items"
+for what in table view; do
+  grep "^$what	" "$WORK/items.ours" >"$WORK/$what.items" || [ $? -eq 1 ] || die 69 'grep failed'
+done
+failing "$WORK/table.items" 1 "$@" >"$WORK/failing"
+unfit unreadable "$WORK/table.items" <"$WORK/failing"
+awk -F '\t' 'FILENAME == ARGV[1] { bad[$1]; next } FNR in bad' "$WORK/failing" "$WORK/table.items" >>"$WORK/ignored.items"
+# Nothing is read of a view.
+failing "$WORK/view.items" 0 "$@" >"$WORK/failing"
+unfit invalid-view "$WORK/view.items" <"$WORK/failing"
+awk -F '\t' 'FILENAME == ARGV[1] { bad[$1]; next } FNR in bad' "$WORK/failing" "$WORK/view.items" >>"$WORK/ignored.items"
+
+# Rows that the server itself only passes on.
+ask 'asking for engines' "
+SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CONCAT('table ', TABLE_SCHEMA, '.', TABLE_NAME), ENGINE FROM information_schema.TABLES
+WHERE ENGINE IN ('CONNECT', 'FEDERATED', 'OQGRAPH', 'SPIDER', 'S3', 'VP')" "$@" >"$WORK/engines"
+awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { print "external", $3, "its engine is " $4 ", which keeps the rows elsewhere" }' \
+  "$WORK/schemas.hex" "$WORK/engines" >>"$WORK/losses"
+awk -F '\t' -v OFS='\t' '$4 == "S3" { print "table", $1, $2, $3 }' "$WORK/engines" >>"$WORK/ignored.items"
+
+# Without the history the current rows are there still.
+ask 'asking for the version' "
+SELECT IF(CAST(SUBSTRING_INDEX(VERSION(), '.', 1) AS INT) * 100 + CAST(SUBSTRING_INDEX(SUBSTRING_INDEX(VERSION(), '.', 2), '.', -1) AS INT) >= 1011, 'yes', 'no')" "$@" >"$WORK/history"
+read -r history <"$WORK/history"
+
+# The tool takes all values as text: of a FLOAT six digits, and of a character what
+# utf8mb4 makes of it, which is not always the same again. Such columns are read as
+# DOUBLE and as bytes, by a UNION behind the condition, so their tables have a dump
+# of their own. So have those whose history the tool refuses.
+ask 'asking for columns' "
+SET SESSION group_concat_max_len = 1073741824;
+SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CASE MAX(start) WHEN 1 THEN 'times' WHEN 2 THEN 'numbers' ELSE '-' END,
+  IF(MAX(special), HEX(GROUP_CONCAT(
+    CASE special WHEN 1 THEN CONCAT('CAST(', quoted, ' AS DOUBLE)') WHEN 2 THEN CONCAT('CAST(', quoted, ' AS BINARY)') ELSE quoted END
+    ORDER BY ORDINAL_POSITION SEPARATOR ', ')), '')
+FROM (
+  SELECT TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION, CONCAT('\`', REPLACE(COLUMN_NAME, '\`', '\`\`'), '\`') AS quoted,
+    IF(COALESCE(GENERATION_EXPRESSION, '') = 'ROW START', IF(DATA_TYPE = 'bigint', 2, 1), 0) AS start,
+    CASE WHEN DATA_TYPE = 'float' OR DATA_TYPE = 'double' AND NUMERIC_SCALE IS NOT NULL THEN 1
+      WHEN CHARACTER_SET_NAME NOT IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary') THEN 2 ELSE 0 END AS special
+  FROM information_schema.COLUMNS WHERE BINARY TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')) AS c
+GROUP BY BINARY TABLE_SCHEMA, BINARY TABLE_NAME HAVING MAX(special) OR MAX(start)" "$@" >"$WORK/columns"
+ask 'asking for versioned tables' "
+SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME) FROM information_schema.TABLES WHERE TABLE_TYPE = 'SYSTEM VERSIONED'" "$@" >"$WORK/versioned"
+# What the UNION reads besides the columns, in hexadecimal digits.
+# shellcheck disable=SC2016 # awk's own variables
+hexed=$(printf '%s' '0 UNION ALL SELECT |, row_start, row_end| FROM | FOR SYSTEM_TIME ALL' |
+  awk 'BEGIN { for (i = 32; i < 127; i++) ascii = ascii sprintf("%c", i) } { for (i = 1; i <= length($0); i++) { c = substr($0, i, 1); printf "%s", c == "|" ? " " : sprintf("%02X", index(ascii, c) + 31) } }')
+awk -F '\t' -v history="$history" -v hexed="$hexed" -v ignored="$WORK/ignored" -v losses="$WORK/losses" "$NAMES"'
+  BEGIN { split(hexed, text, " ") }
+  FILENAME == ARGV[1] { left[$2, $3]; next }
+  FILENAME == ARGV[2] { versioned[$1, $2]; next }
+  FILENAME == ARGV[3] { start[$1, $2] = $3; list[$1, $2] = $4; next }
+  $1 == "table" && !(($2, $3) in left) {
+    kept = "no"
+    if (($2, $3) in versioned) {
+      if (history == "no") why = "servers before 10.11 do not tell it"
+      else if (start[$2, $3] == "numbers") why = "it is kept by numbers of transactions, which mean nothing elsewhere"
+      else kept = "yes"
+      if (kept == "no") print "history\t" $4 "\tits current rows alone are copied: " why >>losses
+    }
+    columns = list[$2, $3]
+    if (columns == "" && (kept == "yes" || history == "no" || !(($2, $3) in versioned))) next
+    if (columns != "") {
+      hidden = kept == "yes" && start[$2, $3] != "times"
+      columns = text[1] columns (hidden ? text[2] : "") text[3] quoted($3) (kept == "yes" ? text[4] : "")
+    }
+    print octal($2), octal($3), kept, octal(columns)
+    print octal($2 "2E" $3) >>ignored
+  }' "$WORK/ignored.items" "$WORK/versioned" "$WORK/columns" "$WORK/items.ours" >"$WORK/special" || die 73 'scratch is full'
+awk -F '\t' "$NAMES"'{ print octal($2 "2E" $3) }' "$WORK/ignored.items" >>"$WORK/ignored" || die 73 'scratch is full'
+
+# Labels and defaults of such characters are part of the table's definition, which
+# the server tells in utf8 alone: one that it cannot say there is a question mark.
+ask 'asking for labels and defaults' "
+SELECT HEX(TABLE_SCHEMA), CONCAT('column ', TABLE_SCHEMA, '.', TABLE_NAME, '.', COLUMN_NAME) FROM information_schema.COLUMNS
+WHERE CHARACTER_SET_NAME NOT IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary') AND (DATA_TYPE IN ('enum', 'set') OR COLUMN_DEFAULT IS NOT NULL)
+  AND (CONCAT(IF(DATA_TYPE IN ('enum', 'set'), COLUMN_TYPE, ''), COALESCE(COLUMN_DEFAULT, '')) LIKE '%?%' OR
+    CHARACTER_SET_NAME IN ('cp932', 'eucjpms', 'sjis', 'ujis', 'big5') AND CONCAT(COLUMN_TYPE, COALESCE(COLUMN_DEFAULT, '')) REGEXP '[^ -~]')" "$@" >"$WORK/labels"
+awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { print "changed-characters", $2, "a label or default has characters that may become others in utf8mb4" }' \
+  "$WORK/schemas.hex" "$WORK/labels" >>"$WORK/losses"
+
+# What needs something that is not copied cannot be made again. It is looked for in
+# the text, as the server writes it: `schema`.`name`. Other views may need a view
+# that is named for that, so it is done until none is found.
+{
+  awk -F '\t' 'FILENAME == ARGV[1] { ours[$1]; next } !($1 in ours) && $2 != "information_schema" && $2 != "performance_schema" && $2 != "mysql" && $2 != "sys" { print $1, "-" }' \
+    "$WORK/schemas.hex" "$WORK/all"
+  awk -F '\t' '{ print $2, $3 }' "$WORK/ignored.items"
+} >"$WORK/absent"
+while [ -s "$WORK/absent" ]; do
+  awk "$NAMES"'
+    BEGIN { print "SELECT \047view\047, HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CONCAT(\047view \047, TABLE_SCHEMA, \047.\047, TABLE_NAME) FROM information_schema.VIEWS WHERE 0" }
+    function text(s, h) { s = quoted($1) "2E"; if ($2 != "-") s = s quoted($2); return s }
+    { print "OR LOCATE(X\047" text() "\047, BINARY VIEW_DEFINITION)"; rest = rest "OR LOCATE(X\047" text() "\047, BINARY COLUMN_DEFAULT)\n" }
+    END { print "UNION ALL SELECT \047table\047, HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CONCAT(\047table \047, TABLE_SCHEMA, \047.\047, TABLE_NAME) FROM information_schema.COLUMNS WHERE COLUMN_DEFAULT LIKE \047%(%\047 AND (0\n" rest ");" }' \
+    "$WORK/absent" >"$WORK/absent.sql" || die 73 'scratch is full'
+  attempt 69 'asking for what needs others' mariadb "$@" --batch --skip-column-names <"$WORK/absent.sql" >"$WORK/needing"
+  awk -F '\t' -v left="$WORK/ignored.items" '
+    FILENAME == ARGV[1] { ours[$1]; next }
+    FILENAME == ARGV[2] { ignored[$2, $3]; next }
+    $2 in ours && !(($2, $3) in ignored) && !(($2, $3) in seen) { seen[$2, $3]; print }' \
+    "$WORK/schemas.hex" "$WORK/ignored.items" "$WORK/needing" >"$WORK/newly" || die 73 'scratch is full'
+  awk -F '\t' -v OFS='\t' '{ print "outside", $4, "it needs what is not copied" }' "$WORK/newly" >>"$WORK/losses"
+  awk -F '\t' "$NAMES"'{ print octal($2 "2E" $3) }' "$WORK/newly" >>"$WORK/ignored"
+  cat -- "$WORK/newly" >>"$WORK/ignored.items"
+  # A table that was left out for that has no dump of its own, either.
+  awk -F '\t' "$NAMES"'FILENAME == ARGV[1] { gone[octal($2) " " octal($3) " "]; next } { line = $0; split(line, part, " "); if (!((part[1] " " part[2] " ") in gone)) print }' \
+    "$WORK/newly" FS=' ' "$WORK/special" >"$WORK/special.left" || die 73 'scratch is full'
+  mv -- "$WORK/special.left" "$WORK/special" || die 73 'scratch is full'
+  awk -F '\t' '{ print $2, $3 }' "$WORK/newly" >"$WORK/absent"
+done
+
+# A right may outlive its table.
+ask 'asking for rights' "
+SELECT HEX(Db), HEX(Table_name), CONCAT('right of ', User, '@', Host, ' on ', Db, '.', Table_name) FROM mysql.tables_priv
+UNION ALL SELECT HEX(Db), HEX(Routine_name), CONCAT('right of ', User, '@', Host, ' on ', Db, '.', Routine_name) FROM mysql.procs_priv" "$@" >"$WORK/rights.all"
+awk -F '\t' -v losses="$WORK/losses" "$NAMES"'
+  FILENAME == ARGV[1] { there[$2, $3]; next }
+  !(($1, $2) in there) && raw($1) != "mysql" && raw($1) != "sys" && raw($1) != "information_schema" && raw($1) != "performance_schema" {
+    print "right\t" $3 "\twhat it is for does not exist" >>losses
+    print raw($1) "\t" raw($2)
+  }' "$WORK/items.all" "$WORK/rights.all" >"$WORK/orphans.raw" || die 73 'scratch is full'
+awk -F '\t' "$NAMES"'{ print raw($2) "\t" raw($3) }' "$WORK/ignored.items" >>"$WORK/orphans.raw" || die 73 'scratch is full'
+clean_losses
+settle_losses
+
+accounts "$WORK/grants" "$@"
+# Rights on a table or routine cannot be granted before there is one.
 # shellcheck disable=SC2016 # backticks are SQL's
 object='^GRANT .* ON ((PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY) )?`([^`]|``)*`[.]`'
-grep -Ev -e "$object" -- "$WORK/grants" >"$dump" || die 73 'scratch is full'
+grep -Ev -e "$object" -- "$WORK/grants" >"$WORK/copy.head" || die 73 'scratch is full'
+accounts_size=$(file_size "$WORK/copy.head")
+# Schemas and sequences come first: a column of any table may have the next number
+# for its default.
+ask 'reading the schemas' "
+SELECT HEX(SCHEMA_NAME), HEX(CONCAT('--\n-- Current Database: ', q, '\n--\n\nCREATE DATABASE IF NOT EXISTS ', q, ' DEFAULT CHARACTER SET ',
+  DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME, IF(SCHEMA_COMMENT = '', '', CONCAT(' COMMENT ', QUOTE(SCHEMA_COMMENT))), ';\n'))
+FROM (SELECT *, CONCAT('\`', REPLACE(SCHEMA_NAME, '\`', '\`\`'), '\`') AS q FROM information_schema.SCHEMATA) AS s" "$@" >"$WORK/create"
+awk -F '\t' "$NAMES"'
+  FILENAME == ARGV[1] { create[$1] = $2; next }
+  $1 == "schema" { printf "%s", raw(create[$2]) }
+  $1 == "sequence" { in_schema[$2] = in_schema[$2] " " $3 }
+  END {
+    for (schema in in_schema) {
+      printf "%s", raw(create[schema])
+      n = split(in_schema[schema], list, " ")
+      for (i = 1; i <= n; i++) {
+        name = title = raw(quoted(list[i]))
+        gsub(/\n/, "\n-- ", title)
+        printf "--\n-- Sequence structure for %s\n--\n\nCREATE SEQUENCE IF NOT EXISTS %s.%s;\n", title, raw(quoted(schema)), name
+      }
+    }
+  }' "$WORK/create" "$WORK/items.ours" >>"$WORK/copy.head" || die 73 'scratch is full'
+schemas_size=$(($(file_size "$WORK/copy.head") - accounts_size))
+
+# shellcheck disable=SC2016 # backticks are SQL's, the rest is awk's own
+awk -v object="$object" -v left="$WORK/rights.left" '
+  function unquoted(s) { s = substr(s, 2, length(s) - 2); gsub(/``/, "`", s); return s }
+  FILENAME == ARGV[1] { ours[$0]; next }
+  FILENAME == ARGV[2] { gone[$0]; next }
+  $0 ~ object {
+    match($0, / ON ((PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY) )?`([^`]|``)*`[.]`([^`]|``)*`/)
+    s = substr($0, RSTART, RLENGTH)
+    sub(/^[^`]*/, "", s)
+    match(s, /^`([^`]|``)*`/)
+    schema = unquoted(substr(s, 1, RLENGTH))
+    name = unquoted(substr(s, RLENGTH + 2))
+    if ((schema in ours || schema == "mysql" || schema == "sys") && !((schema "\t" name) in gone)) print; else print >left
+  }' "$WORK/schemas" "$WORK/orphans.raw" "$WORK/grants" >"$WORK/granted" || die 73 'scratch is full'
+if [ -s "$WORK/rights.left" ]; then
+  say "$(wc -l <"$WORK/rights.left" | tr -d ' ') rights on tables and routines that are not copied are left out"
+fi
+# One that fails must not stop the others: the restore compares.
 {
-  printf '%s\n' '-- Rights on tables and routines' 'DELIMITER ;;' 'BEGIN NOT ATOMIC' \
-    "DECLARE CONTINUE HANDLER FOR 1146, 1305 SELECT 'a right on a table or routine that does not exist';" 'SET @holdfast = NULL;'
-  grep -E -e "$object" -- "$WORK/grants" || [ $? -eq 1 ]
-  printf '%s\n' 'END;;' 'DELIMITER ;' '' '-- Dump completed'
+  printf '%s\n' '-- Rights on tables and routines' "SET SESSION SQL_MODE='NO_AUTO_CREATE_USER';" 'DELIMITER ;;' 'BEGIN NOT ATOMIC' \
+    "DECLARE CONTINUE HANDLER FOR SQLEXCEPTION SELECT 'a right on a table or routine that could not be given';" 'SET @holdfast = NULL;'
+  cat -- "$WORK/granted"
+  printf '%s\n' 'END;;' 'DELIMITER ;' ''
 } >"$WORK/rights" || die 73 'scratch is full'
+printf '%s %s %s\n' "$accounts_size" "$schemas_size" "$(file_size "$WORK/rights")" >"$WORK/sizes" || die 73 'scratch is full'
+awk -F '\t' 'FILENAME == ARGV[1] { left[$1, $2, $3]; next } !(($1, $2, $3) in left)' "$WORK/ignored.items" "$WORK/items.ours" >"$WORK/items" || die 73 'scratch is full'
+[ -s "$WORK/items" ] || die 65 'there is nothing to dump'
+[ -s "$WORK/rows" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the dump holds no row'
 
-count=0
-while IFS= read -r name <&3; do
-  count=$((count + 1))
-  if [ "$count" -eq 1 ]; then
-    set -- "$@" --comments --skip-dump-date --single-transaction --quick --skip-lock-tables \
-      --routines --triggers --events --hex-blob --max-allowed-packet=1G --databases --
-  fi
-  set -- "$@" "$name"
-done 3<"$WORK/schemas"
-attempt 69 "mariadb-dump of $count schemas" mariadb-dump "$@" >"$WORK/data"
-whole "$WORK/data" 'the schemas'
+# The end of it is enough: nothing here may read a row.
+# shellcheck disable=SC2317 # called by stream
+ends() { tail -c "$(($(file_size "$WORK/rights") + 2 * $(file_size "$WORK/items") + 65536))" >"$WORK/foot"; }
+# shellcheck disable=SC2317 # called by stream
+stream_failed() {
+  [ "$1" -ne 65 ] || die 65 'the dump of the schemas is cut: its last line is missing'
+  failed 69 "mariadb-dump of $count schemas" "$1"
+}
+: >"$WORK/said"
+stream ends sh "$HOLDFAST_ROOT/bin/copy.sh" "$WORK" "$@"
+read -r _ _ _ _ _ list_size <<E
+$(tail -n 2 <"$WORK/foot" | head -n 1)
+E
+number 'the size of the list' "$list_size"
+# mariadb-dump said that it is done, and here it must be so.
+parts=$(tail -n 2 <"$WORK/foot" | wc -c)
+tail -c "$((parts + list_size + $(file_size "$WORK/rights") + 64))" <"$WORK/foot" | head -c 64 | grep -q '^-- Dump completed' ||
+  die 65 'the dump of the schemas is cut: its last line is missing'
 
-created=$(count_lines '^CREATE DATABASE .*`' "$WORK/data")
-[ "$created" -ge "$count" ] || die 65 "the dump creates $created schemas, $count were listed"
-tables=$(count_lines '^-- Table structure for table `' "$WORK/data")
-[ "$tables" -ge "${MIN_TABLES:-0}" ] || die 65 "the dump has $tables tables, fewer than $MIN_TABLES"
-inserts=$(count_lines '^INSERT INTO `' "$WORK/data")
-[ "$inserts" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the dump holds no row'
-
-cat -- "$WORK/data" "$WORK/rights" >>"$dump" || die 73 'scratch is full'
-rm -f -- "$WORK/data"
-publish "$dump" "$count" '-- '
+# The tool said of each table that it came to it. A name may be like a message, and
+# have lines of its own.
+awk -F '\t' "$NAMES"'
+  FILENAME == ARGV[1] { before[$1, $2, $3]; next }
+  FILENAME == ARGV[2] && ($1 == "table" || $1 == "view" || $1 == "sequence") {
+    n = split(($1 == "sequence" ? "-- Retrieving sequence structure for  " : "-- Retrieving table structure for table ") raw($3) "...", part, "\n")
+    for (i = 2; i <= n; i++) known[part[i]]
+    if (($1, $2, $3) in before) { expected[part[1]]++; text[part[1]] = text[part[1]] " " $4 }
+    next
+  }
+  FILENAME == ARGV[2] { next }
+  { said[$0]++ }
+  !/^-- / && !($0 in known) && $0 != "" { print "warning\tmariadb-dump\t" $0 }
+  END { for (line in expected) if (said[line] < expected[line]) print "left-out\t" text[line] "\tmariadb-dump did not come to it" }' \
+  "$WORK/items" "$WORK/items.after" "$WORK/said" >"$WORK/noticed" || die 73 'scratch is full'
+if grep '^left-out	' "$WORK/noticed" >"$WORK/stderr"; then
+  say 'mariadb-dump left out what is still there:'
+  masked "$WORK/stderr" >&2
+  exit 65
+fi
+cat -- "$WORK/accounts.said" >"$WORK/said"
+awk '{ print "warning\tmariadb-dump of the accounts\t" $0 }' "$WORK/said" >>"$WORK/noticed"
+cat -- "$WORK/noticed" >>"$WORK/losses" || die 73 'scratch is full'
+clean_losses
+end_stream "$count" '-- '

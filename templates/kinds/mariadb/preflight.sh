@@ -10,15 +10,9 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/checks.sh"
 
-need MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD MARIADB_TLS
-set -- --no-defaults --protocol=tcp --host="$MARIADB_HOST" --port="$MARIADB_PORT" --user="$MARIADB_USER" \
-  --default-character-set=utf8mb4 --connect-timeout=10
-case $MARIADB_TLS in
-  disable) set -- "$@" --skip-ssl ;;
-  require) set -- "$@" --ssl --skip-ssl-verify-server-cert ;;
-  verify-ca) set -- "$@" --ssl-ca="$HOLDFAST_ROOT/files/ca.crt" --ssl-verify-server-cert ;;
-  *) die 64 'MARIADB_TLS is none of disable, require, verify-ca' ;;
-esac
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/connect.sh"
+set -- "$@" --connect-timeout=10
 
 # query SQL [ARG…]
 query() {
