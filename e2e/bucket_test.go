@@ -38,7 +38,7 @@ type buckets struct {
 // bucketSetting changes what is rendered: the state's store and the credentials.
 type bucketSetting func(store, rclone map[string]any)
 
-func newBuckets(t *testing.T, settings ...bucketSetting) *buckets {
+func newBuckets(t testing.TB, settings ...bucketSetting) *buckets {
 	t.Helper()
 	b := &buckets{
 		source: harness.S3(t, "files", "elsewhere"), backup: harness.S3(t, "copies"),
@@ -57,7 +57,7 @@ func newBuckets(t *testing.T, settings ...bucketSetting) *buckets {
 	return b
 }
 
-func (b *buckets) render(t *testing.T, settings ...bucketSetting) *harness.Instance {
+func (b *buckets) render(t testing.TB, settings ...bucketSetting) *harness.Instance {
 	t.Helper()
 	reference := func(key string) map[string]any {
 		return map[string]any{"kind": "Secret", "name": "objectstore", "key": key}
@@ -87,18 +87,18 @@ func (b *buckets) with(env map[string]string) harness.Options {
 	return o
 }
 
-func (b *buckets) dump(t *testing.T, env map[string]string) harness.Result {
+func (b *buckets) dump(t testing.TB, env map[string]string) harness.Result {
 	t.Helper()
 	return b.Dump(t, "bucket/files", b.with(env))
 }
 
-func (b *buckets) restore(t *testing.T, env map[string]string) harness.Result {
+func (b *buckets) restore(t testing.TB, env map[string]string) harness.Result {
 	t.Helper()
 	return b.Restore(t, "bucket/files", b.with(env))
 }
 
 // rclone runs it outside, with the remotes src, bak and enc.
-func (b *buckets) rclone(t *testing.T, stdin string, args ...string) (string, int) {
+func (b *buckets) rclone(t testing.TB, stdin string, args ...string) (string, int) {
 	t.Helper()
 	program := harness.Program(t, "rclone")
 	obscured := func(text string) string {
@@ -136,7 +136,7 @@ func (b *buckets) rclone(t *testing.T, stdin string, args ...string) (string, in
 	return stdout.String(), 0
 }
 
-func (b *buckets) rcloneOK(t *testing.T, stdin string, args ...string) string {
+func (b *buckets) rcloneOK(t testing.TB, stdin string, args ...string) string {
 	t.Helper()
 	out, code := b.rclone(t, stdin, args...)
 	if code != 0 {
@@ -718,17 +718,26 @@ func bucketFailures(t *testing.T) {
 		again(t)
 	})
 	t.Run("listing-cut", func(t *testing.T) {
-		// The second half of the source does not list: nothing may be removed.
-		var listings atomic.Int32
-		endpoint := s3Front(t, b.source, func(w http.ResponseWriter, r *http.Request) bool {
-			return r.Method == http.MethodGet && r.URL.Query().Has("delimiter") && strings.Contains(r.URL.RawQuery, "d5") &&
-				listings.Add(1) > 1 && s3Refused(w)
-		})
-		result := b.dump(t, at("RCLONE_CONFIG_SRC_ENDPOINT", endpoint))
-		if result.Code == 0 || listings.Load() < 2 {
-			t.Errorf("the run ended with %d after %d listings", result.Code, listings.Load())
+		// Part of the source does not list, before the copy and after it: nothing may
+		// be removed.
+		changed := maps.Clone(objects)
+		for _, page := range []int32{3, 7} {
+			if page == 7 {
+				changed["d0/object-00000"] = "CONTENT 00000"
+				b.put(t, map[string]string{"d0/object-00000": changed["d0/object-00000"]})
+			}
+			var pages atomic.Int32
+			endpoint := s3Front(t, b.source, func(w http.ResponseWriter, r *http.Request) bool {
+				return r.Method == http.MethodGet && r.URL.Query().Has("max-keys") && pages.Add(1) >= page && s3Refused(w)
+			})
+			env := at("RCLONE_CONFIG_SRC_ENDPOINT", endpoint)
+			env["RCLONE_CONFIG_SRC_LIST_CHUNK"] = "10"
+			b.dump(t, env).Fails(t, 69, "measuring the source", "AccessDenied")
+			if pages.Load() < page {
+				t.Errorf("there were only %d pages", pages.Load())
+			}
+			sameObjects(t, "the copy", b.decrypted(t, "current"), changed)
 		}
-		sameObjects(t, "the copy", b.decrypted(t, "current"), objects)
 		again(t)
 	})
 	t.Run("server-gone-before", func(t *testing.T) {
@@ -841,13 +850,13 @@ func bucketFailures(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(out), "rclone v1.60.") {
 			t.Fatalf("Debian's rclone is %q: %v", out, err)
 		}
-		old.dump(t, nil).Fails(t, 69, "rclone is older than 1.66")
+		old.dump(t, nil).Fails(t, 69, "rclone is older than 1.72")
 		untouched(t)
-		old.restore(t, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).Fails(t, 69, "rclone is older than 1.66")
+		old.restore(t, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).Fails(t, 69, "rclone is older than 1.72")
 		fresh := *b
 		fresh.options.Image = old.options.Image
 		fresh.Instance = b.render(t, func(_, rclone map[string]any) { rclone["prefix"] = "fresh" })
-		fresh.dump(t, nil).Fails(t, 69, "older than 1.66")
+		fresh.dump(t, nil).Fails(t, 69, "older than 1.72")
 		untouched(t)
 	})
 	t.Run("wrong-canary", func(t *testing.T) {

@@ -100,10 +100,10 @@ func bucketCustomerKey(t *testing.T) {
 			if encoding == "base64" {
 				wrong.options.Secrets = secrets(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("A", 32))))
 			}
-			wrong.dump(t, front).Fails(t, 69, "the copy failed", "InvalidRequest")
+			wrong.dump(t, front).Fails(t, 69, "the copy failed", "StatusCode: 400", "customer key")
 			without := *b
 			without.Instance = b.render(t, literal, func(store, _ map[string]any) { delete(store, "accessKeyRef") })
-			without.dump(t, front).Fails(t, 69, "the copy failed", "InvalidRequest")
+			without.dump(t, front).Fails(t, 69, "the copy failed", "StatusCode: 400", "customer key")
 			current := maps.Clone(before)
 			for name, content := range b.copies(t) {
 				if _, old := before[name]; !old {

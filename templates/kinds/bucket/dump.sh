@@ -4,6 +4,9 @@
 #   enc:current             the objects as they are now
 #   enc:history/<UTC>       what a run replaced or removed, by the run's time
 #   enc:unfinished/<UTC>    a run that began to change current, and did not end well
+#   enc:metadata/<UTC>      the headers of the objects that the run of that time copied
+#   enc:losses              what the copy lacks
+#   enc:hot                 objects that changed while they were copied
 #   enc:<CANARY_PATH>       a known text: reading it proves the crypt passwords
 #
 #   HOLDFAST_SOURCE         src:bucket[/prefix], with RCLONE_CONFIG_SRC_…
@@ -27,7 +30,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/crypt.sh"
 
-require_tools sleep
+require_tools mv sleep
 need HOLDFAST_SOURCE HOLDFAST_INSTANCE
 MAX_DELETE_PERCENT=${MAX_DELETE_PERCENT:-10}
 HISTORY_DAYS=${HISTORY_DAYS:-30}
@@ -79,10 +82,140 @@ if ! canary_known; then
   canary_known || die 65 'the canary that was just written cannot be read'
 fi
 
+# What is there beside the copy: one request.
+state_status=0
+rclone_status lsf --max-depth=1 --crypt-strict-names enc: >"$WORK/state" || state_status=$?
+[ "$state_status" -eq 0 ] || failed 69 'listing the backup' "$state_status"
+has() { grep -qxF -e "$1" -- "$WORK/state"; }
+
+# recall PATH FILE: adds a list of the backup to a file; nothing where there is none.
+recall() {
+  recall_status=0
+  rclone_status cat --crypt-strict-names "enc:$1" >>"$2" || recall_status=$?
+  roomy
+  case $recall_status in
+    0 | 3 | 4) ;;
+    *) failed 69 "reading $1" "$recall_status" ;;
+  esac
+}
+
+# What earlier runs left: what the copy lacks, and the objects whose copy may be of
+# another moment than their time says, for they were replaced while they were copied.
+: >"$WORK/lost.before"
+: >"$WORK/losses"
+: >"$WORK/asked"
+: >"$WORK/anew.sorted"
+if has losses; then recall losses "$WORK/lost.before"; fi
+if has hot; then recall hot "$WORK/asked"; fi
+: >"$WORK/unfinished"
+if has unfinished/; then stamps unfinished; fi
+if has metadata/; then
+  while IFS= read -r folder <&3; do
+    recall "metadata/$folder" "$WORK/asked"
+  done 3<"$WORK/unfinished"
+fi
+# Without a time of the copy's own server: nothing says that they were copied.
+awk 'BEGIN { FS = OFS = "\t" } { print $1, $2, $3, $4, "" }' "$WORK/asked" >"$WORK/known" || die 73 'scratch is full'
+rm -f -- "$WORK/asked"
+
+# compare: what is to do, from the lists of source and copy: $WORK/todo has the
+# objects to copy, by name, size and time; new, changed and gone have names; sets
+# NEW, CHANGED, GONE, and REPLACED, those of CHANGED that this run has not copied.
+#
+# A time is compared only with one of the same server where that can be: what this
+# run has copied is known by the source's own time; the rest by the source's time
+# and the time at which the copy was written, as rclone's --update does.
+compare() {
+  sort -t "$TAB" -k 1,1 -k 2,2 <"$WORK/known" >"$WORK/known.sorted" || die 73 'scratch is full'
+  for compare_list in todo new changed gone; do : >"$WORK/$compare_list"; done
+  # shellcheck disable=SC2016 # awk's own variables
+  awk -v work="$WORK/" '
+    BEGIN {
+      FS = OFS = "\t"
+      copies = work "copy"; knowns = work "known.sorted"
+      read_copy()
+      read_known()
+    }
+    function read_copy(   line) {
+      if ((getline line < copies) > 0) { split(line, copy, "\t"); copy_name = copy[1] "" } else copy_end = 1
+    }
+    function read_known(   line) {
+      if ((getline line < knowns) > 0) { split(line, known, "\t"); known_name = known[1] "" } else known_end = 1
+    }
+    function is_gone() {
+      print copy_name > (work "gone")
+      gone++
+      read_copy()
+    }
+    {
+      name = $1 ""
+      while (!copy_end && copy_name < name) is_gone()
+      while (!known_end && known_name < name) read_known()
+      asked = written = ""
+      while (!known_end && known_name == name) {
+        asked = known[4] ""
+        written = known[5] ""
+        read_known()
+      }
+      if (copy_end || copy_name != name) {
+        print $1, $2, $3 > (work "todo")
+        print name > (work "new")
+        new++
+        next
+      }
+      if (written != "") differs = $3 "" != asked || copy[3] "" < written
+      else differs = $3 "" > copy[3] "" || asked != "" && $3 "" != asked
+      if (differs || $2 != copy[2]) {
+        print $1, $2, $3 > (work "todo")
+        print name > (work "changed")
+        changed++
+        if (written == "") replaced++
+      }
+      read_copy()
+    }
+    END {
+      while (!copy_end) is_gone()
+      print new + 0, changed + 0, gone + 0, replaced + 0
+    }' "$WORK/source" >"$WORK/compared" || die 73 'scratch is full'
+  roomy
+  read -r NEW CHANGED GONE REPLACED <"$WORK/compared" || die 73 'scratch is full'
+}
+
+# within LIMIT: not more than that may be replaced or removed.
+within() {
+  [ $((REPLACED + GONE)) -le "$1" ]
+}
+
+# unlike A B: the lines of B whose names and contents are not in A; both are sorted.
+unlike() {
+  awk -v other="$1" '
+    BEGIN { FS = "\t"; read_other() }
+    function read_other() {
+      if ((getline line < other) > 0) { split(line, part, "\t"); name = part[1] "" } else end = 1
+    }
+    {
+      while (!end && name < $1 "") read_other()
+      if (end || line != $0) print
+    }' "$2"
+}
+
+# merged A B: the lines of B whose name is in A; both are sorted.
+merged() {
+  awk -v other="$1" '
+    BEGIN { FS = "\t"; read_other() }
+    function read_other() {
+      if ((getline line < other) > 0) { split(line, part, "\t"); name = part[1] "" } else end = 1
+    }
+    {
+      while (!end && name < $1 "") read_other()
+      if (!end && name == $1 "") print
+    }' "$2"
+}
+
 # 2. The source. A prefix that does not exist lists as empty, without an error.
-measure "$HOLDFAST_SOURCE" 'measuring the source'
+list_source "$WORK/source" 'measuring the source'
 source_count=$COUNT source_bytes=$BYTES
-measure enc:current 'measuring the copy'
+list_into "$WORK/copy" enc:current 'measuring the copy' --files-only
 current_count=$COUNT
 if [ -z "$HOLDFAST_ALLOW_EMPTY" ]; then
   [ "$source_count" -gt 0 ] || die 65 'the source is empty: a wrong bucket or prefix, or its objects are gone'
@@ -95,76 +228,236 @@ fi
 
 # 3. How much would change. rclone has a limit of its own, but stops at it in the
 # middle, with part of the objects taken out of current; and the next attempt goes
-# on from there. So it is asked first. Modification times are not read from each
-# object (--use-server-modtime); checksums do not exist through crypt.
+# on from there. So it is asked first.
 limit=$(((current_count * MAX_DELETE_PERCENT + 99) / 100))
-set -- --crypt-strict-names --transfers="$TRANSFERS" --checkers="$CHECKERS"
-if [ "$current_count" -gt 0 ]; then
-  rclone_run 69 'comparing source and copy' sync "$@" --update --use-server-modtime --dry-run --log-level=ERROR \
-    --backup-dir="enc:history/$stamp" --differ="$WORK/differ" --missing-on-src="$WORK/gone" "$HOLDFAST_SOURCE" enc:current
-  roomy
-  replaced=$(count_lines '' "$WORK/differ")
-  removed=$(count_lines '' "$WORK/gone")
-  rm -f -- "$WORK/differ" "$WORK/gone"
-  [ $((replaced + removed)) -le "$limit" ] ||
-    die 65 "stopped before anything was changed: $replaced of $current_count objects would be replaced and $removed removed, more than $MAX_DELETE_PERCENT %"
-fi
+compare
+within "$limit" ||
+  die 65 "stopped before anything was changed: $REPLACED of $current_count objects would be replaced and $GONE removed, more than $MAX_DELETE_PERCENT %"
+# A copy that is older than its lists of metadata gets one of all its objects.
+all=
+if [ "$current_count" -gt 0 ] && ! has metadata/; then all=yes; fi
 
-# 4. The copy. Until it ends well, current may lack what is in history already; the
-# mark tells a restore. rclone's limit is for what happens in between; it counts a
-# removed object twice, for moving one is copying and removing.
-set -- "$@" --stats=5m --stats-one-line --stats-log-level=NOTICE --log-level=NOTICE
+set -- --crypt-strict-names --no-unicode-normalization --use-server-modtime --no-traverse --retries=1 \
+  --transfers="$TRANSFERS" --checkers="$CHECKERS" --stats=5m --stats-one-line --stats-log-level=NOTICE --log-level=NOTICE
 if [ -n "${BANDWIDTH:-}" ]; then
   set -- "$@" --bwlimit="$BANDWIDTH"
 fi
-if [ "$HOLDFAST_DEADLINE" -gt 0 ]; then
-  # Ends by itself before it is killed.
-  set -- "$@" --max-duration="$((HOLDFAST_DEADLINE - HOLDFAST_DEADLINE / 10))s"
-fi
-printf '%s\n' "$stamp" >"$WORK/mark" || die 73 'scratch is full'
-rclone_run 69 'marking the run' copyto "$WORK/mark" "enc:unfinished/$stamp"
-rclone_run 69 'the copy' sync "$@" --update --use-server-modtime --max-delete=$((2 * limit)) \
-  --backup-dir="enc:history/$stamp" "$HOLDFAST_SOURCE" enc:current
-masked "$WORK/stderr" >&2
 
-# An object that is replaced while it is being copied has an older copy with a
-# later time, which --update takes for newer, for ever. So what changed since the
-# start is compared by its own time, which its copy carries. History in a folder
-# of its own: the first one has the older version.
-again=$(now)
-while [ "$again" = "$stamp" ]; do
-  sleep 1
-  again=$(now)
-done
-age=$(($(date +%s) - start + 60))
-rclone_run 69 'copying what changed under way' copy "$@" --max-age="${age}s" --no-traverse \
-  --backup-dir="enc:history/$again" "${HOLDFAST_SOURCE%%:*},override.use_server_modtime=true:${HOLDFAST_SOURCE#*:}" enc:current
-
-# 5. Source and copy must agree. Where the source changed under way, they may
-# differ by as many objects as changed.
-measure "$HOLDFAST_SOURCE" 'measuring the source again'
-after_count=$COUNT after_bytes=$BYTES
-measure enc:current 'measuring the copy again'
-if [ "$COUNT" -ne "$after_count" ] || [ "$BYTES" -ne "$after_bytes" ]; then
-  if [ "$COUNT" -ne "$source_count" ] || [ "$BYTES" -ne "$source_bytes" ]; then
-    copy_count=$COUNT copy_bytes=$BYTES
-    age=$(($(date +%s) - start + 60))
-    measure "$HOLDFAST_SOURCE" 'counting what changed' --use-server-modtime --max-age="${age}s"
-    gone=$((source_count + COUNT - after_count))
-    [ "$gone" -ge 0 ] || gone=0
-    distance=$((copy_count - after_count))
-    [ "$distance" -ge 0 ] || distance=$((-distance))
-    if [ $((COUNT + gone)) -eq 0 ] || [ "$distance" -gt $((COUNT + gone)) ]; then
-      die 65 "the copy has $copy_count objects with $copy_bytes bytes, the source $after_count with $after_bytes, and only $COUNT changed under way"
+# transfer WHAT LIST COMMAND [ARG…]: rclone with the objects of a list. One that
+# fails does not stop the others: it is in $WORK/failures, and FAILED is rclone's
+# exit code.
+transfer() {
+  transfer_what=$1
+  pieces "$2"
+  shift 2
+  transfer_piece=0
+  while [ "$transfer_piece" -lt "$PIECES" ]; do
+    transfer_piece=$((transfer_piece + 1))
+    transfer_left=0
+    if [ "$HOLDFAST_DEADLINE" -gt 0 ]; then
+      # Ends by itself before it is killed.
+      transfer_left=$((HOLDFAST_DEADLINE - HOLDFAST_DEADLINE / 10 - ($(date +%s) - start)))
+      [ "$transfer_left" -gt 0 ] || transfer_left=1
     fi
-    say "$COUNT objects of the source changed under way; the next run takes them up"
-    COUNT=$copy_count BYTES=$copy_bytes
-  fi
-fi
-rclone_run 69 'removing the mark' purge enc:unfinished
-say "source $after_count objects, $after_bytes bytes; copy $COUNT objects, $BYTES bytes"
+    transfer_status=0
+    rclone_status "$@" --max-duration="${transfer_left}s" --files-from-raw="$WORK/piece.$transfer_piece" || transfer_status=$?
+    case $transfer_status in
+      0 | 9) ;;
+      2 | 7 | 10) rclone_failed 69 "$transfer_what" "$transfer_status" ;;
+      *) FAILED=$transfer_status ;;
+    esac
+    cat "$WORK/stderr" >>"$WORK/failures" || die 73 'scratch is full'
+  done
+}
 
-# 6. Old history, whole folders by name: objects in there keep the time of the
+# A run takes up by itself what changed while it copied, and what failed: it lists
+# again and copies what still differs, three times at most.
+cat "$WORK/source" >"$WORK/source.first" || die 73 'scratch is full'
+: >"$WORK/failures"
+: >"$WORK/long"
+FAILED=0
+HEADS_STATUS=0
+again=0
+marked=
+[ ! -s "$WORK/unfinished" ] || marked=yes
+round=$stamp
+while [ $((NEW + CHANGED + GONE)) -gt 0 ] || [ -n "$all" ]; do
+  [ "$again" -lt 3 ] || break
+  again=$((again + 1))
+  # History in a folder of its own for each time: the first one has the older version.
+  while [ "$again" -gt 1 ] && [ "$(now)" = "$round" ]; do sleep 1; done
+  [ "$again" -eq 1 ] || round=$(now)
+  FAILED=0
+  : >"$WORK/failures"
+
+  # 4. The mark. Until the run ends well, current may lack what is in history
+  # already; the mark tells a restore. Its time is one of the copy's own server.
+  printf '%s\n' "$round" >"$WORK/mark" || die 73 'scratch is full'
+  rclone_run 69 'marking the run' copyto "$WORK/mark" "enc:unfinished/$round"
+  marked=yes
+  rclone_status lsf --use-server-modtime --format=t --time-format=2006-01-02T15:04:05.000 "enc:unfinished/$round" >"$WORK/marked" ||
+    failed 69 'reading the mark' $?
+  read -r written <"$WORK/marked" || die 69 'the mark that was just written is not there'
+
+  # 5. The metadata, before the copy: it lies beside it, encrypted, and names the
+  # run. So each version of an object has the last one before the run that replaced it.
+  : >"$WORK/heads"
+  if [ -n "$all" ]; then
+    names_of "$WORK/source" >"$WORK/asking" || die 73 'scratch is full'
+    cat "$WORK/source" >"$WORK/asked" || die 73 'scratch is full'
+  else
+    names_of "$WORK/todo" >"$WORK/asking" || die 73 'scratch is full'
+    cat "$WORK/todo" >"$WORK/asked" || die 73 'scratch is full'
+  fi
+  all=
+  heads_of "$WORK/asking" "$WORK/heads" 'reading metadata'
+  sort -t "$TAB" -k 1,1 <"$WORK/heads" >"$WORK/heads.sorted" || die 73 'scratch is full'
+  awk -v other="$WORK/heads.sorted" -v stamp="$round" '
+    BEGIN { FS = OFS = "\t"; read_other() }
+    function read_other(   line) {
+      if ((getline line < other) > 0) { at = index(line, "\t"); name = substr(line, 1, at - 1); headers = substr(line, at + 1) } else end = 1
+    }
+    {
+      while (!end && name < $1 "") read_other()
+      if (!end && name == $1 "") print $1, stamp, $2, $3, headers
+    }' "$WORK/asked" >"$WORK/metadata" || die 73 'scratch is full'
+  roomy
+  rm -f -- "$WORK/heads" "$WORK/asking"
+  if [ -s "$WORK/metadata" ]; then
+    rclone_run 69 'storing metadata' copyto --crypt-strict-names "$WORK/metadata" "enc:metadata/$round"
+  fi
+  rm -f -- "$WORK/metadata"
+  awk -v stamp="$round" -v written="$written" 'BEGIN { FS = OFS = "\t" } { print $1, stamp, $2, $3, written }' "$WORK/todo" >>"$WORK/known" ||
+    die 73 'scratch is full'
+  names_of "$WORK/asked" >>"$WORK/anew" || die 73 'scratch is full'
+  rm -f -- "$WORK/asked"
+
+  # 6. The copy: what is new without a look at what is there, the rest moves what it
+  # replaces to history first.
+  if [ "$NEW" -gt 0 ]; then
+    # Most of the source: rclone finds the objects in lists of their folders, at less
+    # cost than by asking for each. But not by the names that no list shows.
+    : >"$WORK/listable"
+    if [ $((NEW * 2)) -ge "$source_count" ] && [ "$source_count" -le "$((5 * PIECE))" ]; then
+      awk 'index($0, "\357\274\217") == 0' "$WORK/new" >"$WORK/listable" || die 73 'scratch is full'
+      awk 'index($0, "\357\274\217") > 0' "$WORK/new" >"$WORK/askable" || die 73 'scratch is full'
+    else
+      cat "$WORK/new" >"$WORK/askable" || die 73 'scratch is full'
+    fi
+    transfer 'the copy' "$WORK/listable" copy "$@" --no-traverse=false --no-check-dest "$HOLDFAST_SOURCE" enc:current
+    transfer 'the copy' "$WORK/askable" copy "$@" --no-check-dest "$HOLDFAST_SOURCE" enc:current
+  fi
+  if [ "$CHANGED" -gt 0 ]; then
+    transfer 'the copy' "$WORK/changed" copy "$@" --ignore-times --backup-dir="enc:history/$round" "$HOLDFAST_SOURCE" enc:current
+  fi
+  if [ "$GONE" -gt 0 ]; then
+    transfer 'removing what is gone' "$WORK/gone" move "$@" enc:current "enc:history/$round"
+  fi
+  if [ "$FAILED" -ne 0 ]; then
+    say "the copy failed for some objects, with exit code $FAILED"
+    sed -n 's/^[0-9/]* [0-9:]* ERROR : //p' "$WORK/failures" | head -n 3 >"$WORK/stderr" || die 73 'scratch is full'
+    masked "$WORK/stderr" >&2
+    # HEAD has no answer that could say more.
+    ! grep -q 'HeadObject.*StatusCode: 400' "$WORK/failures" ||
+      say 'a server that answers 400 to a question about an object wants a customer key (SSE-C), or another one'
+  fi
+
+  # Each object that was asked for has an answer, or is gone.
+  names_of "$WORK/heads.sorted" >>"$WORK/answered" || die 73 'scratch is full'
+
+  # 7. Source and copy must agree, by their names.
+  list_source "$WORK/source" 'measuring the source again'
+  source_count=$COUNT source_bytes=$BYTES
+  list_into "$WORK/copy" enc:current 'measuring the copy again' --files-only
+  compare
+  within "$(((COUNT * MAX_DELETE_PERCENT + 99) / 100))" ||
+    die 65 "stopped: under way $REPLACED of $COUNT objects were replaced and $GONE removed, more than $MAX_DELETE_PERCENT %; the copy is not whole until a run succeeds"
+  # A name that is too long for the backup's server when it is encrypted, or that
+  # begins with another whole one where objects are kept as files, is tried once.
+  sed -n 's/^[0-9/]* [0-9:]* ERROR : \(.*\): Failed to copy: .*\(KeyTooLong\|[Nn]ame too long\|ObjectParentIsFile\|ExistingObjectIsDirectory\).*$/\1/p' "$WORK/failures" >>"$WORK/long" ||
+    die 73 'scratch is full'
+  sort -u <"$WORK/long" >"$WORK/long.sorted" || die 73 'scratch is full'
+  names_of "$WORK/todo" >"$WORK/todo.names" || die 73 'scratch is full'
+  cat "$WORK/gone" >>"$WORK/todo.names" || die 73 'scratch is full'
+  sort <"$WORK/todo.names" >"$WORK/differing" || die 73 'scratch is full'
+  unlike "$WORK/long.sorted" "$WORK/differing" >"$WORK/rest" || die 73 'scratch is full'
+  [ -s "$WORK/rest" ] || break
+done
+
+# 8. What differs still: it changed under way, or the copy cannot hold it, or the
+# run failed.
+: >"$WORK/hot"
+if [ "$again" -gt 0 ] && [ $((NEW + CHANGED + GONE)) -gt 0 ]; then
+  # Of all that differs, what the source listed otherwise at the start.
+  { unlike "$WORK/source.first" "$WORK/source" && unlike "$WORK/source" "$WORK/source.first"; } >"$WORK/moved" || die 73 'scratch is full'
+  names_of "$WORK/moved" >"$WORK/moved.names" || die 73 'scratch is full'
+  sort -u <"$WORK/moved.names" >"$WORK/moved" || die 73 'scratch is full'
+  merged "$WORK/moved" "$WORK/rest" >"$WORK/hot.names" || die 73 'scratch is full'
+  unlike "$WORK/moved" "$WORK/rest" >"$WORK/wrong" || die 73 'scratch is full'
+  # The server lists it, and knows nothing by that name.
+  if [ "$FAILED" -eq 0 ] && [ "$HEADS_STATUS" -eq 0 ]; then
+    names_of "$WORK/heads.sorted" >"$WORK/knows" || die 73 'scratch is full'
+    unlike "$WORK/knows" "$WORK/wrong" >"$WORK/nameless" || die 73 'scratch is full'
+    merged "$WORK/new" "$WORK/nameless" >"$WORK/unreadable" || die 73 'scratch is full'
+  else
+    : >"$WORK/unreadable"
+  fi
+  unlike "$WORK/unreadable" "$WORK/wrong" >"$WORK/differ" || die 73 'scratch is full'
+  if [ -s "$WORK/differ" ]; then
+    while IFS= read -r name <&3; do say "not as in the source: $name"; done 3<"$WORK/differ" 2>&1 | head -n 50 >&2
+    say "$(count_lines '' "$WORK/differ") objects of the copy are not as in the source"
+    if [ "$FAILED" -ne 0 ] || [ "$HEADS_STATUS" -ne 0 ]; then
+      cat "$WORK/failures" >"$WORK/stderr" || die 73 'scratch is full'
+      failed 69 'the copy' "$((FAILED > 0 ? FAILED : HEADS_STATUS))"
+    fi
+    die 65 'the copy is not whole'
+  fi
+  while IFS= read -r name <&3; do
+    printf 'name\t%s\t%s\n' "$name" 'the source lists it, and has nothing under that name'
+  done 3<"$WORK/unreadable" >>"$WORK/losses"
+  if [ -s "$WORK/hot.names" ]; then
+    while IFS= read -r name <&3; do say "changed under way: $name"; done 3<"$WORK/hot.names" 2>&1 | head -n 50 >&2
+    say "$(count_lines '' "$WORK/hot.names") objects of the source changed under way; the next run takes them up"
+    sort -t "$TAB" -k 1,1 -k 2,2 <"$WORK/known" >"$WORK/known.sorted" || die 73 'scratch is full'
+    merged "$WORK/hot.names" "$WORK/known.sorted" >"$WORK/hot" || die 73 'scratch is full'
+  fi
+  merged "$WORK/long.sorted" "$WORK/differing" >"$WORK/toolong" || die 73 'scratch is full'
+  while IFS= read -r name <&3; do
+    printf 'name\t%s\t%s\n' "$name" 'the backup does not take its encrypted name'
+  done 3<"$WORK/toolong" >>"$WORK/losses"
+fi
+
+# 9. What the copy lacks stands beside it. Objects that this run did not ask for lack
+# what they lacked before.
+if [ -s "$WORK/anew" ]; then
+  sort -u <"$WORK/anew" >"$WORK/anew.sorted" || die 73 'scratch is full'
+  sort -u <"$WORK/answered" >"$WORK/answered.sorted" || die 73 'scratch is full'
+  unlike "$WORK/answered.sorted" "$WORK/anew.sorted" >"$WORK/silent" || die 73 'scratch is full'
+  names_of "$WORK/copy" >"$WORK/copied" || die 73 'scratch is full'
+  merged "$WORK/copied" "$WORK/silent" >"$WORK/headless" || die 73 'scratch is full'
+  awk -v OFS='\t' '{ print "metadata", $0, "its headers could not be read" }' "$WORK/headless" >>"$WORK/losses" || die 73 'scratch is full'
+fi
+if [ -s "$WORK/lost.before" ]; then
+  awk -v anew="$WORK/anew.sorted" -v copies="$WORK/copy" 'BEGIN { FS = "\t" }
+    $1 != "name" { lines[++n] = $0; item[n] = $2; wanted[$2] }
+    END {
+      while ((getline line < anew) > 0) asked[line]
+      while ((getline line < copies) > 0) { split(line, part, "\t"); if (part[1] in wanted) there[part[1]] }
+      for (i = 1; i <= n; i++) if (!(item[i] in asked) && item[i] in there) print lines[i]
+    }' "$WORK/lost.before" >>"$WORK/losses" || die 73 'scratch is full'
+fi
+sort -u <"$WORK/losses" >"$WORK/lost.now" || die 73 'scratch is full'
+mv -- "$WORK/lost.now" "$WORK/losses"
+if ! cmp -s "$WORK/losses" "$WORK/lost.before"; then
+  rclone_run 69 'storing what the copy lacks' copyto --crypt-strict-names --ignore-times "$WORK/losses" enc:losses
+fi
+if [ -s "$WORK/hot" ] || has hot; then
+  rclone_run 69 'storing what changed under way' copyto --crypt-strict-names --ignore-times "$WORK/hot" enc:hot
+fi
+[ -z "$marked" ] || rclone_run 69 'removing the mark' purge enc:unfinished
+say "source $source_count objects, $source_bytes bytes; copy $COUNT objects, $BYTES bytes"
+
+# 10. Old history, whole folders by name: objects in there keep the time of the
 # document, which says nothing about when it was deleted.
 today=$(days "$stamp")
 stamps history
@@ -173,4 +466,5 @@ while IFS= read -r folder <&3; do
   rclone_run 69 "expiring history/$folder" purge "enc:history/$folder"
   say "expired history/$folder"
 done 3<"$WORK/history"
+settle_losses
 say "done in $(($(date +%s) - start)) s"

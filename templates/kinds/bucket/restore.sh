@@ -35,55 +35,231 @@ if ! canary_known; then
   die 65 'the canary cannot be read: wrong crypt password or salt, or not our backup'
 fi
 
-measure enc:current 'measuring the copy'
-copy_count=$COUNT copy_bytes=$BYTES
+# 1. What to restore: each name once, from where its right version is. A rank says
+# which that is: of several versions that later runs took out the oldest, then the
+# current one, then what a run that did not end well had taken out, the newest first.
+list_into "$WORK/found" enc:current 'measuring the copy' --files-only
+copy_count=$COUNT
+awk 'BEGIN { FS = OFS = "\t" } { print $1, 50000, "current", $2 }' "$WORK/found" >"$WORK/versions" || die 73 'scratch is full'
 stamps history
 stamps unfinished
-: >"$WORK/overlay"
+# versions FOLDER RANK: adds what that history folder has.
+versions() {
+  list_into "$WORK/found" "enc:history/$1" "listing history/$1" --files-only
+  awk -v folder="history/$1" -v rank="$2" 'BEGIN { FS = OFS = "\t" } { print $1, rank, folder, $2 }' "$WORK/found" >>"$WORK/versions" ||
+    die 73 'scratch is full'
+}
+rank=10000
 if [ "$AT" != latest ]; then
   at_number=$(printf '%s' "$AT" | tr -d TZ)
-  # Newest first: the oldest of several versions after that time is the one that
-  # stood then, and is written last.
-  sort -r <"$WORK/history" >"$WORK/newest" || die 73 'scratch is full'
-  while IFS= read -r folder; do
+  while IFS= read -r folder <&3; do
     [ "$(printf '%s' "$folder" | tr -d TZ)" -gt "$at_number" ] || continue
-    printf '%s\n' "$folder"
-  done <"$WORK/newest" >"$WORK/overlay"
+    rank=$((rank + 1))
+    versions "$folder" "$rank"
+    say "putting back what the run of $folder replaced or removed"
+  done 3<"$WORK/history"
 fi
-[ "$copy_count" -gt 0 ] || [ -s "$WORK/overlay" ] || [ -s "$WORK/unfinished" ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the copy is empty'
+rank=60000
+sort -r <"$WORK/unfinished" >"$WORK/newest" || die 73 'scratch is full'
+while IFS= read -r folder <&3; do
+  say "the run of $folder did not end well: adding what it had taken out of the copy, and may have been about to replace or remove"
+  grep -qxF -e "$folder" -- "$WORK/history" || continue
+  rank=$((rank + 1))
+  versions "$folder" "$rank"
+done 3<"$WORK/newest"
+sort -t "$TAB" -k 1,1 -k 2,2 <"$WORK/versions" >"$WORK/versions.sorted" || die 73 'scratch is full'
+awk 'BEGIN { FS = OFS = "\t" } NR == 1 || $1 "" != name { name = $1 ""; print $1, $4, $3 }' "$WORK/versions.sorted" >"$WORK/wanted" || die 73 'scratch is full'
+rm -f -- "$WORK/versions" "$WORK/versions.sorted" "$WORK/found"
+if [ -n "$HOLDFAST_LEAVE_OUT" ]; then
+  while IFS= read -r line <&3; do
+    left_out "${line%%"$TAB"*}" || printf '%s\n' "$line"
+  done 3<"$WORK/wanted" >"$WORK/kept" || die 73 'scratch is full'
+  mv -- "$WORK/kept" "$WORK/wanted"
+fi
+roomy
+wanted_count=$(count_lines '' "$WORK/wanted")
+[ "$wanted_count" -gt 0 ] || [ "$copy_count" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the copy is empty'
 
-measure "$HOLDFAST_SOURCE" 'measuring the target'
+list_source "$WORK/before" 'measuring the target'
 before=$COUNT
 if [ "$before" -gt 0 ] && [ "${HOLDFAST_OVERWRITE:-no}" != yes ]; then
   die 65 "the target holds $before objects; set HOLDFAST_OVERWRITE=yes to write among them"
 fi
 
-set -- --crypt-strict-names --transfers="$TRANSFERS" --checkers="$CHECKERS" --stats=5m --stats-one-line --stats-log-level=NOTICE --log-level=NOTICE
+# 2. The metadata of each version: the last that was stored before the run that took
+# it out of the copy.
+rclone_status lsf --max-depth=1 --crypt-strict-names enc: >"$WORK/state" || failed 69 'listing the backup' $?
+: >"$WORK/metadata"
+if grep -qxF -e metadata/ -- "$WORK/state"; then
+  rclone_status cat --crypt-strict-names enc:metadata >"$WORK/metadata" || failed 69 'reading metadata' $?
+  roomy
+fi
+# A run that did not end well stored the metadata of objects that it did not copy.
+# Those of the copy that have another time than it says are the ones of before.
+: >"$WORK/doubtful"
+if [ -s "$WORK/unfinished" ] && [ -s "$WORK/metadata" ]; then
+  awk -v unfinished="$WORK/unfinished" 'BEGIN { FS = OFS = "\t"; while ((getline line < unfinished) > 0) open[line] } $2 in open' "$WORK/metadata" |
+    sort -t "$TAB" -k 1,1 -k 2,2 >"$WORK/open" || die 73 'scratch is full'
+  names_of "$WORK/open" | sort -u >"$WORK/names" || die 73 'scratch is full'
+  pieces "$WORK/names"
+  piece=0
+  : >"$WORK/times"
+  while [ "$piece" -lt "$PIECES" ]; do
+    piece=$((piece + 1))
+    rclone_status lsf --recursive --files-only --no-traverse --files-from-raw="$WORK/piece.$piece" --checkers="$CHECKERS" --crypt-strict-names \
+      --format=pt --separator="$TAB" --time-format=2006-01-02T15:04:05 enc:current >>"$WORK/times" || failed 69 'reading the times of the copy' $?
+  done
+  awk -v times="$WORK/times" '
+    BEGIN { FS = OFS = "\t"; while ((getline line < times) > 0) { split(line, part, "\t"); time[part[1]] = part[2] } }
+    $1 in time && substr($4, 1, 10) != "2000-01-01" && substr($4, 1, 19) != time[$1] "" { print $1, $2 }' "$WORK/open" >"$WORK/doubtful" || die 73 'scratch is full'
+fi
+awk -v doubtful="$WORK/doubtful" '
+  BEGIN { FS = OFS = "\t"; while ((getline line < doubtful) > 0) no[line] }
+  FILENAME ~ /metadata$/ { if (!(($1 OFS $2) in no)) print $1, 1, $2, $5, $3; next }
+  { print $1, 2, $3, $2 }' "$WORK/metadata" "$WORK/wanted" >"$WORK/both" || die 73 'scratch is full'
+sort -t "$TAB" -k 1,1 -k 2,2 -k 3,3 <"$WORK/both" >"$WORK/both.sorted" || die 73 'scratch is full'
+rm -f -- "$WORK/both" "$WORK/metadata"
+
+# 3. The requests to rclone, one a line: name and JSON. JSON takes only UTF-8; other
+# names are handed over in files. An encrypted object that was cut reads as a shorter
+# one, or as empty, without an error: so its size stands in the metadata.
+mkdir -- "$WORK/byname"
+: >"$WORK/hot"
+: >"$WORK/damaged"
+if grep -qxF -e hot -- "$WORK/state"; then
+  rclone_status cat --crypt-strict-names enc:hot >"$WORK/hot" || failed 69 'reading what changed under way' $?
+fi
+cat "$WORK/doubtful" >>"$WORK/hot" || die 73 'scratch is full'
+# shellcheck disable=SC2016 # awk's own variables
+awk -v folder="$WORK/byname/" -v hot="$WORK/hot" -v damaged="$WORK/damaged" "$AWK_NAMES"'
+  BEGIN {
+    FS = OFS = "\t"
+    while ((getline line < hot) > 0) { split(line, part, "\t"); changing[part[1]] }
+    target = string(ENVIRON["HOLDFAST_SOURCE"])
+  }
+  $1 "" != name { name = $1 ""; n = 0 }
+  $2 == 1 { n++; stamp[n] = $3; headers[n] = $4; size[n] = $5; next }
+  {
+    bare = $3
+    sub(/^history\//, "", bare)
+    for (i = n; i > 0; i--) if ($3 == "current" || stamp[i] < bare) break
+    if (i == 0) without++
+    else if (size[i] != $4 && !(name in changing)) {
+      print name, "its copy has " ($4 < 0 ? 0 : $4) " bytes, and had " size[i] " when it was made: it was cut" > damaged
+      next
+    }
+    config = "\"_config\":{\"NoCheckDest\":true,\"IgnoreTimes\":true,\"NoTraverse\":true,\"NoUnicodeNormalization\":true,\"UploadHeaders\":" (i ? headers[i] : "[]") "}"
+    if (name !~ /[^ -~]/ || utf8(name))
+      print $1, "{\"_path\":\"operations/copyfile\",\"srcFs\":\"enc:" $3 "\",\"srcRemote\":" string(name) ",\"dstFs\":" target ",\"dstRemote\":" string(name) "," config "}"
+    else {
+      files++
+      file = folder files
+      print name > file
+      close(file)
+      print $1, "{\"_path\":\"sync/copy\",\"srcFs\":\"enc:" $3 "\",\"dstFs\":" target ",\"_filter\":{\"FilesFromRaw\":[" string(file) "]}," config "}"
+    }
+  }
+  END { if (without) print without > (folder "without") }' "$WORK/both.sorted" >"$WORK/requests" || die 73 'scratch is full'
+roomy
+rm -f -- "$WORK/both.sorted"
+[ ! -s "$WORK/byname/without" ] ||
+  say "$(cat "$WORK/byname/without") objects were copied before there was metadata in the copy: they get none back"
+
+set -- --crypt-strict-names --transfers="$TRANSFERS" --checkers="$CHECKERS" --retries=1 --stats=5m --stats-one-line --stats-log-level=NOTICE --log-level=NOTICE
 if [ -n "${BANDWIDTH:-}" ]; then
   set -- "$@" --bwlimit="$BANDWIDTH"
 fi
-rclone_run 69 'copying back' copy "$@" enc:current "$HOLDFAST_SOURCE"
-while IFS= read -r folder <&3; do
-  rclone_run 69 "copying back history/$folder" copy "$@" "enc:history/$folder" "$HOLDFAST_SOURCE"
-  say "put back what the run of $folder replaced or removed"
-done 3<"$WORK/overlay"
-# The newest first: objects that are there stay.
-sort -r <"$WORK/unfinished" >"$WORK/newest" || die 73 'scratch is full'
-while IFS= read -r folder <&3; do
-  say "the run of $folder did not end well: adding what it had taken out of the copy, and may have been about to replace or remove"
-  grep -qxF -e "$folder" -- "$WORK/history" || continue
-  rclone_run 69 "adding history/$folder" copy "$@" --ignore-existing "enc:history/$folder" "$HOLDFAST_SOURCE"
-done 3<"$WORK/newest"
 
-measure "$HOLDFAST_SOURCE" 'measuring the target again'
-if [ "$before" -eq 0 ] && [ ! -s "$WORK/overlay" ] && [ ! -s "$WORK/unfinished" ]; then
-  [ "$COUNT/$BYTES" = "$copy_count/$copy_bytes" ] ||
-    die 65 "the target has $COUNT objects with $BYTES bytes, the copy $copy_count with $copy_bytes"
-elif [ "$COUNT" -lt "$copy_count" ] || [ "$COUNT" -lt "$before" ]; then
-  die 65 "the target has $COUNT objects, the copy $copy_count, and $before were there before"
+# 4. Copying back, as many at once as an argument holds. rclone answers for each
+# object, so one that fails stops no other; it is tried again at the end.
+# copy_back FILE: sends all of the file's requests.
+copy_back() {
+  : >"$WORK/failing"
+  rm -f -- "$WORK"/batch.*
+  awk -v name="$WORK/batch." '
+    BEGIN { room = 0 }
+    { size = length($0) + 1; if (size > room) { if (n) close(name n); n++; room = 98304 } room -= size; print > (name n) }
+    END { print n + 0 }' "$1" >"$WORK/batches" || die 73 'scratch is full'
+  roomy
+  read -r batches <"$WORK/batches"
+  shift
+  batch=0
+  while [ "$batch" -lt "$batches" ]; do
+    batch=$((batch + 1))
+    printf '%s' "{\"concurrency\":$TRANSFERS,\"inputs\":[" >"$WORK/json"
+    awk 'BEGIN { FS = "\t" } { printf "%s%s", comma, substr($0, length($1) + 2); comma = "," } END { printf "]}" }' "$WORK/batch.$batch" >>"$WORK/json" ||
+      die 73 'scratch is full'
+    rclone_run 69 'copying back' rc --loopback job/batch "$@" --json="$(cat "$WORK/json")" >"$WORK/answer"
+    awk -v requests="$WORK/batch.$batch" '
+      BEGIN { FS = "\t" }
+      /^\t\t\{/ { getline line < requests; split(line, part, "\t"); name = part[1]; answers++ }
+      /^\t\t\t"error": / { why = $0; sub(/^\t*"error": "/, "", why); sub(/",?$/, "", why); print name "\t" why }
+      END { while ((getline line < requests) > 0) { split(line, part, "\t"); print part[1] "\trclone did not answer" } }' "$WORK/answer" >>"$WORK/failing" ||
+      die 73 'scratch is full'
+    rm -f -- "$WORK/batch.$batch"
+  done
+}
+if [ -s "$WORK/requests" ]; then
+  copy_back "$WORK/requests" "$@"
+  if [ -s "$WORK/failing" ]; then
+    say "$(count_lines '' "$WORK/failing") objects failed, trying them again"
+    awk -v failing="$WORK/failing" 'BEGIN { FS = "\t"; while ((getline line < failing) > 0) { split(line, part, "\t"); again[part[1]] } } $1 in again' \
+      "$WORK/requests" >"$WORK/requests.again" || die 73 'scratch is full'
+    copy_back "$WORK/requests.again" "$@"
+  fi
+else
+  : >"$WORK/failing"
 fi
-if [ ! -s "$WORK/overlay" ]; then
-  rclone_run 65 'comparing sizes' check --one-way --size-only --crypt-strict-names --checkers="$CHECKERS" enc:current "$HOLDFAST_SOURCE"
+
+cat "$WORK/damaged" >>"$WORK/failing" || die 73 'scratch is full'
+
+# 5. What is there now, by names and sizes.
+list_source "$WORK/after" 'measuring the target again'
+awk -v after="$WORK/after" -v failing="$WORK/failing" '
+  BEGIN {
+    FS = "\t"
+    while ((getline line < failing) > 0) { split(line, part, "\t"); why[part[1]] = part[2] }
+    read_after()
+  }
+  function read_after() {
+    if ((getline line < after) > 0) { split(line, there, "\t"); there_name = there[1] "" } else end = 1
+  }
+  {
+    name = $1 ""
+    while (!end && there_name < name) { print "more\t" there_name; read_after() }
+    if (end || there_name != name) print "missing\t" name "\t" (name in why ? why[name] : "it is not in the target")
+    else {
+      if (name in why) print "missing\t" name "\t" why[name]
+      else if (there[2] != $2) print "missing\t" name "\tit has " there[2] " bytes in the target, and " $2 " in the copy"
+      read_after()
+    }
+  }
+  END { while (!end) { print "more\t" there_name; read_after() } }' "$WORK/wanted" >"$WORK/verdict" || die 73 'scratch is full'
+roomy
+sed -n "s/^missing$TAB//p" "$WORK/verdict" >"$WORK/lacking" || die 73 'scratch is full'
+while IFS=$TAB read -r name why <&3; do
+  missing "$name" "$why"
+done 3<"$WORK/lacking"
+# What was there before stays; into an empty target nothing else may have come.
+sed -n "s/^more$TAB//p" "$WORK/verdict" >"$WORK/more" || die 73 'scratch is full'
+if [ "$before" -eq 0 ] && [ -s "$WORK/more" ]; then
+  say 'the target has objects that are not in the copy:'
+  listed "$WORK/more" 100
+  missing 'an empty target' 'something else writes there'
 fi
+awk 'BEGIN { FS = "\t" } NR == FNR { now[$1]; next } !($1 in now) { print $1 }' "$WORK/after" "$WORK/before" >"$WORK/vanished" || die 73 'scratch is full'
+[ ! -s "$WORK/vanished" ] || while IFS= read -r name <&3; do
+  missing "$name" 'it was in the target before, and is not any more'
+done 3<"$WORK/vanished"
+
+# 6. What the copy never had.
+if grep -qxF -e losses -- "$WORK/state"; then
+  rclone_status cat --crypt-strict-names enc:losses >"$WORK/lacks" || failed 69 'reading what the copy lacks' $?
+  if [ -s "$WORK/lacks" ]; then
+    say 'the copy lacks, as its last run said:'
+    listed "$WORK/lacks" 1000
+  fi
+fi
+settle_missing
 say "restored: the target has $COUNT objects, $BYTES bytes"
 say 'all of them are new to the next backup; if it stops at that, let it run once with MAX_DELETE_PERCENT=100'
