@@ -1,6 +1,7 @@
 #!/bin/sh
-# Writes an LDAP tree as LDIF, with operational attributes and password hashes.
-# Counts entries. The file ends with a comment that says how many there are.
+# Writes an LDAP tree as LDIF, with operational attributes and password hashes, as
+# the server stores it. Counts entries. The file ends with a comment that says how
+# many there are. What slapadd would not take, or is not shown, is named as a loss.
 #
 #   HOLDFAST_METHOD   slapcat (through exec) | ldapsearch
 #   LDAP_BASE_DN
@@ -16,6 +17,10 @@ set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/ldif.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/schema.sh"
 
 require_tools base64
 need HOLDFAST_METHOD LDAP_BASE_DN
@@ -54,6 +59,9 @@ leader() {
   esac
 }
 
+# What the server says of itself, if it is asked.
+: >"$WORK/root"
+: >"$WORK/schema"
 case $HOLDFAST_METHOD in
   slapcat)
     require_tools jq kubectl sleep
@@ -69,6 +77,15 @@ case $HOLDFAST_METHOD in
       fi
       PATH=$PATH:/usr/sbin:/usr/local/sbin:/opt/bitnami/openldap/sbin
       slapcat "$@"
+      echo "# holdfast: schema"
+      if command -v slapschema >/dev/null; then
+        # It ends with the code of what it found last; 1 is its own failure.
+        status=0
+        slapschema "$@" || status=$?
+        [ "$status" -ne 1 ] && [ "$status" -lt 126 ] || exit "$status"
+      else
+        echo "# holdfast: unchecked"
+      fi
       echo "# holdfast: end"'
     attempt 69 "slapcat in $LDAP_POD" \
       kubectl exec --namespace="$HOLDFAST_NAMESPACE" --container="$LDAP_CONTAINER" "$LDAP_POD" -- \
@@ -81,27 +98,121 @@ case $HOLDFAST_METHOD in
     need LDAP_URI LDAP_ADMIN_DN LDAP_PASSWORD
     # shellcheck source=/dev/null
     . "$HOLDFAST_ROOT/bin/search.sh"
-    # "*" and "+": without "+" the entries lose their identity (entryUUID).
-    search -s sub -o nettimeout=30 -E pr=1000/noprompt -z none -l none -o ldif-wrap=no \
-      -L '(objectClass=*)' '*' '+' >"$WORK/raw"
+    # "*" and "+": without "+" the entries lose their identity (entryUUID). -MM:
+    # referrals are entries then, and no list computes its members. The last control
+    # is slapo-valsort's, which sorts values and takes their weights away but for
+    # who asks for them as they are; who does not know it may ignore it.
+    search "$LDAP_BASE_DN" -s sub -o nettimeout=30 -MM -E pr=1000/noprompt -E 1.3.6.1.4.1.4203.666.5.14=::MAMBAf8= \
+      -z none -l none -L '(objectClass=*)' '*' '+' >"$WORK/raw"
+    # What else the server had to say, although it ended well.
+    if [ -s "$WORK/stderr" ]; then
+      say 'ldapsearch said:'
+      masked "$WORK/stderr" >&2
+    fi
     # One trailer, or one for each page, depending on the version.
     attempt 65 'reading the trailer' awk '
       /^dn::? / { entries++ }
       /^# numEntries: / { said += $3; last = $3 }
-      END { print (said == entries || last == entries) ? "whole" : "cut" }' "$WORK/raw" >"$WORK/trailer"
+      /^# pagedresults: / { cookie = $0; sub(/.*cookie=/, "", cookie) }
+      END { print (said == entries || last == entries) && cookie == "" ? "whole" : "cut" }' "$WORK/raw" >"$WORK/trailer"
     read -r trailer <"$WORK/trailer"
-    [ "$trailer" = whole ] || die 65 'the answer is cut: its trailer tells another number of entries'
+    [ "$trailer" = whole ] || die 65 'the answer is cut: its trailer tells another number of entries, or of further pages'
+    # Its own message tells what is wrong if this fails.
+    (
+      search '' -s base -o nettimeout=30 -LLL '(objectClass=*)' subschemaSubentry namingContexts >"$WORK/root"
+      attempt 65 'reading the root entry' awk "$LDIF"'tolower($1) ~ /^subschemasubentry:/ { print plain($0); exit }' "$WORK/root" >"$WORK/place"
+      IFS= read -r place <"$WORK/place" || die 65 'the server does not say where its schema is'
+      search "$place" -s base -o nettimeout=30 -LLL '(objectClass=*)' objectClasses attributeTypes dITContentRules >"$WORK/schema"
+    ) || :
     ;;
   *) die 64 'HOLDFAST_METHOD is neither slapcat nor ldapsearch' ;;
 esac
 
-# Entries only, without the comments of the tool.
-attempt 65 'reading the entries' awk '
-  /^dn::? / { entry = 1 }
-  /^#/ && !entry { next }
-  /^$/ { if (entry) print; entry = 0; next }
-  entry { print }' "$WORK/raw" >"$WORK/dump"
+# Entries only, as they are stored, and what is lost: $WORK/losses. The schema of
+# ldapsearch's server is here, of slapcat's what slapschema said of it.
+: >"$WORK/losses"
+LOSSES=$WORK/losses
+export LOSSES
+attempt 65 'reading the entries' awk "$LDIF$SCHEMA"'
+  function lost(loss, item, why) {
+    gsub(/[[:cntrl:]]/, "?", item)
+    gsub(/[[:cntrl:]]/, "?", why)
+    print loss "\t" item "\t" why >losses
+  }
+  # An entry ended: its lines are line[0] to line[lines - 1].
+  function entry(i, at, attribute, list, dn, sure, have, must, many) {
+    at = plain(line[0])
+    dn = tolower(at)
+    here[dn] = at
+    parent[above(dn)] = 1
+    if (method != "ldapsearch") {
+      for (i = 0; i < lines; i++) print line[i]
+      print ""
+      return
+    }
+    list = ""
+    for (i = 1; i < lines; i++) {
+      at = index(line[i], ":")
+      attribute = tolower(substr(line[i], 1, at - 1))
+      is[i] = attribute
+      if (attribute == "objectclass") list = list " " plain(line[i])
+      if (attribute == "hassubordinates" && plain(line[i]) == "TRUE") promised[dn] = 1
+    }
+    sure = checked && classes(list)
+    print line[0]
+    for (i = 1; i < lines; i++) {
+      if (!(is[i] in own)) own[is[i]] = is[i] ~ made_up
+      if (own[is[i]]) continue
+      if (sure) {
+        if (!allows(is[i])) {
+          if (!(is[i] in computed)) example[is[i]] = here[dn]
+          computed[is[i]]++
+          continue
+        }
+        at = is[i]
+        sub(/;.*/, "", at)
+        have[id_of("attributetypes", at)] = 1
+      }
+      print line[i]
+    }
+    print ""
+    if (sure) {
+      many = split(musts[set], must, " ")
+      for (i = 1; i <= many; i++) {
+        if (!(id_of("attributetypes", must[i]) in have)) lost("hidden", here[dn], "its classes demand " must[i] ", which the server does not show")
+      }
+    }
+  }
+  BEGIN { losses = ENVIRON["LOSSES"]; method = ENVIRON["HOLDFAST_METHOD"]; base = tolower(ENVIRON["LDAP_BASE_DN"]); made_up = ENVIRON["MADE_UP"] }
+  part == "root" && tolower($1) ~ /^namingcontexts:/ { contexts = 1; context[tolower(plain($0))] = 1 }
+  part == "root" { next }
+  part == "schema" { schema($0); checked = ("objectclasses" SUBSEP "top") in known; next }
+  # slapschema says why, and then which entry.
+  checking && /^# \([0-9]+\)/ { why = substr($0, 3); next }
+  checking && /^dn::? / {
+    # This one slapadd makes itself.
+    if (why !~ /no structuralObjectClass/) lost("schema", plain($0), why)
+    next
+  }
+  /^# holdfast: schema$/ && !lines { checking = 1; next }
+  /^# holdfast: unchecked$/ && checking { lost("unchecked", "slapschema", "it is not in the pod: nobody knows whether slapadd takes each entry"); next }
+  checking { next }
+  /^dn::? / && !lines { line[0] = $0; lines = 1; next }
+  lines && /^$/ { entry(); lines = 0; next }
+  lines { line[lines++] = $0; next }
+  /^# search reference/ { reference = 1; next }
+  /^$/ { reference = 0; next }
+  reference && /^# ref/ { sub(/^# ref(: )?/, ""); lost("referral", $0, "the server tells who has it, and does not show it") }
+  END {
+    if (lines) entry()
+    if (method == "ldapsearch" && !checked) lost("unchecked", "cn=Subschema", "the account cannot read it: nobody knows whether slapadd takes each entry")
+    for (at in computed) lost("computed", at, computed[at] " entries have it although no class of theirs allows it, such as " example[at])
+    for (dn in promised) if (!(dn in parent)) lost("hidden", here[dn], "the server says that there are entries below it, and shows none")
+    if (contexts && !(base in context)) lost("orphan", here[base], "it is not the top of a database, and those above it are not in the copy")
+    for (dn in here) if (!outside(dn, base) && !(above(dn) in here)) lost("orphan", here[dn], "the entry above it is not in the copy")
+  }' part=root "$WORK/root" part=schema "$WORK/schema" part=tree "$WORK/raw" >"$WORK/dump"
 rm -f -- "$WORK/raw"
+clean_losses
 
 count=$(count_lines '^dn::? ' "$WORK/dump")
 encoded=$(printf '%s' "$LDAP_BASE_DN" | base64 | tr -d '\n')

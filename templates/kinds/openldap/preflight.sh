@@ -15,7 +15,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 need HOLDFAST_METHOD LDAP_BASE_DN
 
 login() {
-  search -s base -o nettimeout=10 -LLL '(objectClass=*)' 1.1 >"$WORK/base"
+  search "$LDAP_BASE_DN" -s base -o nettimeout=10 -LLL '(objectClass=*)' 1.1 >"$WORK/base"
   grep -qi '^dn:' "$WORK/base" || die 65 "there is no entry $LDAP_BASE_DN"
 }
 

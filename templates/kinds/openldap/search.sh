@@ -4,8 +4,10 @@
 #   LDAP_URI LDAP_ADMIN_DN LDAP_PASSWORD LDAP_BASE_DN
 #   LDAP_STARTTLS   yes, with files/ca.crt or the image's authorities
 
-# search ARG…: ldapsearch as the admin below the base DN.
+# search BASE ARG…: ldapsearch as the admin below that DN.
 search() {
+  search_base=$1
+  shift
   # ldapsearch takes the whole file as the password: no line end.
   printf '%s' "$LDAP_PASSWORD" >"$WORK/password"
   if [ "${LDAP_STARTTLS:-no}" = yes ]; then
@@ -19,6 +21,6 @@ search() {
     export LDAPTLS_CACERT
   fi
   attempt 69 ldapsearch \
-    ldapsearch -x -H "$LDAP_URI" -D "$LDAP_ADMIN_DN" -y "$WORK/password" -b "$LDAP_BASE_DN" "$@"
+    ldapsearch -x -H "$LDAP_URI" -D "$LDAP_ADMIN_DN" -y "$WORK/password" -b "$search_base" -o ldif-wrap=no "$@"
   rm -f -- "$WORK/password"
 }
