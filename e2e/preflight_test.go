@@ -259,6 +259,7 @@ func TestPreflight(t *testing.T) {
 		"bucket/files source":                              "a bucket or folder does not exist",
 		"bucket/files write":                               "NoSuchBucket",
 		"secrets-manager/kv list":                          "HTTP 403",
+		"secrets-manager/kv mount-settings":                "HTTP 403",
 		"volume/gone claim":                                "not found",
 		"cluster k8up":                                     "the state says 2.99.0, but the cluster has 2.15.0",
 		"cluster kubernetes":                               "the state says 1.99.0",

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -81,13 +82,13 @@ func (m *manager) url(path string) string {
 }
 
 // call sends a request as root; the path is not encoded.
-func (m *manager) call(t *testing.T, method, path string, body any) map[string]any {
+func (m *manager) call(t *testing.T, method, path string, body any, query ...string) map[string]any {
 	t.Helper()
 	data, err := json.Marshal(body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequest(method, m.url(path), bytes.NewReader(data))
+	request, err := http.NewRequest(method, m.url(path)+"?"+strings.Join(query, "&"), bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,11 +160,14 @@ func (m *manager) user(t *testing.T, name, ttl string, rules map[string][]string
 }
 
 func readOnly(mount string) map[string][]string {
-	return map[string][]string{mount + "/data/*": {"read"}, mount + "/metadata/*": {"read", "list"}}
+	return map[string][]string{mount + "/data/*": {"read"}, mount + "/metadata/*": {"read", "list"}, mount + "/config": {"read"}}
 }
 
 func writer(mount string) map[string][]string {
-	return map[string][]string{mount + "/data/*": {"create", "update", "read"}, mount + "/metadata/*": {"create", "update", "read", "list"}}
+	return map[string][]string{
+		mount + "/data/*": {"create", "update", "read"}, mount + "/metadata/*": {"create", "update", "read", "list"},
+		mount + "/config": {"read", "update"}, mount + "/delete/*": {"update"},
+	}
 }
 
 func (m *manager) put(t *testing.T, mount, path string, data map[string]any) {
@@ -219,7 +223,31 @@ func (m *manager) fillStore(t *testing.T, mount string) {
 	m.put(t, mount, "app/destroyed", map[string]any{"value": "gone"})
 	m.call(t, "PUT", mount+"/destroy/app/destroyed", map[string]any{"versions": []int{1}})
 	m.call(t, "POST", mount+"/metadata/app/only-metadata", map[string]any{"custom_metadata": map[string]any{"a": "b"}})
+	m.call(t, "POST", mount+"/metadata/app/settings", map[string]any{
+		"cas_required": true, "max_versions": 3, "delete_version_after": "48h0m0s", "custom_metadata": map[string]any{"owner": "e2e"},
+	})
+	m.call(t, "POST", mount+"/data/app/settings", map[string]any{"options": map[string]any{"cas": 0}, "data": map[string]any{"value": "with settings"}})
+	for _, value := range []string{"first", "lives", "is deleted"} {
+		m.put(t, mount, "app/older-lives", map[string]any{"value": value})
+	}
+	m.call(t, "DELETE", mount+"/data/app/older-lives", nil)
+	for _, value := range []string{"lives", "is deleted", "is destroyed"} {
+		m.put(t, mount, "app/oldest-lives", map[string]any{"value": value})
+	}
+	m.call(t, "POST", mount+"/delete/app/oldest-lives", map[string]any{"versions": []int{2}})
+	m.call(t, "PUT", mount+"/destroy/app/oldest-lives", map[string]any{"versions": []int{3}})
 	m.put(t, mount, "beside/it", map[string]any{"value": "not below the prefix"})
+}
+
+// settings are those of a path or a mount, with what they are where none was made.
+func settings(metadata map[string]any) string {
+	value := func(name, none string) string {
+		if metadata[name] == nil {
+			return none
+		}
+		return fmt.Sprint(metadata[name])
+	}
+	return fmt.Sprint(value("cas_required", "false"), value("max_versions", "0"), value("delete_version_after", "0s"), value("custom_metadata", "map[]"))
 }
 
 // secretsOf is the dump's map of secrets.
@@ -250,19 +278,44 @@ func secretsOf(t *testing.T, dump []byte) map[string]map[string]any {
 func (m *manager) compare(t *testing.T, mount string, dump []byte) {
 	t.Helper()
 	for path, secret := range secretsOf(t, dump) {
+		kept := secret["metadata"].(map[string]any)
+		metadata := m.call(t, "GET", mount+"/metadata/"+path, nil)["data"].(map[string]any)
+		if got, want := settings(metadata), settings(kept); got != want {
+			t.Errorf("%q has the settings %s, not %s", path, got, want)
+		}
 		if secret["data"] == nil {
+			if m.alive(t, metadata) != 0 {
+				t.Errorf("%q has a value", path)
+			}
 			continue
 		}
-		answer := m.call(t, "GET", mount+"/data/"+path, nil)
-		data, _ := answer["data"].(map[string]any)
-		if !reflect.DeepEqual(data["data"], secret["data"]) {
-			t.Errorf("%q is %v, not %v", path, data["data"], secret["data"])
+		version := m.alive(t, metadata)
+		if deleted := fmt.Sprint(version) != fmt.Sprint(metadata["current_version"]); deleted != (secret["deleted"] == true) {
+			t.Errorf("%q: it is %t that the latest version is deleted", path, deleted)
 		}
-		metadata, _ := data["metadata"].(map[string]any)
-		if want := secret["metadata"].(map[string]any)["custom_metadata"]; !reflect.DeepEqual(metadata["custom_metadata"], want) {
-			t.Errorf("%q has the metadata %v, not %v", path, metadata["custom_metadata"], want)
+		if answer := m.call(t, "GET", fmt.Sprintf("%s/data/%s", mount, path), map[string]any{}, fmt.Sprintf("version=%d", version)); !reflect.DeepEqual(answer["data"].(map[string]any)["data"], secret["data"]) {
+			t.Errorf("%q is %v, not %v", path, answer["data"], secret["data"])
 		}
 	}
+}
+
+// alive is the latest version that can be read; 0 if there is none.
+func (m *manager) alive(t *testing.T, metadata map[string]any) int {
+	t.Helper()
+	latest := 0
+	versions, _ := metadata["versions"].(map[string]any)
+	for name, version := range versions {
+		v := version.(map[string]any)
+		when, _ := time.Parse(time.RFC3339Nano, fmt.Sprint(v["deletion_time"]))
+		n, err := strconv.Atoi(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v["destroyed"] != true && (v["deletion_time"] == "" || when.After(time.Now())) {
+			latest = max(latest, n)
+		}
+	}
+	return latest
 }
 
 // through is a proxy with TLS of its own in front of Vault; each request may be
@@ -299,7 +352,7 @@ func TestSecretsManager(t *testing.T) {
 			}
 			dump = got
 			secrets := secretsOf(t, dump)
-			want := []string{"app/deleted", "app/destroyed", "app/large", "app/no-values", "app/only-metadata", "app/versions"}
+			want := []string{"app/deleted", "app/destroyed", "app/large", "app/no-values", "app/older-lives", "app/oldest-lives", "app/only-metadata", "app/settings", "app/versions"}
 			for _, name := range oddNames {
 				if !strings.Contains(name, "\n") {
 					want = append(want, "app/"+name)
@@ -360,6 +413,65 @@ func TestSecretsManager(t *testing.T) {
 			}
 		})
 	}
+	t.Run("restore/settings", func(t *testing.T) {
+		from, to := m.mount(t), m.mount(t)
+		mine := map[string]any{"cas_required": true, "max_versions": 7, "delete_version_after": "720h0m0s"}
+		m.call(t, "POST", from+"/config", mine)
+		m.call(t, "POST", from+"/data/app/master-password", map[string]any{"options": map[string]any{"cas": 0}, "data": map[string]any{"value": "secret"}})
+		m.call(t, "POST", from+"/metadata/app/only-metadata", map[string]any{"max_versions": 2})
+		m.user(t, "settings-reader", "15m", readOnly(from))
+		m.user(t, "settings-writer", "15m", writer(to))
+		for _, shell := range []string{"ash", "dash"} {
+			dump := m.instance(t, from, "settings-reader", section).Dump(t, vaultUnit, k8upWith(t, shell, nil)).OK(t).Stdout
+			restore(t, to, "settings-writer", shell, dump, nil).OK(t)
+			m.compare(t, to, dump)
+			if got := m.call(t, "GET", to+"/config", nil)["data"].(map[string]any); settings(got) != settings(mine) {
+				t.Errorf("the mount has %v", got)
+			}
+			// What somebody set later stays.
+			m.call(t, "POST", to+"/config", map[string]any{"max_versions": 9})
+			m.call(t, "POST", to+"/metadata/app/master-password", map[string]any{"max_versions": 4})
+			restore(t, to, "settings-writer", shell, dump, nil).Fails(t, 65, "2 items of the copy did not come back",
+				"the settings of the mount: others are there", `"app/master-password": other settings are there, newer than the copy`)
+			restore(t, to, "settings-writer", shell, dump, map[string]string{"HOLDFAST_OVERWRITE": "yes"}).OK(t)
+			m.compare(t, to, dump)
+		}
+		// Without the right to see them they are a loss, and without the right to make
+		// them they are missing.
+		m.user(t, "settings-blind", "15m", map[string][]string{from + "/data/*": {"read"}, from + "/metadata/*": {"read", "list"}})
+		blind := m.instance(t, from, "settings-blind", section)
+		blind.Dump(t, vaultUnit, k8upWith(t, "ash", nil)).Fails(t, 65, "mount-settings: "+from+": the account may not read config of the mount")
+		r := blind.Dump(t, vaultUnit, k8upWith(t, "dash", map[string]string{"HOLDFAST_LOSSES": "mount-settings *"})).OK(t)
+		if !bytes.Contains(r.Stdout, []byte(`"loss":"mount-settings"`)) {
+			t.Error("the copy does not name it")
+		}
+		fresh := m.mount(t)
+		rules := writer(fresh)
+		delete(rules, fresh+"/config")
+		m.user(t, "settings-writer", "15m", rules)
+		with, _, _ := bytes.Cut(m.instance(t, from, "settings-reader", section).Dump(t, vaultUnit, k8upWith(t, "ash", nil)).OK(t).Stdout, []byte("\n{\"holdfast\""))
+		restore(t, fresh, "settings-writer", "dash", with, nil).Fails(t, 65, "the settings of the mount: reading them: HTTP 403")
+		fresh = m.mount(t)
+		m.user(t, "settings-writer", "15m", writer(fresh))
+		if r := restore(t, fresh, "settings-writer", "dash", r.Stdout, nil).OK(t); !strings.Contains(r.Stderr, "the settings of the mount are not in the copy") {
+			t.Errorf("it said:\n%s", r.Stderr)
+		}
+	})
+	t.Run("restore/one-stops-no-other", func(t *testing.T) {
+		few := map[string]string{"HOLDFAST_ONLY": "app/deep/leaf\napp/master-password\napp/settings\napp/older-lives\napp/oldest-lives"}
+		for _, shell := range []string{"ash", "dash"} {
+			fresh := m.mount(t)
+			rules := writer(fresh)
+			rules[fresh+"/data/app/deep/leaf"] = []string{"deny"}
+			rules[fresh+"/metadata/app/settings"] = []string{"read"}
+			delete(rules, fresh+"/delete/*")
+			m.user(t, "writer", "15m", rules)
+			restore(t, fresh, "writer", shell, dump, few).Fails(t, 65, "1 written", "4 items of the copy did not come back", `"app/deep/leaf": reading it: HTTP 403, 1 error occurred`,
+				`"app/settings": writing its settings: HTTP 403`, `"app/older-lives": it is deleted in the copy, and alive here: deleting it: HTTP 403`)
+			left := map[string]string{"HOLDFAST_ONLY": few["HOLDFAST_ONLY"], "HOLDFAST_LEAVE_OUT": "app/deep/leaf\napp/settings\napp/old*\n"}
+			restore(t, fresh, "writer", shell, dump, left).OK(t)
+		}
+	})
 	t.Run("restore/changed-and-destroyed", func(t *testing.T) {
 		fresh := m.mount(t)
 		// A store that takes no write that does not name the version before.
@@ -388,7 +500,7 @@ func TestSecretsManager(t *testing.T) {
 	t.Run("failure/restore-as-reader", func(t *testing.T) {
 		fresh := m.mount(t)
 		m.user(t, "fresh-reader", "15m", readOnly(fresh))
-		restore(t, fresh, "fresh-reader", "ash", dump, nil).Fails(t, 70, `writing "app/`, "HTTP 403", "permission denied")
+		restore(t, fresh, "fresh-reader", "ash", dump, nil).Fails(t, 65, `"app/master-password": writing it: HTTP 403`, "permission denied", "items of the copy did not come back")
 	})
 	t.Run("failure/restore-of-a-cut-dump", func(t *testing.T) {
 		restore(t, mount, "reader", "ash", dump[:len(dump)-100], nil).Fails(t, 65, "reading the dump")

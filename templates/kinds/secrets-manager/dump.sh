@@ -8,7 +8,8 @@
 #   SM_USERNAME SM_PASSWORD  for the userpass method
 #   SM_CA_PEM                CA certificates; "" = the image's own
 #
-# A secret whose latest version was deleted is recorded without a value.
+# A secret whose latest version was deleted has the latest one that lives, if there
+# is one, and else no value. The settings of the mount are in it.
 # shellcheck disable=SC2016 # jq has variables of its own
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
@@ -49,7 +50,38 @@ while [ -s "$WORK/todo" ]; do
   mv -- "$WORK/next" "$WORK/todo"
 done
 
+# The settings of the mount: each write obeys them.
+call GET config '""' ''
+case $STATUS in
+  200) hushed 65 'reading the settings of the mount' jq -ce '.data | objects' "$WORK/body" >"$WORK/config" ;;
+  403)
+    echo null >"$WORK/config" || die 73 'scratch is full'
+    loss mount-settings "$SM_MOUNT" 'the account may not read config of the mount: cas_required, max_versions and delete_version_after of it are not in the copy'
+    ;;
+  *) refused 'reading the settings of the mount' ;;
+esac
+
 : >"$WORK/entries"
+# living PATH: the latest version that is neither destroyed nor deleted, of those that
+# $WORK/metadata tells, as an answer in $WORK/alive, which is empty if there is none.
+living() {
+  : >"$WORK/alive"
+  hushed 65 "reading the versions of $1" jq -r '
+    # A time of deletion may be one to come.
+    def dead: .destroyed or ((.deletion_time // "") | . != "" and (sub("[.][0-9]+"; "") | fromdate) <= now);
+    .data.versions | to_entries | map(select(.value | dead | not) | .key | tonumber) | sort | reverse[]' "$WORK/metadata" >"$WORK/versions"
+  while IFS= read -r version <&5; do
+    call GET data "$1" "?version=$version"
+    case $STATUS in
+      200)
+        mv -- "$WORK/body" "$WORK/alive"
+        return 0
+        ;;
+      404) ;;
+      *) refused "reading version $version of $1" ;;
+    esac
+  done 5<"$WORK/versions"
+}
 # read_secret PATH OPTIONAL: append it to the entries.
 read_secret() {
   call GET metadata "$1" ''
@@ -67,14 +99,25 @@ read_secret() {
     200 | 404) ;;
     *) refused "reading $1" ;;
   esac
+  : >"$WORK/alive"
+  if [ "$STATUS" = 404 ] && jq -e '.data.versions | type == "object" and length > 0' "$WORK/metadata" >/dev/null 2>&1; then
+    mv -- "$WORK/body" "$WORK/latest"
+    living "$1"
+    mv -- "$WORK/latest" "$WORK/body"
+    STATUS=404
+  fi
   printf '%s\n' "$1" >"$WORK/path"
-  hushed 65 "checking $1 (neither a value nor a deleted one)" jq -cs --slurpfile path "$WORK/path" --slurpfile metadata "$WORK/metadata" --arg status "$STATUS" '
+  hushed 65 "checking $1 (neither a value nor a deleted one)" jq -cs --slurpfile path "$WORK/path" --slurpfile metadata "$WORK/metadata" \
+    --slurpfile alive "$WORK/alive" --arg status "$STATUS" '
     .[0] | if (.errors // [] | length) > 0 then error("the server reports errors")
     elif ($metadata[0].data.versions | type) != "object" then error("no metadata")
     elif $status == "200" and (.data.data | type) == "object" then
       { path: $path[0], data: .data.data, version: .data.metadata, metadata: $metadata[0].data }
     elif $status == "404" and ((.data.metadata.deletion_time // "") != "" or .data.metadata.destroyed == true) then
-      { path: $path[0], deleted: true, version: .data.metadata, metadata: $metadata[0].data }
+      if ($alive | length) == 0 then { path: $path[0], deleted: true, version: .data.metadata, metadata: $metadata[0].data }
+      elif ($alive[0].data.data | type) == "object" then
+        { path: $path[0], deleted: true, data: $alive[0].data.data, version: $alive[0].data.metadata, metadata: $metadata[0].data }
+      else error("no value") end
     elif $status == "404" and ($metadata[0].data.current_version == 0) then
       { path: $path[0], deleted: true, metadata: $metadata[0].data }
     else error("neither a value nor a deleted one")
@@ -87,14 +130,14 @@ while IFS= read -r path <&4; do
   read_secret "$path" optional
 done 4<"$WORK/maybe"
 
-hushed 65 'sorting the secrets' jq -S -s '
+hushed 65 'sorting the secrets' jq -S -s --slurpfile config "$WORK/config" '
   { mount: env.SM_MOUNT, prefix: (env.SM_PREFIX // ""), format: "holdfast.dev/kv-v2", formatVersion: 1,
-    count: (map(select(has("data"))) | length),
+    config: $config[0], count: (map(select(has("data"))) | length),
     secrets: (map({key: .path, value: del(.path)}) | from_entries) }' "$WORK/entries" >"$WORK/dump"
 hushed 65 'checking the secrets' jq -r '
   .secrets as $have
   | (env.SM_EXPECT_PATHS // "") | split("\n") | map(select(test("[^[:space:]]")) | gsub("^/+"; "")) | unique[]
-  | if ($have[.].data // {} | length) == 0 then "\(.) has no value" else empty end' "$WORK/dump" >"$WORK/wrong"
+  | if $have[.].deleted == true or ($have[.].data // {} | length) == 0 then "\(.) has no value" else empty end' "$WORK/dump" >"$WORK/wrong"
 [ ! -s "$WORK/wrong" ] || die 65 "expected secrets: $(tr '\n' ';' <"$WORK/wrong")"
 hushed 65 'counting the secrets' jq .count "$WORK/dump" >"$WORK/count"
 read -r count <"$WORK/count"

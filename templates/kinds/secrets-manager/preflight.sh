@@ -21,6 +21,13 @@ listing() {
   [ "$STATUS" = 200 ] || [ "$STATUS" = 404 ] || refused 'listing the paths'
 }
 
+settings() {
+  login
+  call GET config '""' ''
+  [ "$STATUS" = 200 ] || refused 'reading the settings of the mount'
+}
+
 if check login 'compare the user in the credentials with the one of the store' login; then
   check list 'give its policy "list" on the metadata of the mount; is the mount right?' listing || :
+  check mount-settings 'give its policy "read" on config of the mount, or accept the loss mount-settings' settings || :
 fi

@@ -50,15 +50,22 @@ login() {
   rm -f -- "$WORK/body"
 }
 
-# call METHOD data|metadata PATH QUERY [FILE]: one request below the mount. PATH
-# is a JSON string; its segments are encoded, its slashes stay.
+# call METHOD data|metadata|delete|config PATH QUERY [FILE]: one request below the
+# mount. PATH is a JSON string; its segments are encoded, its slashes stay. The
+# settings of the mount have none.
+call_last='' call_path=''
+call_mount=$(jq -nr 'env.SM_MOUNT | gsub("^/+|/+$"; "") | split("/") | map(@uri) | join("/")') || die 64 'SM_MOUNT is no text'
 call() {
   if [ $(($(date +%s) - LOGIN_TIME)) -ge $((TOKEN_LIFE / 2)) ]; then
     login
   fi
-  call_path=$(printf '%s\n' "$3" | jq -r 'split("/") | map(@uri) | join("/")') || die 65 'a path is no text'
-  call_mount=$(jq -nr 'env.SM_MOUNT | gsub("^/+|/+$"; "") | split("/") | map(@uri) | join("/")') || die 64 'SM_MOUNT is no text'
+  # One path is asked for several times, and jq takes longer than the answer.
+  if [ "$3" != "$call_last" ]; then
+    call_path=$(printf '%s\n' "$3" | jq -r 'split("/") | map(@uri) | join("/")') || die 65 'a path is no text'
+    call_last=$3
+  fi
   call_url=${SM_ADDRESS%/}/v1/$call_mount/$2/$call_path$4
+  [ "$2" != config ] || call_url=${SM_ADDRESS%/}/v1/$call_mount/config
   call_method=$1
   set -- "${5:-}"
   if [ -n "$1" ]; then
