@@ -404,6 +404,66 @@ echo "ALTER TABLE \"a;b\" WITH comment = 'it''s; one';" ;; esac`+"\n")
 			}
 		})
 	}
+	t.Run("losses", func(t *testing.T) {
+		// A table that was dropped, and one that was made, between snapshot and schema.
+		for _, shell := range []string{"ash", "dash"} {
+			moved := newRing(t)
+			moved.tool(t, "cqlsh-itself", cqlshStandIn)
+			moved.tool(t, "cqlsh", "#!/bin/sh\n"+`case $* in *DESCRIBE*) @HOME@/bin/cqlsh-itself "$@" | sed '/CREATE TABLE dovecot_dictmap.dictmap (/,/^);/d'
+  case $* in *acl*) echo 'CREATE TABLE dovecot_acl."Later, than" ('; echo ');' ;; esac ;; *) exec @HOME@/bin/cqlsh-itself "$@" ;; esac`+"\n")
+			i := moved.instance(t)
+			i.Dump(t, cassandraUnit, moved.options(t, shell, nil, nil)).Streamed(t).Fails(t, 65,
+				"no-schema: dovecot_dictmap.dictmap: its rows are in the snapshot, and it is not in the schema", "no-snapshot: dovecot_acl.Later, than: it is in the schema")
+			moved.clean(t)
+			o := moved.options(t, shell, map[string]string{"HOLDFAST_LOSSES": "no-schema dovecot_dictmap.dictmap\nno-snapshot *"}, nil)
+			without := i.Dump(t, cassandraUnit, o).OK(t).Stdout
+			if !bytes.Contains(without, []byte(`"loss":"no-schema","item":"dovecot_dictmap.dictmap"`)) {
+				t.Error("the copy does not name it")
+			}
+			fresh := newRing(t)
+			if err := os.RemoveAll(filepath.Join(fresh.dir, "data")); err != nil {
+				t.Fatal(err)
+			}
+			fresh.write(t, "data/.keep", "")
+			// One that cannot be loaded does not stop the others.
+			restore(t, fresh, shell, without, nil).Fails(t, 65, "dovecot_dictmap.dictmap: nodetool import failed", "1 tables were loaded",
+				"Unknown keyspace/cf pair (dovecot_dictmap.dictmap)", `CREATE TABLE dovecot_acl."Later, than": the node has none`)
+			if got := fresh.rows(t)["dovecot_acl.acl"]; !slices.Equal(got, want["dovecot_acl.acl"]) {
+				t.Errorf("the other table has %q", got)
+			}
+			fresh.clean(t)
+		}
+	})
+	t.Run("restore/one-stops-no-other", func(t *testing.T) {
+		for _, shell := range []string{"ash", "dash"} {
+			fresh := newRing(t)
+			if err := os.RemoveAll(filepath.Join(fresh.dir, "data")); err != nil {
+				t.Fatal(err)
+			}
+			fresh.write(t, "data/.keep", "")
+			// A statement that this node does not take: cqlsh goes on, and says so.
+			fresh.tool(t, "cqlsh-itself", cqlshStandIn)
+			fresh.tool(t, "cqlsh", "#!/bin/sh\n"+`for last; do :; done; case $* in *--file=*) grep -v dovecot_acl.acl "${last#*=}" >"$CQL_HISTORY.cql"
+  @HOME@/bin/cqlsh-itself "$1" --file="$CQL_HISTORY.cql"; mkdir -p @HOME@/data/dovecot_acl; echo "InvalidRequest: no such compaction" >&2; exit 2 ;;
+  *) exec @HOME@/bin/cqlsh-itself "$@" ;; esac`+"\n")
+			restore(t, fresh, shell, dump, nil).Fails(t, 65, "2 items of the copy did not come back", "CREATE TABLE dovecot_acl.acl: the node has none",
+				"dovecot_acl.acl: nodetool import failed", "InvalidRequest: no such compaction", "1 tables were loaded")
+			if got := fresh.rows(t)["dovecot_dictmap.dictmap"]; !slices.Equal(got, want["dovecot_dictmap.dictmap"]) {
+				t.Errorf("the other table has %q", got)
+			}
+			// One that ends well and does not take the files.
+			fresh = newRing(t)
+			if err := os.RemoveAll(filepath.Join(fresh.dir, "data")); err != nil {
+				t.Fatal(err)
+			}
+			fresh.write(t, "data/.keep", "")
+			fresh.tool(t, "nodetool-itself", nodetoolStandIn)
+			fresh.tool(t, "nodetool", "#!/bin/sh\n"+`case $* in *import*dovecot_acl*) exit 0 ;; esac; exec @HOME@/bin/nodetool-itself "$@"`+"\n")
+			restore(t, fresh, shell, dump, nil).Fails(t, 65, "dovecot_acl.acl: nodetool import left files behind", "1 tables were loaded")
+			fresh.clean(t)
+			restore(t, fresh, shell, dump, map[string]string{"HOLDFAST_OVERWRITE": "yes", "HOLDFAST_LEAVE_OUT": "dovecot_acl.*"}).OK(t)
+		}
+	})
 	t.Run("restore/changed", func(t *testing.T) {
 		changed := newRing(t)
 		changed.row(t, "dovecot_acl", "acl", "3", "d|added")

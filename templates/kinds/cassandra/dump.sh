@@ -1,6 +1,7 @@
 #!/bin/sh
 # Writes one Cassandra node's keyspaces as a tar: schema.cql, then the snapshot
-# of each table, then an end mark. Counts tables. nodetool speaks to the node's
+# of each table, then an end mark. Counts tables; one that has no schema or no
+# snapshot is a loss. nodetool speaks to the node's
 # own JMX port only, so the work is done inside the node's pod, through exec.
 #
 #   HOLDFAST_NAMESPACE
@@ -138,6 +139,22 @@ done
 count=$(count_lines '/snapshots/[^/]+/manifest\.json$' "$WORK/list")
 schemas=$(count_lines '/snapshots/[^/]+/schema\.cql$' "$WORK/list")
 [ "$count" -eq "$schemas" ] || die 65 "the tar holds $count manifests, but $schemas schemas of tables"
+# What was dropped or made between the snapshot and the schema is in one of them only.
+tables "$WORK/schema.cql.heads" >"$WORK/described"
+# shellcheck disable=SC2016 # awk's own variables
+attempt 65 'comparing tables and schema' awk '
+  part == "schema" { known[$0] = 1; next }
+  { split($0, path, "/"); table = path[2]; sub(/-[^-]*$/, "", table); table = path[1] "/" table }
+  # A view has rows of its own; an index lies in the folder of its table.
+  path[3] == "snapshots" && path[5] == "manifest.json" {
+    there[table] = 1
+    if (!(table in known)) print "no-schema\t" path[1] "." substr(table, length(path[1]) + 2) "\tits rows are in the snapshot, and it is not in the schema: it was dropped meanwhile"
+  }
+  END { for (table in known) if (!(table in there)) {
+    split(table, path, "/")
+    print "no-snapshot\t" path[1] "." path[2] "\tit is in the schema, and there is no snapshot of it: it was made meanwhile"
+  } }' part=schema "$WORK/described" part=list "$WORK/list" >"$WORK/losses"
+clean_losses
 data=$(count_lines '-Data\.db$' "$WORK/list")
 if [ "$data" -eq 0 ]; then
   [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the tar holds no data: every table is empty'
