@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/holdfast-backup/holdfast/renderer/kind"
@@ -15,7 +14,7 @@ import (
 // TestScratch: how large scratch is, where it lies, and whether the scheduler keeps
 // it free, as the pods say it.
 func TestScratch(t *testing.T) {
-	const database, node, claim = "postgresql/xwiki", "cassandra/dovecot-0", "volume/postfix"
+	const database, node, directory, claim = "postgresql/xwiki", "cassandra/dovecot-0", "openldap/directory", "volume/postfix"
 	type says struct{ dump, restore, asked, class string }
 	for _, test := range []struct {
 		name     string
@@ -24,22 +23,24 @@ func TestScratch(t *testing.T) {
 		deadline int             // of the database
 	}{
 		{name: "by default nothing is asked for", deadline: 3600, want: map[string]says{
-			database: {dump: "10Gi", restore: "10Gi"}, node: {dump: "256Mi", restore: "20Gi"}, claim: {restore: "1Gi"},
+			database: {dump: "256Mi", restore: "10Gi"}, directory: {dump: "2Gi", restore: "2Gi"}, node: {dump: "256Mi", restore: "20Gi"}, claim: {restore: "1Gi"},
 		}},
 		{name: "the size says it", deadline: 10800, settings: map[string]any{
-			"sizes": map[string]any{database: map[string]any{"bytes": "48Gi", "monthlyGrowth": "2Gi"}, node: map[string]any{"bytes": "50Gi"}},
+			"sizes": map[string]any{
+				database: map[string]any{"bytes": "48Gi", "monthlyGrowth": "2Gi"}, directory: map[string]any{"bytes": "1Gi"}, node: map[string]any{"bytes": "50Gi"},
+			},
 		}, want: map[string]says{
-			database: {dump: "56Gi", restore: "56Gi", asked: "56Gi"}, node: {dump: "256Mi", restore: "56Gi", asked: "56Gi"}, claim: {restore: "1Gi"},
+			database: {dump: "256Mi", restore: "56Gi", asked: "56Gi"}, directory: {dump: "4Gi", restore: "4Gi", asked: "4Gi"}, node: {dump: "256Mi", restore: "56Gi", asked: "56Gi"}, claim: {restore: "1Gi"},
 		}},
 		{name: "the settings say it", deadline: 3600, settings: map[string]any{
-			"scratch": map[string]any{database: "40Gi", "volume": "3Gi"},
+			"scratch": map[string]any{database: "40Gi", directory: "7Gi", "volume": "3Gi"},
 		}, want: map[string]says{
-			database: {dump: "40Gi", restore: "40Gi", asked: "40Gi"}, node: {dump: "256Mi", restore: "20Gi"}, claim: {restore: "3Gi", asked: "3Gi"},
+			database: {dump: "256Mi", restore: "40Gi", asked: "40Gi"}, directory: {dump: "7Gi", restore: "7Gi", asked: "7Gi"}, node: {dump: "256Mi", restore: "20Gi"}, claim: {restore: "3Gi", asked: "3Gi"},
 		}},
 		{name: "a class is no disk of the node, but never beside a claim", deadline: 3600, settings: map[string]any{
 			"scratchStorageClass": "fast", "scratch": map[string]any{database: "40Gi", "volume": "3Gi"},
 		}, want: map[string]says{
-			database: {dump: "40Gi", restore: "40Gi", class: "fast"}, node: {dump: "256Mi", restore: "20Gi", class: "fast"}, claim: {restore: "3Gi", asked: "3Gi"},
+			database: {dump: "256Mi", restore: "40Gi", class: "fast"}, directory: {dump: "2Gi", restore: "2Gi", class: "fast"}, node: {dump: "256Mi", restore: "20Gi", class: "fast"}, claim: {restore: "3Gi", asked: "3Gi"},
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -129,7 +130,7 @@ func TestRestoreTimes(t *testing.T) {
 		}
 		// What is streamed has its restore's limit; all else has one of its own.
 		limit, streamed := data["HOLDFAST_RESTORE_BYTES"]
-		if streamed != strings.HasPrefix(unit.ID, "cassandra/") || (streamed && limit != strconv.FormatInt(unit.RestoreBytes, 10)) {
+		if streamed != slices.Contains([]string{"cassandra", "mariadb", "postgresql"}, unit.Kind) || (streamed && limit != strconv.FormatInt(unit.RestoreBytes, 10)) {
 			t.Errorf("%s: a restore takes %v bytes, want %d", unit.ID, limit, unit.RestoreBytes)
 		}
 	}

@@ -20,8 +20,10 @@ import (
 func TestMain(m *testing.M) { Main(m) }
 
 const (
-	unit     = "postgresql/shop"
+	unit     = "postgresql/main-globals"
 	password = "a-password-that-must-not-be-told"
+	// complete is the last line of what the unit copies.
+	complete = "-- PostgreSQL database cluster dump complete\n"
 )
 
 // shop is an instance with a database, and a volume that root reads.
@@ -193,21 +195,21 @@ func TestShells(t *testing.T) {
 
 func TestScripts(t *testing.T) {
 	i := shop(t, nil)
-	const fine = `for f; do case $f in --file=/dev/null) ;; --file=*) printf 'PGDMP%0600d' 0 >"${f#--file=}" ;; esac; done; echo noise >&2`
-	const list = `[ "$1" != --list ] || echo '1; 2 3 TABLE DATA public t shop'`
+	const fine = `for f; do case $f in --file=*) { printf 'CREATE ROLE shop;\n-- %0600d\n' 0; echo '-- PostgreSQL database cluster dump complete'; } >"${f#--file=}" ;; esac; done; echo noise >&2`
 	for _, shell := range []string{"ash", "dash"} {
 		t.Run(shell, func(t *testing.T) {
 			t.Run("stdout and stderr apart", func(t *testing.T) {
-				r := i.Dump(t, unit, options(t, shell, map[string]string{"pg_dump": fine, "pg_restore": list})).OK(t)
-				if want := "PGDMP" + strings.Repeat("0", 600); string(Payload(r.Stdout)) != want || !trailer.Match(r.Stdout) {
+				r := i.Dump(t, unit, options(t, shell, map[string]string{"psql": "exit 0 # it can log in", "pg_dumpall": fine})).OK(t)
+				want := "CREATE ROLE shop;\n-- " + strings.Repeat("0", 600) + "\n" + complete
+				if string(Payload(r.Stdout)) != want || !trailer.Match(r.Stdout) {
 					t.Errorf("stdout is %q", r.Stdout)
 				}
-				if !strings.Contains(r.Stderr, "1 counted, 605 bytes") {
+				if !strings.Contains(r.Stderr, fmt.Sprintf("1 counted, %d bytes", len(want))) {
 					t.Errorf("stderr is %q", r.Stderr)
 				}
 			})
 			t.Run("scratch is full", func(t *testing.T) {
-				o := options(t, shell, map[string]string{"pg_dump": `head -c 2000000 /dev/zero >"$HOLDFAST_SCRATCH/dump"`})
+				o := options(t, shell, map[string]string{"psql": `head -c 2000000 /dev/zero >"$HOLDFAST_SCRATCH/dump"`})
 				o.Scratch = "1Mi"
 				i.Dump(t, unit, o).Fails(t, 73, "full")
 			})
@@ -217,18 +219,18 @@ func TestScripts(t *testing.T) {
 				i.Dump(t, unit, o).Fails(t, 75, "the unit lock is held by somebody")
 			})
 			t.Run("a secret in a message is masked", func(t *testing.T) {
-				i.Dump(t, unit, options(t, shell, map[string]string{"pg_dump": `echo "no: $PGPASSWORD" >&2; exit 9`})).Fails(t, 69, "no: ***")
+				i.Dump(t, unit, options(t, shell, map[string]string{"psql": `echo "no: $PGPASSWORD" >&2; exit 9`})).Fails(t, 69, "no: ***")
 			})
 			t.Run("restore", func(t *testing.T) {
-				o := options(t, shell, map[string]string{"pg_restore": `cat "$2" >&2; exit 1`})
-				o.Input, o.FreeLocks = []byte("the very input"), true
-				if r := i.Restore(t, unit, o).Fails(t, 65, "the very input"); r.Container != "apply" {
+				o := options(t, shell, map[string]string{"psql": `head -n 1 "$HOLDFAST_INPUT" >&2; exit 1`})
+				o.Input, o.FreeLocks = []byte("the very input\n"+complete), true
+				if r := i.Restore(t, unit, o).Fails(t, 69, "the very input"); r.Container != "apply" {
 					t.Errorf("it failed in %s", r.Container)
 				}
 			})
 			t.Run("restore with a full scratch", func(t *testing.T) {
-				o := options(t, shell, map[string]string{"pg_restore": `head -c 2000000 /dev/zero`})
-				o.Input, o.FreeLocks, o.Scratch = []byte("x"), true, "1Mi"
+				o := options(t, shell, map[string]string{"psql": `head -c 2000000 /dev/zero`})
+				o.Input, o.FreeLocks, o.Scratch = []byte(complete), true, "1Mi"
 				i.Restore(t, unit, o).Fails(t, 73)
 			})
 		})
@@ -483,13 +485,13 @@ func TestStorage(t *testing.T) {
 				t.Errorf("got %q", got)
 			}
 			i := shop(t, map[string]any{"restic": s3.Restic("backup", "restic")})
-			dump := []byte("PGDMP newer\n" + strings.Repeat("x", 600))
+			dump := []byte("newer\n" + strings.Repeat("x", 600) + "\n" + complete)
 			dump = append(dump, fmt.Sprintf("\n-- holdfast: {\"unit\":%q,\"count\":1,\"bytes\":%d,\"losses\":[]}\n", unit, len(dump))...)
-			i.Store(t, unit, []byte("PGDMP older"))
+			i.Store(t, unit, []byte("older"))
 			i.Store(t, unit, dump)
-			o := options(t, "ash", map[string]string{"pg_restore": `head -n 1 "$2" >&2; exit 1`})
+			o := options(t, "ash", map[string]string{"psql": `head -n 1 "$HOLDFAST_INPUT" >&2; exit 1`})
 			o.FreeLocks = true
-			i.Restore(t, unit, o).Fails(t, 65, "PGDMP newer")
+			i.Restore(t, unit, o).Fails(t, 69, "newer")
 			o.Env = map[string]string{"HOLDFAST_SNAPSHOT": "0123456789"}
 			if r := i.Restore(t, unit, o).Fails(t, 65, "0 snapshots match"); r.Container != "validate" {
 				t.Errorf("it failed in %s", r.Container)
@@ -533,9 +535,9 @@ func TestCluster(t *testing.T) {
 	c := Cluster(t)
 	i := shop(t, nil)
 	c.Install(t, i)
-	o := options(t, "ash", map[string]string{"pg_restore": "exit 1"})
-	o.Input, o.Cluster = []byte("x"), c
-	i.Restore(t, unit, o).Fails(t, 65, "reading the dump failed")
+	o := options(t, "ash", map[string]string{"psql": "exit 1"})
+	o.Input, o.Cluster = []byte(complete), c
+	i.Restore(t, unit, o).Fails(t, 69, "psql failed")
 	if data := c.Kubectl(t, "get", "configmap", i.Unit(t, unit).Lock, "--namespace=app", "--output=jsonpath={.data}"); data != "" {
 		t.Errorf("the lock was not released: %s", data)
 	}

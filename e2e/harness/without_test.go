@@ -262,14 +262,14 @@ func TestToolsOfAnotherImage(t *testing.T) {
 	})
 	t.Run("built for another libc", func(t *testing.T) {
 		// An interpreter that no image has is what a program of another libc finds.
-		broken := filepath.Join(Folder(t, 0), "pg_dump")
+		broken := filepath.Join(Folder(t, 0), "psql")
 		if err := os.WriteFile(broken, []byte("#!/lib/ld-other.so.1\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		for _, shell := range []string{"ash", "dash"} {
 			o := options(t, shell, nil)
 			o.Image.Bin = []string{broken}
-			i.Dump(t, unit, o).Fails(t, 69, "pg_dump is there, but cannot run in the image docker.io/library/postgres:15.")
+			i.Dump(t, unit, o).Fails(t, 69, "psql is there, but cannot run in the image docker.io/library/postgres:15.")
 		}
 	})
 }

@@ -169,6 +169,10 @@ func calls(functions map[string]*syntax.FuncDecl, nodes ...syntax.Node) map[stri
 			for _, word := range words[1:] {
 				enter(word)
 			}
+			// find starts a program for what it finds.
+			if at := slices.Index(words, "-exec"); words[0] == "find" && at > 0 && at+1 < len(words) {
+				found[words[at+1]] = true
+			}
 			if words[0] == "trap" && len(words) > 1 {
 				words = strings.Fields(words[1])
 			}

@@ -341,7 +341,7 @@ settle_losses() {
   done <"$WORK/losses.once"
   settle_count=$(count_lines '' "$WORK/refused")
   if [ "$settle_count" -gt 0 ]; then
-    say "$settle_count things would not come back from this copy, so none is made; accept them in the settings (losses), or put them right:"
+    say "$settle_count things would not come back from this copy: put them right, or accept them in the settings (losses):"
     listed "$WORK/refused" 100
     exit 65
   fi

@@ -18,6 +18,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/crypt.sh"
 
+require_tools mv
 need HOLDFAST_SOURCE
 AT=${HOLDFAST_AT:-latest}
 TRANSFERS=${TRANSFERS:-4}

@@ -26,7 +26,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/toc.sh"
 
-require_tools pg_dump pg_restore psql
+require_tools mv pg_dump pg_restore psql
 need HOLDFAST_MODE
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 OVERWRITE=${HOLDFAST_OVERWRITE:-no}

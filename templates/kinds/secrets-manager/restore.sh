@@ -19,6 +19,8 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/vault.sh"
 
+require_tools mv
+
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 [ -f "$INPUT" ] || die 64 "$INPUT is absent"
 hushed 65 'reading the dump' jq -c '
