@@ -152,7 +152,10 @@ compare() {
       while (!copy_end && copy_name < name) is_gone()
       while (!known_end && known_name < name) read_known()
       asked = written = ""
+      doubt = 0
       while (!known_end && known_name == name) {
+        # Each of several runs that did not end may be the last that copied it.
+        if (known[5] == "" && $3 "" != known[4] "") doubt = 1
         asked = known[4] ""
         written = known[5] ""
         read_known()
@@ -164,7 +167,7 @@ compare() {
         next
       }
       if (written != "") differs = $3 "" != asked || copy[3] "" < written
-      else differs = $3 "" > copy[3] "" || asked != "" && $3 "" != asked
+      else differs = $3 "" > copy[3] "" || doubt
       if (differs || $2 != copy[2]) {
         print $1, $2, $3 > (work "todo")
         print name > (work "changed")
@@ -195,7 +198,8 @@ unlike() {
     }
     {
       while (!end && name < $1 "") read_other()
-      if (end || line != $0) print
+      # As text: "01" is not "1".
+      if (end || line "" != $0 "") print
     }' "$2"
 }
 
@@ -275,13 +279,19 @@ transfer() {
 cat "$WORK/source" >"$WORK/source.first" || die 73 'scratch is full'
 : >"$WORK/failures"
 : >"$WORK/long"
+: >"$WORK/silent"
+cat "$WORK/lost.before" >"$WORK/lost.stored" || die 73 'scratch is full'
+# What did not answer is asked again, though its copy is as it is to be.
+awk 'BEGIN { FS = "\t" } $1 == "metadata" && $3 == "its headers could not be read" { print $2 }' "$WORK/lost.before" >"$WORK/mute" || die 73 'scratch is full'
+sort -u <"$WORK/mute" >"$WORK/mute.sorted" || die 73 'scratch is full'
+merged "$WORK/mute.sorted" "$WORK/source" >"$WORK/mute" || die 73 'scratch is full'
 FAILED=0
 HEADS_STATUS=0
 again=0
 marked=
 [ ! -s "$WORK/unfinished" ] || marked=yes
 round=$stamp
-while [ $((NEW + CHANGED + GONE)) -gt 0 ] || [ -n "$all" ]; do
+while [ $((NEW + CHANGED + GONE)) -gt 0 ] || [ -n "$all" ] || [ -s "$WORK/mute" ]; do
   [ "$again" -lt 3 ] || break
   again=$((again + 1))
   # History in a folder of its own for each time: the first one has the older version.
@@ -306,10 +316,12 @@ while [ $((NEW + CHANGED + GONE)) -gt 0 ] || [ -n "$all" ]; do
     names_of "$WORK/source" >"$WORK/asking" || die 73 'scratch is full'
     cat "$WORK/source" >"$WORK/asked" || die 73 'scratch is full'
   else
-    names_of "$WORK/todo" >"$WORK/asking" || die 73 'scratch is full'
-    cat "$WORK/todo" >"$WORK/asked" || die 73 'scratch is full'
+    cat "$WORK/mute" "$WORK/todo" >"$WORK/asking" || die 73 'scratch is full'
+    sort -t "$TAB" -k 1,1 -u <"$WORK/asking" >"$WORK/asked" || die 73 'scratch is full'
+    names_of "$WORK/asked" >"$WORK/asking" || die 73 'scratch is full'
   fi
   all=
+  : >"$WORK/mute"
   heads_of "$WORK/asking" "$WORK/heads" 'reading metadata'
   sort -t "$TAB" -k 1,1 <"$WORK/heads" >"$WORK/heads.sorted" || die 73 'scratch is full'
   awk -v other="$WORK/heads.sorted" -v stamp="$round" '
@@ -322,14 +334,30 @@ while [ $((NEW + CHANGED + GONE)) -gt 0 ] || [ -n "$all" ]; do
       if (!end && name == $1 "") print $1, stamp, $2, $3, headers
     }' "$WORK/asked" >"$WORK/metadata" || die 73 'scratch is full'
   roomy
+  # Each object that was asked for has an answer, or is gone. The last answer counts.
+  names_of "$WORK/heads.sorted" >"$WORK/knows" || die 73 'scratch is full'
+  { unlike "$WORK/asking" "$WORK/silent" && unlike "$WORK/knows" "$WORK/asking"; } >"$WORK/silent.now" || die 73 'scratch is full'
+  sort -u <"$WORK/silent.now" >"$WORK/silent" || die 73 'scratch is full'
+  cat "$WORK/asking" >>"$WORK/anew" || die 73 'scratch is full'
   rm -f -- "$WORK/heads" "$WORK/asking"
   if [ -s "$WORK/metadata" ]; then
     rclone_run 69 'storing metadata' copyto --crypt-strict-names "$WORK/metadata" "enc:metadata/$round"
   fi
   rm -f -- "$WORK/metadata"
+  # What this asking found out stands there before the copy begins: if the run dies,
+  # the next one does not ask again.
+  {
+    awk -v OFS='\t' '{ print "metadata", $0, "its headers could not be read" }' "$WORK/silent" &&
+      awk -v anew="$WORK/anew" 'BEGIN { FS = "\t"; while ((getline line < anew) > 0) asked[line] } $1 == "name" || !($2 in asked)' "$WORK/lost.before" &&
+      cat "$WORK/losses"
+  } >"$WORK/lost.open" || die 73 'scratch is full'
+  sort -u <"$WORK/lost.open" >"$WORK/lost.now" || die 73 'scratch is full'
+  if ! cmp -s "$WORK/lost.now" "$WORK/lost.stored"; then
+    rclone_run 69 'storing what the copy lacks' copyto --crypt-strict-names --ignore-times "$WORK/lost.now" enc:losses
+    mv -- "$WORK/lost.now" "$WORK/lost.stored"
+  fi
   awk -v stamp="$round" -v written="$written" 'BEGIN { FS = OFS = "\t" } { print $1, stamp, $2, $3, written }' "$WORK/todo" >>"$WORK/known" ||
     die 73 'scratch is full'
-  names_of "$WORK/asked" >>"$WORK/anew" || die 73 'scratch is full'
   rm -f -- "$WORK/asked"
 
   # 6. The copy: what is new without a look at what is there, the rest moves what it
@@ -361,9 +389,6 @@ while [ $((NEW + CHANGED + GONE)) -gt 0 ] || [ -n "$all" ]; do
     ! grep -q 'HeadObject.*StatusCode: 400' "$WORK/failures" ||
       say 'a server that answers 400 to a question about an object wants a customer key (SSE-C), or another one'
   fi
-
-  # Each object that was asked for has an answer, or is gone.
-  names_of "$WORK/heads.sorted" >>"$WORK/answered" || die 73 'scratch is full'
 
   # 7. Source and copy must agree, by their names.
   list_source "$WORK/source" 'measuring the source again'
@@ -431,8 +456,6 @@ fi
 # what they lacked before.
 if [ -s "$WORK/anew" ]; then
   sort -u <"$WORK/anew" >"$WORK/anew.sorted" || die 73 'scratch is full'
-  sort -u <"$WORK/answered" >"$WORK/answered.sorted" || die 73 'scratch is full'
-  unlike "$WORK/answered.sorted" "$WORK/anew.sorted" >"$WORK/silent" || die 73 'scratch is full'
   names_of "$WORK/copy" >"$WORK/copied" || die 73 'scratch is full'
   merged "$WORK/copied" "$WORK/silent" >"$WORK/headless" || die 73 'scratch is full'
   awk -v OFS='\t' '{ print "metadata", $0, "its headers could not be read" }' "$WORK/headless" >>"$WORK/losses" || die 73 'scratch is full'
@@ -448,7 +471,7 @@ if [ -s "$WORK/lost.before" ]; then
 fi
 sort -u <"$WORK/losses" >"$WORK/lost.now" || die 73 'scratch is full'
 mv -- "$WORK/lost.now" "$WORK/losses"
-if ! cmp -s "$WORK/losses" "$WORK/lost.before"; then
+if ! cmp -s "$WORK/losses" "$WORK/lost.stored"; then
   rclone_run 69 'storing what the copy lacks' copyto --crypt-strict-names --ignore-times "$WORK/losses" enc:losses
 fi
 if [ -s "$WORK/hot" ] || has hot; then

@@ -95,29 +95,38 @@ if grep -qxF -e metadata/ -- "$WORK/state"; then
   rclone_status cat --crypt-strict-names enc:metadata >"$WORK/metadata" || failed 69 'reading metadata' $?
   roomy
 fi
-# A run that did not end well stored the metadata of objects that it did not copy.
-# Those of the copy that have another time than it says are the ones of before.
-: >"$WORK/doubtful"
-if [ -s "$WORK/unfinished" ] && [ -s "$WORK/metadata" ]; then
-  awk -v unfinished="$WORK/unfinished" 'BEGIN { FS = OFS = "\t"; while ((getline line < unfinished) > 0) open[line] } $2 in open' "$WORK/metadata" |
-    sort -t "$TAB" -k 1,1 -k 2,2 >"$WORK/open" || die 73 'scratch is full'
-  names_of "$WORK/open" | sort -u >"$WORK/names" || die 73 'scratch is full'
+# A run that failed for an object, or died, stored the metadata of a version that it
+# did not copy. A version in current has the time that the source had, one in history
+# the time at which it was copied: so no later one is its own.
+# It costs a request for each object, so only those are asked for that it may concern.
+awk -v unfinished="$WORK/unfinished" '
+  BEGIN { FS = OFS = "\t"; while ((getline line < unfinished) > 0) open[line] }
+  FILENAME ~ /metadata$/ { if ($2 in open) asked[$1]; next }
+  $3 != "current" || $1 in asked { print $3, $1 }' "$WORK/metadata" "$WORK/wanted" >"$WORK/asking" || die 73 'scratch is full'
+names_of "$WORK/asking" >"$WORK/folders.all" || die 73 'scratch is full'
+sort -u <"$WORK/folders.all" >"$WORK/folders" || die 73 'scratch is full'
+: >"$WORK/times"
+[ -s "$WORK/metadata" ] || : >"$WORK/folders"
+while IFS= read -r folder <&3; do
+  awk -v folder="$folder" 'BEGIN { FS = "\t" } $1 == folder { print $2 }' "$WORK/asking" >"$WORK/names" || die 73 'scratch is full'
   pieces "$WORK/names"
   piece=0
-  : >"$WORK/times"
   while [ "$piece" -lt "$PIECES" ]; do
     piece=$((piece + 1))
     rclone_status lsf --recursive --files-only --no-traverse --files-from-raw="$WORK/piece.$piece" --checkers="$CHECKERS" --crypt-strict-names \
-      --format=pt --separator="$TAB" --time-format=2006-01-02T15:04:05 enc:current >>"$WORK/times" || failed 69 'reading the times of the copy' $?
+      --format=pt --separator="$TAB" --time-format=2006-01-02T15:04:05 "enc:$folder" >"$WORK/timed" || failed 69 "reading the times of $folder" $?
+    roomy
+    awk -v folder="$folder" 'BEGIN { FS = OFS = "\t" } { print folder, $1, $2 }' "$WORK/timed" >>"$WORK/times" || die 73 'scratch is full'
   done
-  awk -v times="$WORK/times" '
-    BEGIN { FS = OFS = "\t"; while ((getline line < times) > 0) { split(line, part, "\t"); time[part[1]] = part[2] } }
-    $1 in time && substr($4, 1, 10) != "2000-01-01" && substr($4, 1, 19) != time[$1] "" { print $1, $2 }' "$WORK/open" >"$WORK/doubtful" || die 73 'scratch is full'
-fi
-awk -v doubtful="$WORK/doubtful" '
-  BEGIN { FS = OFS = "\t"; while ((getline line < doubtful) > 0) no[line] }
-  FILENAME ~ /metadata$/ { if (!(($1 OFS $2) in no)) print $1, 1, $2, $5, $3; next }
-  { print $1, 2, $3, $2 }' "$WORK/metadata" "$WORK/wanted" >"$WORK/both" || die 73 'scratch is full'
+done 3<"$WORK/folders"
+awk -v times="$WORK/times" -v unfinished="$WORK/unfinished" '
+  BEGIN {
+    FS = OFS = "\t"
+    while ((getline line < unfinished) > 0) open[line]
+    while ((getline line < times) > 0) { split(line, part, "\t"); time[part[1] OFS part[2]] = part[3] }
+  }
+  FILENAME ~ /metadata$/ { print $1, 1, $2, $5, $3, substr($4, 1, 19), ($2 in open) + 0; next }
+  { print $1, 2, $3, $2, time[$3 OFS $1] }' "$WORK/metadata" "$WORK/wanted" >"$WORK/both" || die 73 'scratch is full'
 sort -t "$TAB" -k 1,1 -k 2,2 -k 3,3 <"$WORK/both" >"$WORK/both.sorted" || die 73 'scratch is full'
 rm -f -- "$WORK/both" "$WORK/metadata"
 
@@ -130,7 +139,6 @@ mkdir -- "$WORK/byname"
 if grep -qxF -e hot -- "$WORK/state"; then
   rclone_status cat --crypt-strict-names enc:hot >"$WORK/hot" || failed 69 'reading what changed under way' $?
 fi
-cat "$WORK/doubtful" >>"$WORK/hot" || die 73 'scratch is full'
 # shellcheck disable=SC2016 # awk's own variables
 awk -v folder="$WORK/byname/" -v hot="$WORK/hot" -v damaged="$WORK/damaged" "$AWK_NAMES"'
   BEGIN {
@@ -139,13 +147,24 @@ awk -v folder="$WORK/byname/" -v hot="$WORK/hot" -v damaged="$WORK/damaged" "$AW
     target = string(ENVIRON["HOLDFAST_SOURCE"])
   }
   $1 "" != name { name = $1 ""; n = 0 }
-  $2 == 1 { n++; stamp[n] = $3; headers[n] = $4; size[n] = $5; next }
+  $2 == 1 { n++; stamp[n] = $3; headers[n] = $4; size[n] = $5; time[n] = $6 ""; open[n] = $7; next }
   {
     bare = $3
     sub(/^history\//, "", bare)
-    for (i = n; i > 0; i--) if ($3 == "current" || stamp[i] < bare) break
+    # If none is of its time, it changed while it was copied: the last of a whole run.
+    sure = 1
+    other = last = 0
+    for (i = n; i > 0; i--) if ($3 == "current" || stamp[i] < bare) {
+      if ($5 == "" || time[i] ~ /^2000-01-01/ || ($3 == "current" ? time[i] == $5 "" : time[i] <= $5 "")) break
+      if (!last) last = i
+      if (!other && !open[i]) other = i
+    }
+    if (i == 0 && last) {
+      i = other ? other : last
+      sure = 0
+    }
     if (i == 0) without++
-    else if (size[i] != $4 && !(name in changing)) {
+    else if (sure && size[i] != $4 && !(name in changing)) {
       print name, "its copy has " ($4 < 0 ? 0 : $4) " bytes, and had " size[i] " when it was made: it was cut" > damaged
       next
     }
