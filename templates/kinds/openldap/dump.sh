@@ -62,6 +62,7 @@ leader() {
 # What the server says of itself, if it is asked.
 : >"$WORK/root"
 : >"$WORK/schema"
+: >"$WORK/subentries"
 case $HOLDFAST_METHOD in
   slapcat)
     require_tools jq kubectl sleep
@@ -102,21 +103,29 @@ case $HOLDFAST_METHOD in
     # referrals are entries then, and no list computes its members. The last control
     # is slapo-valsort's, which sorts values and takes their weights away but for
     # who asks for them as they are; who does not know it may ignore it.
-    search "$LDAP_BASE_DN" -s sub -o nettimeout=30 -MM -E pr=1000/noprompt -E 1.3.6.1.4.1.4203.666.5.14=::MAMBAf8= \
-      -z none -l none -L '(objectClass=*)' '*' '+' >"$WORK/raw"
-    # What else the server had to say, although it ended well.
-    if [ -s "$WORK/stderr" ]; then
-      say 'ldapsearch said:'
-      masked "$WORK/stderr" >&2
-    fi
-    # One trailer, or one for each page, depending on the version.
-    attempt 65 'reading the trailer' awk '
-      /^dn::? / { entries++ }
-      /^# numEntries: / { said += $3; last = $3 }
-      /^# pagedresults: / { cookie = $0; sub(/.*cookie=/, "", cookie) }
-      END { print (said == entries || last == entries) && cookie == "" ? "whole" : "cut" }' "$WORK/raw" >"$WORK/trailer"
-    read -r trailer <"$WORK/trailer"
-    [ "$trailer" = whole ] || die 65 'the answer is cut: its trailer tells another number of entries, or of further pages'
+    read_tree() {
+      tree=$1
+      shift
+      search "$LDAP_BASE_DN" -s sub -o nettimeout=30 -MM -E pr=1000/noprompt -E 1.3.6.1.4.1.4203.666.5.14=::MAMBAf8= "$@" \
+        -z none -l none -L '(objectClass=*)' '*' '+' >"$tree"
+      # What else the server had to say, although it ended well.
+      if [ -s "$WORK/stderr" ]; then
+        say 'ldapsearch said:'
+        masked "$WORK/stderr" >&2
+      fi
+      # One trailer, or one for each page, depending on the version.
+      attempt 65 'reading the trailer' awk '
+        /^dn::? / { entries++ }
+        /^# numEntries: / { said += $3; last = $3 }
+        /^# pagedresults: / { cookie = $0; sub(/.*cookie=/, "", cookie) }
+        END { print (said + 0 == entries + 0 || last == entries) && cookie == "" ? "whole" : "cut" }' "$tree" >"$WORK/trailer"
+      read -r trailer <"$WORK/trailer"
+      [ "$trailer" = whole ] || die 65 'the answer is cut: its trailer tells another number of entries, or of further pages'
+    }
+    read_tree "$WORK/raw"
+    # Subentries (RFC 3672), such as policies, are in no answer but one that has
+    # nothing else. Who does not know that control answers with all once more.
+    read_tree "$WORK/subentries" -E subentries=true
     # Its own message tells what is wrong if this fails.
     (
       search '' -s base -o nettimeout=30 -LLL '(objectClass=*)' subschemaSubentry namingContexts >"$WORK/root"
@@ -143,6 +152,7 @@ attempt 65 'reading the entries' awk "$LDIF$SCHEMA"'
   function entry(i, at, attribute, list, dn, sure, have, must, many) {
     at = plain(line[0])
     dn = tolower(at)
+    if (part == "subentries" && dn in here) return
     here[dn] = at
     parent[above(dn)] = 1
     if (method != "ldapsearch") {
@@ -183,6 +193,15 @@ attempt 65 'reading the entries' awk "$LDIF$SCHEMA"'
       }
     }
   }
+  # doom(DN): the loss that keeps the entry from coming back, by what is above it.
+  function doom(dn, up, loss) {
+    if (dn in doomed) return doomed[dn]
+    if (outside(dn, base)) return ""
+    up = above(dn)
+    loss = !(up in here) ? "orphan" : (up in bad) ? "schema" : doom(up)
+    if (dn in parent) doomed[dn] = loss
+    return loss
+  }
   BEGIN { losses = ENVIRON["LOSSES"]; method = ENVIRON["HOLDFAST_METHOD"]; base = tolower(ENVIRON["LDAP_BASE_DN"]); made_up = ENVIRON["MADE_UP"] }
   part == "root" && tolower($1) ~ /^namingcontexts:/ { contexts = 1; context[tolower(plain($0))] = 1 }
   part == "root" { next }
@@ -191,7 +210,10 @@ attempt 65 'reading the entries' awk "$LDIF$SCHEMA"'
   checking && /^# \([0-9]+\)/ { why = substr($0, 3); next }
   checking && /^dn::? / {
     # This one slapadd makes itself.
-    if (why !~ /no structuralObjectClass/) lost("schema", plain($0), why)
+    if (why !~ /no structuralObjectClass/) {
+      bad[tolower(plain($0))] = 1
+      lost("schema", plain($0), why)
+    }
     next
   }
   /^# holdfast: schema$/ && !lines { checking = 1; next }
@@ -209,9 +231,11 @@ attempt 65 'reading the entries' awk "$LDIF$SCHEMA"'
     for (at in computed) lost("computed", at, computed[at] " entries have it although no class of theirs allows it, such as " example[at])
     for (dn in promised) if (!(dn in parent)) lost("hidden", here[dn], "the server says that there are entries below it, and shows none")
     if (contexts && !(base in context)) lost("orphan", here[base], "it is not the top of a database, and those above it are not in the copy")
-    for (dn in here) if (!outside(dn, base) && !(above(dn) in here)) lost("orphan", here[dn], "the entry above it is not in the copy")
-  }' part=root "$WORK/root" part=schema "$WORK/schema" part=tree "$WORK/raw" >"$WORK/dump"
-rm -f -- "$WORK/raw"
+    # With an entry those below it are lost.
+    for (dn in here) if (!(dn in bad) && (why = doom(dn)) != "")
+      lost(why, here[dn], (above(dn) in here) ? "an entry above it would not come back" : "the entry above it is not in the copy")
+  }' part=root "$WORK/root" part=schema "$WORK/schema" part=tree "$WORK/raw" part=subentries "$WORK/subentries" >"$WORK/dump"
+rm -f -- "$WORK/raw" "$WORK/subentries"
 clean_losses
 
 count=$(count_lines '^dn::? ' "$WORK/dump")
