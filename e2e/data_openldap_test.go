@@ -308,25 +308,26 @@ func TestOpenLDAPLosses(t *testing.T) {
 				ldifLine("dn", "cn=unter Größe,cn=lacks,"+ldapBase) + "objectClass: person\n" + ldifLine("cn", "unter Größe") + "sn: x\n",
 				"dn: cn=orphan,cn=nowhere," + ldapBase + "\nobjectClass: person\ncn: orphan\nsn: x\n",
 				"dn: cn=else,dc=elsewhere\nobjectClass: person\ncn: else\nsn: x\n",
+				`dn: cn=a\2C b,` + ldapBase + "\nobjectClass: noSuchClass\ncn: a, b\n",
 				"dn: no name\nobjectClass: person\ncn: x\nsn: x\n",
 			}, "\n")
 			_ = trailer
-			made := []byte(text + bad + "\n# holdfast: complete, 15 entries\n")
+			made := []byte(text + bad + "\n# holdfast: complete, 16 entries\n")
 			d.empty(t)
-			r := d.restore(t, i, shell, true, made, nil).Fails(t, 65, "7 items of the copy did not come back",
+			r := d.restore(t, i, shell, true, made, nil).Fails(t, 65, "8 items of the copy did not come back",
 				"cn=class,"+ldapBase+": slapadd: (65) unrecognized objectClass", "cn=attribute,"+ldapBase+": slapadd: (65) attribute 'member' not allowed",
 				"cn=lacks,"+ldapBase+": slapadd: (65) object class 'person' requires attribute 'sn'",
 				"cn=unter Größe,cn=lacks,"+ldapBase+": an entry above it is not restored: cn=lacks,", "cn=orphan,cn=nowhere,"+ldapBase+": the entry above it is not in the copy",
-				"cn=else,dc=elsewhere: ", "no name: ", "restored: 8 entries of 15")
+				"cn=else,dc=elsewhere: ", "no name: ", "restored: 8 entries of 16")
 			if strings.Contains(r.Stderr, "müller") {
 				t.Errorf("it says too much:\n%s", r.Stderr)
 			}
 			sameEntries(t, d.entries(t), before)
 			// Without them it ends well.
 			r = d.restore(t, i, shell, true, made, map[string]string{
-				"HOLDFAST_OVERWRITE": "yes", "HOLDFAST_LEAVE_OUT": "cn=class,*\ncn=attribute,*\n*cn=lacks,*\ncn=orphan,*\ncn=else,*\nno?name\n",
+				"HOLDFAST_OVERWRITE": "yes", "HOLDFAST_LEAVE_OUT": "cn=class,*\ncn=attribute,*\n*cn=lacks,*\ncn=orphan,*\ncn=else,*\nno?name\ncn=a\\2C b," + ldapBase + "\n",
 			}).OK(t)
-			if !strings.Contains(r.Stderr, "7 items were left out") {
+			if !strings.Contains(r.Stderr, "8 items were left out") {
 				t.Errorf("it said:\n%s", r.Stderr)
 			}
 			sameEntries(t, d.entries(t), before)

@@ -305,11 +305,12 @@ clean_losses() {
   cat -- "$WORK/losses.clean" >"$WORK/losses" || die 73 'scratch cannot be written'
 }
 
-# matches ITEM PATTERN: as the shell matches names.
+# matches ITEM PATTERN: as the shell matches names; an item as it was told matches
+# itself, whatever characters it has.
 matches() {
   # shellcheck disable=SC2254 # a pattern is meant
   case $1 in
-    $2) return 0 ;;
+    "$2" | $2) return 0 ;;
   esac
   return 1
 }
