@@ -377,7 +377,7 @@ lost() {
 left_out() {
   [ -n "$HOLDFAST_LEAVE_OUT" ] || return 1
   left_item=$(plain_item "$1")
-  lines "$HOLDFAST_LEAVE_OUT" >"$WORK/leave" || die 73 'scratch cannot be written'
+  [ -e "$WORK/leave" ] || lines "$HOLDFAST_LEAVE_OUT" >"$WORK/leave" || die 73 'scratch cannot be written'
   while IFS= read -r left_pattern; do
     if matches "$left_item" "$left_pattern"; then
       printf '%s\n' "$left_item" >>"$WORK/left" || die 73 'scratch cannot be written'
@@ -389,7 +389,11 @@ left_out() {
 
 # missing ITEM WHY
 missing() {
-  printf '%s: %s\n' "$(plain_item "$1")" "$(plain_item "$2")" >>"$WORK/missing" || die 73 'scratch cannot be written'
+  # There may be hundreds of thousands, so nothing is started for a plain one.
+  case $1$2 in
+    *[[:cntrl:]]*) printf '%s: %s\n' "$(plain_item "$1")" "$(plain_item "$2")" ;;
+    *) printf '%s: %s\n' "$1" "$2" ;;
+  esac >>"$WORK/missing" || die 73 'scratch cannot be written'
 }
 
 # settle_missing: the end of a restore. It dies if anything did not come back.
@@ -783,7 +787,7 @@ compare_object() {
   # shellcheck disable=SC2016 # jq's own variables
   hushed 65 'comparing an object' jq -n -r --slurpfile live "$1" --slurpfile copy "$2" '
     def foreign: test("^((kubectl|deployment|control-plane\\.alpha|autoscaling\\.alpha|pv|volume|volume\\.beta|endpoints|batch)\\.kubernetes\\.io"
-      + "|reconcile\\.fluxcd\\.io|kustomize\\.toolkit\\.fluxcd\\.io|meta\\.helm\\.sh)/|^deprecated\\.daemonset\\.template\\.generation$");
+      + "|reconcile\\.fluxcd\\.io|kustomize\\.toolkit\\.fluxcd\\.io|meta\\.helm\\.sh|field\\.cattle\\.io)/|^deprecated\\.daemonset\\.template\\.generation$");
     def said:
       del(.apiVersion, .kind, .status, .metadata.name, .metadata.namespace, .metadata.uid, .metadata.resourceVersion,
           .metadata.creationTimestamp, .metadata.managedFields, .metadata.generation, .metadata.selfLink, .metadata.generateName,
@@ -801,9 +805,15 @@ compare_object() {
       else $path end;
     $copy[0] as $copy | $live[0] as $live
     | ($copy | said
-       | if $copy.kind | IN("Deployment", "StatefulSet", "ReplicaSet") then del(.spec.replicas) else . end
-       # Of an account, the tokens that older clusters made.
-       | if $copy.kind == "ServiceAccount" then del(.secrets) else . end) as $want
+       # How work is stopped while data comes back.
+       | if (.spec? | type) == "object" then del(.spec.replicas) else . end
+       | if $copy.kind == "CronJob" then del(.spec.suspend) else . end
+       # Of an account, the tokens and pull secrets that clusters make themselves; of a
+       # token, when it was used.
+       | if $copy.kind == "ServiceAccount" then del(.secrets) else . end
+       | if .imagePullSecrets? then .imagePullSecrets |= map(select(.name? // "" | test("-dockercfg-[a-z0-9]{5}$") | not)) else . end
+       | if .imagePullSecrets? == [] then del(.imagePullSecrets) else . end
+       | if .metadata.labels? then del(.metadata.labels["kubernetes.io/legacy-token-last-used"]) else . end) as $want
     | ([limit(4; differ($want; $live | said; ""))] | join(", ")),
       (if $live.metadata.deletionTimestamp then
          "it is being deleted since \($live.metadata.deletionTimestamp)"
