@@ -216,6 +216,74 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO bob`)
 		sameLines(t, "after the restore", want, s.everything(t, p.name))
 	})
 
+	t.Run("rights-of-another-schema", func(t *testing.T) {
+		// A newer table of the same name in another schema is none of the copy's.
+		p := s.trip(t, "namesake", own, `SET ROLE own; CREATE TABLE t (id int); INSERT INTO t VALUES (1)`, nil)
+		dump := p.dump(t).OK(t).Stdout
+		s.sql(t, p.name, `SET ROLE own; CREATE SCHEMA newer; CREATE TABLE newer.t (id int); GRANT SELECT ON newer.t TO reader`)
+		p.restore(t, dump, "HOLDFAST_OVERWRITE", "yes").OK(t)
+		// What the copy's own schemas have is: also one with a blank in its name.
+		p = s.trip(t, "blank", own, `SET ROLE own; CREATE SCHEMA "sub wiki"; CREATE TABLE "sub wiki".t (id int); INSERT INTO "sub wiki".t VALUES (1)`, nil)
+		dump = p.dump(t).OK(t).Stdout
+		p.empty(t, `SET ROLE own; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO reader`)
+		p.restore(t, dump).Fails(t, 65, "ACL sub wiki TABLE t: the target grants what the copy does not")
+	})
+	t.Run("large-objects", func(t *testing.T) {
+		const granted = `SET ROLE own; CREATE TABLE t (id int); INSERT INTO t VALUES (1); SELECT lo_from_bytea(7, 'x'); GRANT SELECT ON LARGE OBJECT 7 TO bob WITH GRANT OPTION;
+RESET ROLE; SET ROLE bob; GRANT SELECT ON LARGE OBJECT 7 TO reader; RESET ROLE;`
+		s.trip(t, "blob0", own, granted, nil).dump(t).Fails(t, 65, "grant: ACL - LARGE OBJECT 7 own: rights that others granted")
+		p := s.trip(t, "blob1", own, granted, nil, "grant", "ACL?-?LARGE*")
+		dump := p.dump(t).OK(t).Stdout
+		p.empty(t, "")
+		pgSays(t, p.restore(t, dump).OK(t), "as the copy says: ACL - LARGE OBJECT 7 own")
+		p.empty(t, "")
+		p.restore(t, harness.Payload(dump)).Fails(t, 65, "ACL - LARGE OBJECT 7 own: rights that others granted")
+		// A superuser's copy tells nothing of it, and who is none restores it.
+		p = s.trip(t, "blob2", pgSuper, `SET ROLE bob; SELECT lo_from_bytea(7, 'x'); RESET ROLE; CREATE TABLE t (id int); ALTER TABLE t OWNER TO own`, nil)
+		dump = p.dump(t).OK(t).Stdout
+		p.empty(t, "")
+		p.login = own
+		p.restore(t, dump, "PGUSER", own, "HOLDFAST_OWNER", own).Fails(t, 65, "1 items of the copy did not come back", "BLOB - 7 bob: its owner is a role for which own cannot act")
+	})
+	t.Run("accepted-and-gone", func(t *testing.T) {
+		// Another owner was accepted, not that it is not there at all.
+		p := s.trip(t, "gone", own, `CREATE SCHEMA bobs AUTHORIZATION bob; GRANT USAGE ON SCHEMA bobs TO own; SET ROLE own; CREATE TABLE t (id int); INSERT INTO t VALUES (1); RESET ROLE;
+SET ROLE bob; CREATE VIEW bobs.v AS SELECT 1; CREATE FUNCTION bobs.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION bobs.d() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'`,
+			nil, "owner", "*bob", "definer", "*bob")
+		dump := p.dump(t).OK(t).Stdout
+		p.empty(t, `CREATE SCHEMA bobs AUTHORIZATION bob; GRANT USAGE ON SCHEMA bobs TO own;`)
+		p.restore(t, dump, "HOLDFAST_OVERWRITE", "yes").Fails(t, 65, "3 items of the copy did not come back", "VIEW bobs v bob: ERROR:  permission denied", "FUNCTION bobs f() bob", "FUNCTION bobs d() bob")
+	})
+	t.Run("accepted-for-a-superuser", func(t *testing.T) {
+		// What the owner could not bring back, a superuser does.
+		p := s.trip(t, "internal", own, `CREATE FUNCTION c() RETURNS int LANGUAGE internal SECURITY DEFINER AS 'pg_backend_pid'; ALTER FUNCTION c() OWNER TO own;
+SET ROLE own; CREATE TABLE t (id int); INSERT INTO t VALUES (1)`, nil, "superuser", "*")
+		want := s.everything(t, p.name)
+		dump := p.dump(t).OK(t).Stdout
+		p.empty(t, "")
+		p.login = pgSuper
+		p.restore(t, dump, "PGUSER", pgSuper).OK(t)
+		sameLines(t, "as the superuser", want, s.everything(t, p.name))
+	})
+	t.Run("settings-of-the-owner", func(t *testing.T) {
+		s.sql(t, "postgres", `CREATE ROLE app LOGIN PASSWORD '`+pgOwnerPassword+`'; GRANT own TO app`)
+		p := s.trip(t, "ownset", "app", `ALTER ROLE own IN DATABASE ownset SET work_mem = '8MB'; SET ROLE own; CREATE TABLE t (id int); INSERT INTO t VALUES (1)`, map[string]any{"owner": own})
+		dump := p.dump(t).OK(t).Stdout
+		p.empty(t, "")
+		p.restore(t, dump).OK(t)
+		if got := s.sql(t, p.name, `SELECT setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = 'ownset'`); got != "{work_mem=8MB}\n" {
+			t.Errorf("the settings are %q", got)
+		}
+	})
+	t.Run("extension-of-an-administrator", func(t *testing.T) {
+		// Its comment is there, and not ours to set.
+		const make = `CREATE EXTENSION pg_trgm;`
+		p := s.trip(t, "trusted", own, make+`SET ROLE own; CREATE TABLE t (id int); INSERT INTO t VALUES (1)`, nil)
+		p.back(t, make)
+		dump := p.dump(t).OK(t).Stdout
+		p.empty(t, make+`COMMENT ON EXTENSION pg_trgm IS 'another'`)
+		p.restore(t, dump).Fails(t, 65, "COMMENT - EXTENSION pg_trgm: ERROR:  must be owner")
+	})
 	t.Run("extension", func(t *testing.T) { testPostgreSQLExtension(t, s) })
 
 	for name, c := range map[string]struct{ sql, loss, item string }{

@@ -64,6 +64,9 @@ SELECT 'owner', 'BLOB - ' || m.oid || ' ' || pg_catalog.regexp_replace(pg_catalo
   'its owner is a role for which ' || :'actor' || ' cannot act: it would come back as that of ' || :'actor'
 FROM pg_catalog.pg_largeobject_metadata m WHERE NOT pg_catalog.pg_has_role(:'actor', lomowner,
   CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END);
+SELECT 'grant', 'ACL - LARGE OBJECT ' || m.oid || ' ' || pg_catalog.regexp_replace(pg_catalog.pg_get_userbyid(lomowner), '[\x01-\x1f\x7f]', ' ', 'g'),
+  'rights that others granted: they would come from the owner'
+FROM pg_catalog.pg_largeobject_metadata m WHERE EXISTS (SELECT FROM pg_catalog.aclexplode(lomacl) WHERE grantor <> lomowner);
 -- The database itself: who does not own it sets nothing of it.
 SELECT pg_catalog.pg_has_role(:'actor', datdba, 'MEMBER') AS ours FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database() \gset
 SELECT 'setting', 'SETTING ' || name || COALESCE(' of ' || pg_catalog.regexp_replace(role, '[\x01-\x1f\x7f]', ' ', 'g'), ''),

@@ -202,9 +202,9 @@ looser() {
 # each that is left is tried with names looked up as the database does, and then
 # the rest once more, which may hang on it.
 again() {
-  # What the copy itself says cannot be made is not tried twice.
-  awk -F '\t' -v losses="$LOSSES" '
-    FILENAME == losses { if ($1 == "superuser" || $1 == "extension") never[$2] = 1; next }
+  # What the copy itself says cannot be made is not tried twice; a superuser makes it.
+  awk -F '\t' -v losses="$LOSSES" -v superuser="$SUPERUSER" '
+    FILENAME == losses { if (superuser == "t") next; if ($1 == "superuser" || $1 == "extension") never[$2] = 1; next }
     FILENAME == ARGV[ARGC - 2] { pending[$1] = 1; next }
     ($1 in pending) && ($10 in never) { print $1 }' "$LOSSES" "$WORK/pending" "$WORK/entries" >"$WORK/never"
   cat -- "$WORK/never" >>"$WORK/given"
@@ -248,9 +248,13 @@ phase() {
   again
 }
 
-# lost_before ITEM: whether the copy itself says that the item would be missing.
+# lost_before ITEM [gone]: whether the copy itself says that the item would be
+# missing. Another owner is no reason to be gone altogether, and who is a superuser
+# could bring back all but a folder.
 lost_before() {
-  for lost_name in superuser owner definer grant extension rows setting tablespace subscription; do
+  ! lost tablespace "$1" || return 0
+  [ "${SUPERUSER:-f}" = f ] || return 1
+  for lost_name in superuser extension rows setting subscription grant ${2:-owner definer}; do
     ! lost "$lost_name" "$1" || return 0
   done
   # An extension brings its usual comment along.
@@ -260,9 +264,9 @@ lost_before() {
   return 1
 }
 
-# not_back ITEM WHY
+# not_back ITEM WHY [gone]
 not_back() {
-  if lost_before "$1"; then
+  if lost_before "$1" ${3:+"$3"}; then
     say "not restored, as the copy says: $1"
   else
     missing "$1" "$2"
@@ -335,6 +339,7 @@ SQL
     !($1 in kept) { next }
     $2 ~ /^SET SESSION AUTHORIZATION / { if (superuser == "t") wants(role(substr($2, 27))); next }
     { s = $2 }
+    s ~ /^COMMENT / { next }
     s ~ /^ALTER DEFAULT PRIVILEGES FOR ROLE / { wants(role(substr(s, 35))) }
     { sub(/ WITH GRANT OPTION;$/, ";", s); if (match(s, / (TO|FROM) ("([^"]|"")*"|[^ "]+);$/)) { s = substr(s, RSTART + 1); sub(/^(TO|FROM) /, "", s); wants(role(s)) } }
     END { for (name in lacking) print name }' "$WORK/roles" "$WORK/entries" "$WORK/copy.rights" >"$WORK/lacking"
@@ -419,7 +424,7 @@ database_of() {
   grep -qxF -e ";     dbname: $PGDATABASE" -- "$WORK/list.head" || return 0
   attempt 65 'listing the dump' pg_restore --list --create "$INPUT" >"$WORK/list.all"
   grep -E "^[0-9]+; [0-9]+ [0-9]+ ($1) " "$WORK/list.all" >"$WORK/properties" || return 0
-  attempt 65 'reading the dump' pg_restore --create --use-list="$WORK/properties" --file="$WORK/properties.all" "$INPUT"
+  attempt 65 'reading the dump' pg_restore --create ${ROLE:+"--role=$ROLE"} --use-list="$WORK/properties" --file="$WORK/properties.all" "$INPUT"
   attempt 65 'reading the dump' \
     sed -E -e '/^CREATE DATABASE /d' -e '/^\\(connect|restrict|unrestrict) /d' "$WORK/properties.all"
 }
@@ -507,9 +512,10 @@ SQL
   mv -- "$WORK/copy.entries" "$WORK/entries"
   # shellcheck disable=SC2016 # awk's own fields
   attempt 65 'comparing' awk -F '\t' '
-    # object: what rights are about, without what it is.
+    # object: what rights are about, its schema and name, without what it is.
     function object(plain) {
-      sub(/^ACL [^ ]+ (COLUMN )?(FOREIGN DATA WRAPPER|FOREIGN SERVER|LARGE OBJECT|[A-Z]+) /, "", plain)
+      sub(/^ACL /, "", plain)
+      sub(/ (FOREIGN DATA WRAPPER|FOREIGN SERVER|LARGE OBJECT|[A-Z]+) /, " ", plain)
       return plain
     }
     FILENAME == ARGV[1] { why[$1] = $2; next }
@@ -520,7 +526,14 @@ SQL
     {
       reason = ""
       mine[$9] = 1
-      if ($1 in pending) reason = why[$1] == "" ? "it could not be made" : why[$1]
+      known[substr($9, length($3) + 2)] = 1
+      gone = ($1 in pending) || (!($9 in bare) && $3 !~ /^(ACL|DEFAULT ACL)/)
+      # An extension that is there has its comment, whoever made it.
+      if ($9 ~ /^COMMENT - EXTENSION / && rights[$9] ~ /\047;$/ && rights[$9] == granted[$9]) reason = ""
+      else if ($1 in pending) reason = why[$1] == "" ? "it could not be made" : why[$1]
+      # Large objects stand in no dump without data.
+      else if ($3 ~ /^BLOB( METADATA)?$/ && $5 == "owner") { reason = $6; gone = 0 }
+      else if ($9 ~ /^ACL - LARGE OBJECT/ && $5 == "grant") reason = $6
       else if ($3 ~ /^(TABLE DATA|SEQUENCE SET|BLOBS|BLOB|BLOB METADATA|BLOB COMMENTS|MATERIALIZED VIEW DATA|STATISTICS DATA|ENCODING|STDSTRINGS|SEARCHPATH)$/) reason = ""
       else if ($9 ~ /^(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECT/) reason = ""
       else if ($4 == 1 && !($10 in there)) reason = why[$1] != "" ? why[$1] : ($9 in bare) ? "it has another owner" : "the target does not have it"
@@ -534,15 +547,14 @@ SQL
         n = split(granted[$9], part, "\n")
         for (i = 2; i <= n; i++) if (!(($9 "\t" part[i]) in wanted)) reason = "it has more, " part[i]
       }
-      if (reason != "") print $10 "\t" reason
+      if (reason != "") print $10 "\t" reason (gone ? "\tgone" : "")
     }
     END {
       # Rights that the copy does not have, on what it has.
-      for (p in mine) { o = p; sub(/^[A-Z ]+ [^ ]+ /, "", o); known[o] = 1 }
       for (p in granted) if (!(p in mine) && p ~ /^ACL / && (object(p) in known)) print p "\tthe target grants what the copy does not"
     }' "$WORK/why" "$WORK/pending" "$WORK/target.entries" "$WORK/rights" "$WORK/copy.rights" "$WORK/entries" >"$WORK/differs"
-  while IFS='	' read -r prove_item prove_why <&4; do
-    not_back "$prove_item" "$prove_why"
+  while IFS='	' read -r prove_item prove_why prove_gone <&4; do
+    not_back "$prove_item" "$prove_why" ${prove_gone:+"$prove_gone"}
   done 4<"$WORK/differs"
 }
 
@@ -646,7 +658,7 @@ SQL
   # The database's own rights and those of the schemas go first: who is to own
   # something must be allowed to make it there. A schema that exists is an error
   # that does not count; its owner is set all the same.
-  set_database 'DATABASE|ACL - DATABASE'
+  set_database 'DATABASE -|ACL - DATABASE'
   pass "$WORK/there.list" ${SPACES:+"$SPACES"}
   phase "$WORK/schema.list"
   phase "$WORK/pre.list" ${SPACES:+"$SPACES"}

@@ -45,7 +45,8 @@ SQL
 #
 # How: "definer" for a function that runs with the rights of its owner, "grantor"
 # for rights that others granted, "skip" for rights that are not tried. Rights also
-# stand in $WORK/rights: the item without its owner, a tab, a statement.
+# stand in $WORK/rights: the item without its owner, a tab, a statement. So do
+# comments of extensions, for who did not make one may not set it anew.
 #
 # Names are somebody else's: a body may hold what looks like such a header. One
 # counts only if it fits the list, and if two fit for one entry nobody can tell
@@ -129,6 +130,7 @@ SQL
     }
     id != "" && what[id] == "ACL" && /^SET SESSION AUTHORIZATION / { how[id] = "grantor" }
     id != "" && what[id] ~ /^(ACL|DEFAULT ACL)/ && /^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES|SET SESSION AUTHORIZATION) / { right[id] = right[id] clean($0) "\n" }
+    id != "" && item[id] ~ /^COMMENT - EXTENSION / && /^COMMENT ON EXTENSION / { right[id] = right[id] clean($0) "\n" }
     id != "" && what[id] == "SERVER" && /FOREIGN DATA WRAPPER / {
       wrapper = $0; sub(/^.*FOREIGN DATA WRAPPER /, "", wrapper); sub(/( OPTIONS \(.*|;)$/, "", wrapper)
       if (("wrapper " wrapper) in limit) lose(id, "superuser", "it needs a right on the wrapper " wrapper)
