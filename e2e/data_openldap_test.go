@@ -192,9 +192,9 @@ func withoutTTL(entries map[string][]string) map[string][]string {
 	return less
 }
 
-// TestOpenLDAPLosses is what a dump names that would not come back, and what a
+// TestLossesOpenLDAP is what a dump names that would not come back, and what a
 // restore names that did not.
-func TestOpenLDAPLosses(t *testing.T) {
+func TestLossesOpenLDAP(t *testing.T) {
 	refused := func(t *testing.T, d *directory, method, shell, losses string, words ...string) []byte {
 		t.Helper()
 		i := d.instance(t, map[string]any{"method": method, "minEntries": 1})

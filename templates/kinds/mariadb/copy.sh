@@ -20,13 +20,14 @@ name() {
 }
 
 # settings, of what mariadb-dump prints: lets the server take what it has taken
-# before, under settings that have become stricter since.
+# before, under settings that have become stricter since. Without its engine a table
+# is not made.
 settings() {
   while IFS= read -r line; do
     printf '%s\n' "$line"
     case $line in
       *' SET @OLD_SQL_NOTES='*)
-        echo "SET SESSION SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', innodb_strict_mode=0, check_constraint_checks=0;"
+        echo "SET SESSION SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', innodb_strict_mode=0, check_constraint_checks=0;"
         break
         ;;
     esac
@@ -58,7 +59,7 @@ dumped() {
 
 cat -- "$work/copy.head"
 common="--verbose --comments --skip-dump-date --single-transaction --quick --skip-lock-tables --skip-add-locks --triggers --hex-blob --max-allowed-packet=1G"
-while read -r schema table history where <&3; do
+while read -r schema table history errors where <&3; do
   name "$where"
   where=$NAME
   set -- "$work" "$@"
@@ -74,7 +75,10 @@ while read -r schema table history where <&3; do
     printf 'USE `%s`;\n' "$(printf '%s' "$NAME" | sed 's/`/``/g')"
     set -- "$@" -- "$NAME"
     name "$table"
+    # The restore must know of which columns its server warns rightly.
+    [ "$errors" = - ] || echo "SELECT 'error values: $errors';"
     dumped "$@" "$NAME"
+    [ "$errors" = - ] || echo "SELECT 'error values:';"
   )
   shift
 done 3<"$work/special"

@@ -94,23 +94,35 @@ count=$(wc -l <"$WORK/schemas.hex" | tr -d ' ')
 tables=$(count_lines '^table	' "$WORK/items.ours")
 [ "$tables" -ge "${MIN_TABLES:-0}" ] || die 65 "the server has $tables tables, fewer than $MIN_TABLES"
 
+# An awk function: hexed(TEXT) is printable ASCII in hexadecimal digits.
+# shellcheck disable=SC2016 # awk's own variables
+HEXED='
+BEGIN { for (i = 32; i < 127; i++) ascii = ascii sprintf("%c", i) }
+function hexed(text, i, s) { s = ""; for (i = 1; i <= length(text); i++) s = s sprintf("%02X", index(ascii, substr(text, i, 1)) + 31); return s }
+'
+
+# forced WHAT FILE OPTION…: runs its statements. With --force the client goes on after an
+# error, and always ends well: what it says counts.
+forced() {
+  forced_what=$1 forced_file=$2
+  shift 2
+  forced_status=0
+  bounded mariadb "$@" --force --batch --skip-column-names <"$forced_file" 2>"$WORK/stderr" || forced_status=$?
+  if [ "$forced_status" -ne 0 ] || grep -Eq '^ERROR 2[0-9]{3} ' "$WORK/stderr"; then
+    failed 69 "$forced_what" "$forced_status"
+  fi
+}
+
 # failing FILE LIMIT OPTION…: a line for each item of FILE that cannot be read: its
 # number, the error's, and its text.
 failing() {
   failing_file=$1
   failing_limit=$2
   shift 2
-  awk -F '\t' -v limit="$failing_limit" "$NAMES"'
-    function plain(text, i, s) { s = ""; for (i = 1; i <= length(text); i++) s = s sprintf("%02X", index(ascii, substr(text, i, 1)) + 31); return s }
-    BEGIN { for (i = 32; i < 127; i++) ascii = ascii sprintf("%c", i) }
-    { print "EXECUTE IMMEDIATE CONVERT(X\047" plain("SELECT 1 FROM ") quoted($2) "2E" quoted($3) plain(" LIMIT " limit) "\047 USING utf8mb4);" }' \
+  awk -F '\t' -v limit="$failing_limit" "$NAMES$HEXED"'
+    { print "EXECUTE IMMEDIATE CONVERT(X\047" hexed("SELECT 1 FROM ") quoted($2) "2E" quoted($3) hexed(" LIMIT " limit) "\047 USING utf8mb4);" }' \
     "$failing_file" >"$WORK/probe.sql" || die 73 'scratch is full'
-  # With --force it goes on, and always ends well: what it says counts.
-  failing_status=0
-  bounded mariadb "$@" --force --batch --skip-column-names <"$WORK/probe.sql" >>"$WORK/rows" 2>"$WORK/stderr" || failing_status=$?
-  if [ "$failing_status" -ne 0 ] || grep -Eq '^ERROR 2[0-9]{3} ' "$WORK/stderr"; then
-    failed 69 'trying the tables' "$failing_status"
-  fi
+  forced 'trying the tables' "$WORK/probe.sql" "$@" >>"$WORK/rows"
   sed -nE 's/^ERROR ([0-9]+) \([0-9A-Z]+\) at line ([0-9]+): (.*)$/\2	\1	\3/p' "$WORK/stderr" | sort -n -u -k 1,1
 }
 
@@ -140,39 +152,79 @@ awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { pri
   "$WORK/schemas.hex" "$WORK/engines" >>"$WORK/losses"
 awk -F '\t' -v OFS='\t' '$4 == "S3" { print "table", $1, $2, $3 }' "$WORK/engines" >>"$WORK/ignored.items"
 
+ask 'asking for versioned tables' "
+SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME) FROM information_schema.TABLES WHERE TABLE_TYPE = 'SYSTEM VERSIONED'" "$@" >"$WORK/versioned"
+
+# The error value of an ENUM is told as '', of which the restore's server warns, or as
+# a label that is ''. So tables that have it are told apart: each is searched, unless
+# its rows are elsewhere.
+ask 'asking for labels' "
+SET SESSION group_concat_max_len = 1073741824;
+SELECT HEX(c.TABLE_SCHEMA), HEX(c.TABLE_NAME), CONCAT('table ', c.TABLE_SCHEMA, '.', c.TABLE_NAME), GROUP_CONCAT(HEX(c.COLUMN_NAME) ORDER BY ORDINAL_POSITION SEPARATOR ' ')
+FROM information_schema.COLUMNS AS c WHERE DATA_TYPE = 'enum' AND BINARY TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')
+GROUP BY BINARY c.TABLE_SCHEMA, BINARY c.TABLE_NAME" "$@" >"$WORK/enums"
+awk -F '\t' "$NAMES$HEXED"'
+  FILENAME == ARGV[1] { table[$2, $3]; next }
+  FILENAME == ARGV[2] { delete table[$2, $3]; next }
+  FILENAME == ARGV[3] { delete table[$1, $2]; next }
+  FILENAME == ARGV[4] { versioned[$1, $2]; next }
+  ($1, $2) in table {
+    n = split($4, column, " ")
+    sql = hexed("SELECT \047" $1 "\047, \047" $2 "\047 FROM ") quoted($1) "2E" quoted($2)
+    if (($1, $2) in versioned) sql = sql hexed(" FOR SYSTEM_TIME ALL")
+    for (i = 1; i <= n; i++) sql = sql hexed(i == 1 ? " WHERE " : " OR ") quoted(column[i]) hexed(" = 0")
+    print "EXECUTE IMMEDIATE CONVERT(X\047" sql hexed(" LIMIT 1") "\047 USING utf8mb4);"
+  }' "$WORK/table.items" "$WORK/ignored.items" "$WORK/engines" "$WORK/versioned" "$WORK/enums" >"$WORK/search.sql" || die 73 'scratch is full'
+# One that cannot be read, mariadb-dump tells of.
+forced 'searching the tables with an ENUM' "$WORK/search.sql" "$@" >"$WORK/erring"
+
 # Without the history the current rows are there still.
 ask 'asking for the version' "
 SELECT IF(CAST(SUBSTRING_INDEX(VERSION(), '.', 1) AS INT) * 100 + CAST(SUBSTRING_INDEX(SUBSTRING_INDEX(VERSION(), '.', 2), '.', -1) AS INT) >= 1011, 'yes', 'no')" "$@" >"$WORK/history"
 read -r history <"$WORK/history"
 
+# Labels and defaults of such characters are part of the table's definition, which
+# the server tells in utf8 alone: one that it cannot say there is a question mark. A
+# value of such a label is an error value in the target.
+ask 'asking for labels and defaults' "
+SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CONCAT('column ', TABLE_SCHEMA, '.', TABLE_NAME, '.', COLUMN_NAME), HEX(COLUMN_NAME) FROM information_schema.COLUMNS
+WHERE CHARACTER_SET_NAME NOT IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary') AND (DATA_TYPE IN ('enum', 'set') OR COLUMN_DEFAULT IS NOT NULL)
+  AND (CONCAT(IF(DATA_TYPE IN ('enum', 'set'), COLUMN_TYPE, ''), COALESCE(COLUMN_DEFAULT, '')) LIKE '%?%' OR
+    CHARACTER_SET_NAME IN ('cp932', 'eucjpms', 'sjis', 'ujis', 'big5') AND CONCAT(COLUMN_TYPE, COALESCE(COLUMN_DEFAULT, '')) REGEXP '[^ -~]')" "$@" >"$WORK/labels"
+awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { print "changed-characters", $3, "a label or default has characters that may become others in utf8mb4" }' \
+  "$WORK/schemas.hex" "$WORK/labels" >>"$WORK/losses"
+
 # The tool takes all values as text: of a FLOAT six digits, and of a character what
 # utf8mb4 makes of it, which is not always the same again. Such columns are read as
 # DOUBLE and as bytes, by a UNION behind the condition, so their tables have a dump
-# of their own. So have those whose history the tool refuses.
+# of their own. A FLOAT(M,D) may be a bit more than it takes. Beside a label that is ''
+# the error value of an ENUM is told as what is too long for a label. Tables with
+# error values have a dump of their own, too, and those whose history the tool refuses.
 ask 'asking for columns' "
 SET SESSION group_concat_max_len = 1073741824;
 SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CASE MAX(start) WHEN 1 THEN 'times' WHEN 2 THEN 'numbers' ELSE '-' END,
   IF(MAX(special), HEX(GROUP_CONCAT(
-    CASE special WHEN 1 THEN CONCAT('CAST(', quoted, ' AS DOUBLE)') WHEN 2 THEN CONCAT('CAST(', quoted, ' AS BINARY)') ELSE quoted END
+    CASE special WHEN 1 THEN CONCAT('CAST(', quoted, ' AS DOUBLE)') WHEN 2 THEN CONCAT('CAST(', quoted, ' AS BINARY)')
+      WHEN 3 THEN CONCAT('LEAST(GREATEST(CAST(', quoted, ' AS DOUBLE), 1e-', NUMERIC_SCALE, ' - 1e', most, '), 1e', most, ' - 1e-', NUMERIC_SCALE, ')')
+      WHEN 4 THEN CONCAT('IF(', quoted, ' = 0, REPEAT(0, 256), ', quoted, ')') WHEN 5 THEN CONCAT('IF(', quoted, ' = 0, REPEAT(0, 256), CAST(', quoted, ' AS BINARY))') ELSE quoted END
     ORDER BY ORDINAL_POSITION SEPARATOR ', ')), '')
 FROM (
   SELECT TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION, CONCAT('\`', REPLACE(COLUMN_NAME, '\`', '\`\`'), '\`') AS quoted,
     IF(COALESCE(GENERATION_EXPRESSION, '') = 'ROW START', IF(DATA_TYPE = 'bigint', 2, 1), 0) AS start,
-    CASE WHEN DATA_TYPE = 'float' OR DATA_TYPE = 'double' AND NUMERIC_SCALE IS NOT NULL THEN 1
+    NUMERIC_SCALE, NUMERIC_PRECISION - NUMERIC_SCALE AS most,
+    CASE WHEN DATA_TYPE = 'float' AND NUMERIC_SCALE IS NOT NULL THEN 3
+      WHEN DATA_TYPE = 'float' OR DATA_TYPE = 'double' AND NUMERIC_SCALE IS NOT NULL THEN 1
+      WHEN DATA_TYPE = 'enum' AND COLUMN_TYPE LIKE CONCAT('%', CHAR(39, 39), '%') THEN IF(CHARACTER_SET_NAME IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary'), 4, 5)
       WHEN CHARACTER_SET_NAME NOT IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary') THEN 2 ELSE 0 END AS special
   FROM information_schema.COLUMNS WHERE BINARY TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')) AS c
 GROUP BY BINARY TABLE_SCHEMA, BINARY TABLE_NAME HAVING MAX(special) OR MAX(start)" "$@" >"$WORK/columns"
-ask 'asking for versioned tables' "
-SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME) FROM information_schema.TABLES WHERE TABLE_TYPE = 'SYSTEM VERSIONED'" "$@" >"$WORK/versioned"
-# What the UNION reads besides the columns, in hexadecimal digits.
-# shellcheck disable=SC2016 # awk's own variables
-hexed=$(printf '%s' '0 UNION ALL SELECT |, row_start, row_end| FROM | FOR SYSTEM_TIME ALL' |
-  awk 'BEGIN { for (i = 32; i < 127; i++) ascii = ascii sprintf("%c", i) } { for (i = 1; i <= length($0); i++) { c = substr($0, i, 1); printf "%s", c == "|" ? " " : sprintf("%02X", index(ascii, c) + 31) } }')
-awk -F '\t' -v history="$history" -v hexed="$hexed" -v ignored="$WORK/ignored" -v losses="$WORK/losses" "$NAMES"'
-  BEGIN { split(hexed, text, " ") }
+awk -F '\t' -v history="$history" -v ignored="$WORK/ignored" -v losses="$WORK/losses" "$NAMES$HEXED"'
   FILENAME == ARGV[1] { left[$2, $3]; next }
   FILENAME == ARGV[2] { versioned[$1, $2]; next }
   FILENAME == ARGV[3] { start[$1, $2] = $3; list[$1, $2] = $4; next }
+  FILENAME == ARGV[4] { erring[$1, $2]; next }
+  FILENAME == ARGV[5] { if (($1, $2) in erring) error[$1, $2] = $4; next }
+  FILENAME == ARGV[6] { error[$1, $2] = error[$1, $2] " " $4; next }
   $1 == "table" && !(($2, $3) in left) {
     kept = "no"
     if (($2, $3) in versioned) {
@@ -182,25 +234,69 @@ awk -F '\t' -v history="$history" -v hexed="$hexed" -v ignored="$WORK/ignored" -
       if (kept == "no") print "history\t" $4 "\tits current rows alone are copied: " why >>losses
     }
     columns = list[$2, $3]
-    if (columns == "" && (kept == "yes" || history == "no" || !(($2, $3) in versioned))) next
+    if (columns == "" && !(($2, $3) in error) && (kept == "yes" || history == "no" || !(($2, $3) in versioned))) next
     if (columns != "") {
       hidden = kept == "yes" && start[$2, $3] != "times"
-      columns = text[1] columns (hidden ? text[2] : "") text[3] quoted($3) (kept == "yes" ? text[4] : "")
+      columns = hexed("0 UNION ALL SELECT ") columns (hidden ? hexed(", row_start, row_end") : "") hexed(" FROM ") quoted($3) (kept == "yes" ? hexed(" FOR SYSTEM_TIME ALL") : "")
     }
-    print octal($2), octal($3), kept, octal(columns)
+    columns_in_error = (($2, $3) in error) ? error[$2, $3] : "-"
+    sub(/^ /, "", columns_in_error); gsub(/ /, ",", columns_in_error)
+    print octal($2), octal($3), kept, columns_in_error, octal(columns)
     print octal($2 "2E" $3) >>ignored
-  }' "$WORK/ignored.items" "$WORK/versioned" "$WORK/columns" "$WORK/items.ours" >"$WORK/special" || die 73 'scratch is full'
+  }' "$WORK/ignored.items" "$WORK/versioned" "$WORK/columns" "$WORK/erring" "$WORK/enums" "$WORK/labels" "$WORK/items.ours" >"$WORK/special" || die 73 'scratch is full'
 awk -F '\t' "$NAMES"'{ print octal($2 "2E" $3) }' "$WORK/ignored.items" >>"$WORK/ignored" || die 73 'scratch is full'
 
-# Labels and defaults of such characters are part of the table's definition, which
-# the server tells in utf8 alone: one that it cannot say there is a question mark.
-ask 'asking for labels and defaults' "
-SELECT HEX(TABLE_SCHEMA), CONCAT('column ', TABLE_SCHEMA, '.', TABLE_NAME, '.', COLUMN_NAME) FROM information_schema.COLUMNS
-WHERE CHARACTER_SET_NAME NOT IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary') AND (DATA_TYPE IN ('enum', 'set') OR COLUMN_DEFAULT IS NOT NULL)
-  AND (CONCAT(IF(DATA_TYPE IN ('enum', 'set'), COLUMN_TYPE, ''), COALESCE(COLUMN_DEFAULT, '')) LIKE '%?%' OR
-    CHARACTER_SET_NAME IN ('cp932', 'eucjpms', 'sjis', 'ujis', 'big5') AND CONCAT(COLUMN_TYPE, COALESCE(COLUMN_DEFAULT, '')) REGEXP '[^ -~]')" "$@" >"$WORK/labels"
-awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { print "changed-characters", $2, "a label or default has characters that may become others in utf8mb4" }' \
-  "$WORK/schemas.hex" "$WORK/labels" >>"$WORK/losses"
+# A default goes on naming a sequence that is gone, and reading the table does not tell.
+ask 'asking for defaults' "
+SELECT HEX(COLUMN_DEFAULT) FROM information_schema.COLUMNS WHERE COLUMN_DEFAULT LIKE '%val(\`%' AND BINARY TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')" "$@" >"$WORK/defaults"
+# shellcheck disable=SC2016 # awk's own variables, and SQL's backticks
+awk -F '\t' "$NAMES$HEXED"'
+  function bare(s, i, h) {
+    s = substr(s, 2, length(s) - 2); gsub(/``/, "`", s)
+    h = ""; for (i = 1; i <= length(s); i++) h = h byte[substr(s, i, 1)]
+    return h
+  }
+  BEGIN { for (i = 1; i < 256; i++) byte[sprintf("%c", i)] = sprintf("%02X", i) }
+  FILENAME == ARGV[1] { if ($1 == "sequence") there[$2, $3]; next }
+  {
+    s = raw($1)
+    while (match(s, /val\(`([^`]|``)*`[.]`([^`]|``)*`/)) {
+      name = substr(s, RSTART + 4, RLENGTH - 4); s = substr(s, RSTART + RLENGTH)
+      match(name, /^`([^`]|``)*`/)
+      schema = bare(substr(name, 1, RLENGTH)); name = bare(substr(name, RLENGTH + 2))
+      if (!((schema, name) in there)) print schema, name
+    }
+  }' "$WORK/items.all" "$WORK/defaults" | sort -u >"$WORK/sequences.gone" || die 73 'scratch is full'
+
+# A trigger goes on naming a column that is gone, and cannot be made again. It is
+# copied in any case. The text is as somebody wrote it.
+ask 'asking for triggers' "
+SELECT HEX(EVENT_OBJECT_SCHEMA), HEX(EVENT_OBJECT_TABLE), CONCAT('trigger ', TRIGGER_SCHEMA, '.', TRIGGER_NAME), ACTION_STATEMENT FROM information_schema.TRIGGERS" "$@" >"$WORK/triggers"
+: >"$WORK/triggered"
+[ ! -s "$WORK/triggers" ] || ask 'asking for the columns of triggers' "
+SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME), COLUMN_NAME FROM information_schema.COLUMNS
+WHERE (BINARY TABLE_SCHEMA, BINARY TABLE_NAME) IN (SELECT BINARY EVENT_OBJECT_SCHEMA, BINARY EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS)" "$@" >"$WORK/triggered"
+# shellcheck disable=SC2016 # awk's own variables, and SQL's backticks
+awk -F '\t' -v OFS='\t' '
+  function plain(s) { gsub(/\\\\/, "\001", s); gsub(/\\[nt]/, " \n", s); gsub(/\001/, "\\", s); return s }
+  FILENAME == ARGV[1] { ours[$1]; next }
+  FILENAME == ARGV[2] { column[$1, $2, tolower(plain($3))]; next }
+  $1 in ours {
+    s = plain($4); before = ""
+    # Each word with what it belongs to; texts and comments are passed over.
+    while (s != "") {
+      if (match(s, /^(\047([^\047\\]|\\.|\047\047)*\047|"([^"\\]|\\.|"")*"|#[^\n]*|--[ \n][^\n]*|\/[*]([^!M*]|[*]+[^*\/])([^*]|[*]+[^*\/])*[*]+\/)/)) { s = substr(s, RLENGTH + 1); before = " "; continue }
+      if (before != "." && match(s, /^([Nn][Ee][Ww]|[Oo][Ll][Dd])[ \n]*[.][ \n]*(`([^`]|``)*`|[A-Za-z0-9_$\200-\377]+)/)) {
+        name = whole = substr(s, 1, RLENGTH); s = substr(s, RLENGTH + 1); before = "w"
+        sub(/^[A-Za-z]+[ \n]*[.][ \n]*/, "", name)
+        if (name ~ /^`/) { name = substr(name, 2, length(name) - 2); gsub(/``/, "`", name) }
+        if (!(($1, $2, tolower(name)) in column)) { print "invalid-trigger", $3, "its table has no column for " whole; break }
+        continue
+      }
+      if (match(s, /^(`([^`]|``)*`|[A-Za-z0-9_$@\200-\377]+)/)) { s = substr(s, RLENGTH + 1); before = "w"; continue }
+      before = substr(s, 1, 1); s = substr(s, 2)
+    }
+  }' "$WORK/schemas.hex" "$WORK/triggered" "$WORK/triggers" >>"$WORK/losses" || die 73 'scratch is full'
 
 # What needs something that is not copied cannot be made again. It is looked for in
 # the text, as the server writes it: `schema`.`name`. Other views may need a view
@@ -209,6 +305,7 @@ awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { pri
   awk -F '\t' 'FILENAME == ARGV[1] { ours[$1]; next } !($1 in ours) && $2 != "information_schema" && $2 != "performance_schema" && $2 != "mysql" && $2 != "sys" { print $1, "-" }' \
     "$WORK/schemas.hex" "$WORK/all"
   awk -F '\t' '{ print $2, $3 }' "$WORK/ignored.items"
+  cat -- "$WORK/sequences.gone"
 } >"$WORK/absent"
 while [ -s "$WORK/absent" ]; do
   awk "$NAMES"'

@@ -106,12 +106,27 @@ if [ "$packet" -lt 1073741824 ] && limit 1073741824 "$@"; then
 fi
 
 # Where a line of a dump belongs: the headings of mariadb-dump, outside of bodies.
-# place() reads a line, SCHEMA and ITEM say where it is; reset() where nothing is.
+# place() reads a line; SCHEMA and ITEM say where it is, and TRIGGER if it is of one.
 # shellcheck disable=SC2016 # awk's own variables
 PLACE='
 function unquoted(s) { s = substr(s, 2, length(s) - 2); gsub(/``/, "`", s); return s }
+# What somebody wrote may be anything: then it is a trigger without a name.
+function trigger(s) {
+  if (sub(/^\/[*]!50003 CREATE[*]\/ \/[*]!50017 DEFINER=`([^`]|``)*`(@`([^`]|``)*`)?[*]\/ \/[*]!50003 TRIGGER +([Ii][Ff] +[Nn][Oo][Tt] +[Ee][Xx][Ii][Ss][Tt][Ss] +)?(`([^`]|``)*` *[.] *)?/, "", s)) {
+    if (match(s, /^`([^`]|``)*`/)) return "trigger\t" unquoted(substr(s, 1, RLENGTH))
+    if (match(s, /^[A-Za-z0-9_$\200-\377]+ /)) return "trigger\t" substr(s, 1, RLENGTH - 1)
+  }
+  return "trigger\t"
+}
 function place(line) {
-  if (body) { if (line == "DELIMITER ;") body = 0; return }
+  if (body) {
+    if (line == "DELIMITER ;") { body = 0; TRIGGER = "" }
+    else if (body == 1) {
+      body = 2
+      if (ITEM ~ /^table/) TRIGGER = trigger(line)
+    }
+    return
+  }
   if (line == "DELIMITER ;;") { body = 1; return }
   if (title != "") {
     if (substr(line, 1, 3) != "-- ") { title = ""; return }
@@ -160,7 +175,20 @@ load() {
   mkfifo -- "$WORK/said" "$WORK/warned" || die 73 'scratch cannot be written'
   sed -nE 's/^ERROR ([0-9]+) \(([0-9A-Z]{5})\)( at line ([0-9]+))?: (.*)$/\1	\4	\2	\5/p' <"$WORK/said" >"$WORK/errors" &
   load_errors=$!
-  sed -nE 's/^(Warning|Error) \(Code ([0-9]+)\): .*column (.*) at row [0-9]+$/\2	\3/p; t; s/^(Warning|Error) \(Code ([0-9]+)\): .*$/\2	/p' <"$WORK/warned" | sort -u >"$WORK/warnings" &
+  # "error, column". Of a table with error values the copy says so.
+  awk "$NAMES"'
+    /^error values:/ { split("", known); n = split(substr($0, 15), list, ","); for (i = 1; i <= n; i++) known["\047" raw(list[i]) "\047"]; next }
+    !/^(Warning|Error) [(]Code [0-9]+[)]: / { next }
+    {
+      error = $0; sub(/^[^0-9]*/, "", error); sub(/[^0-9].*$/, "", error)
+      column = ""
+      # A name may have lines of its own.
+      while (error == 1265 && $0 !~ / at row [0-9]+$/ && (getline more) > 0) $0 = $0 "\n" more
+      if (match($0, /column .* at row [0-9]+$/)) { column = substr($0, RSTART + 7); sub(/ at row [0-9]+$/, "", column) }
+      if (error == 1265 && column in known) next
+      gsub(/\n/, "\\n", column)
+      if (!seen[error, column]++) print error "\t" column
+    }' <"$WORK/warned" >"$WORK/warnings" &
   load_warnings=$!
   load_status=0
   load_since=$(date +%s)
@@ -168,6 +196,7 @@ load() {
     bounded mariadb "$@" --force --batch --skip-column-names --skip-reconnect --show-warnings --binary-mode --max-allowed-packet=1G \
       --init-command='SET SESSION innodb_strict_mode = 0' >"$WORK/warned" 2>"$WORK/said" || load_status=$?
   wait "$load_errors" || die 73 'scratch is full'
+  # Who reads them must have come to their end.
   wait "$load_warnings" || die 73 'scratch is full'
   rm -f -- "$WORK/said" "$WORK/warned"
   if [ "$load_status" -ne 0 ] || grep -q '^2[0-9][0-9][0-9]	' "$WORK/errors"; then
@@ -189,8 +218,10 @@ function told(code, state, text) {
   return "error " code " (" state ")"
 }
 '
-# Changed values, of all that the server warns of.
-CHANGED='1048|1262|1263|1264|1265|1292|1366|1406|1411|1441|4038|4078'
+# Changed values, and 1266: another engine, of all that the server warns of. Where it names no column the last of
+# them are of an expression in a definition.
+CHANGED='1048|1262|1263|1264|1265|1266|1366|1406|4078'
+CHANGED_IF='1292|1411|1441|4038'
 
 # What stopped, "item, why", and what the target lacks.
 : >"$WORK/gone"
@@ -221,15 +252,17 @@ if [ -s "$WORK/errors" ]; then
     { place($0) }
     /^USE `.*`;$/ && !body { SCHEMA = unquoted(substr($0, 5, length($0) - 5)); ITEM = "" }
     FNR in why {
-      item = ITEM
+      item = TRIGGER == "" ? ITEM : TRIGGER
+      # Of such a trigger the list of items tells.
+      if (item == "trigger\t") next
       sub(/\t/, " " SCHEMA ".", item)
       if (item == "") item = SCHEMA == "" ? "the copy" : "schema " SCHEMA
       gsub(/\\/, "\\\\", item); gsub(/\n/, "\\n", item); gsub(/\t/, "\\t", item)
       print item "\t" why[FNR]
     }' "$WORK/errors" - >>"$WORK/gone" || die 73 'scratch is full'
 fi
-awk -F '\t' -v changed="^($CHANGED)$" '$1 ~ changed { print "values of column " $2 "\tthe server warned (" $1 ") that it changed them" }' "$WORK/warnings" >>"$WORK/gone"
-awk -F '\t' -v changed="^($CHANGED)$" '$1 !~ changed && $1 != 1906 && !seen[$1]++ { printf "%s%s", n++ ? ", " : "", $1 }' "$WORK/warnings" >"$WORK/other"
+awk -F '\t' -v changed="^($CHANGED)$" -v if_named="^($CHANGED_IF)$" '$1 ~ changed || $1 ~ if_named && $2 != "" { print ($1 == 1266 ? "engine of a table" : "values of column " $2) "\tthe server warned (" $1 ") that it changed " ($1 == 1266 ? "it" : "them") }' "$WORK/warnings" >>"$WORK/gone"
+awk -F '\t' -v changed="^($CHANGED|$CHANGED_IF)$" '$1 !~ changed && $1 != 1906 && !seen[$1]++ { printf "%s%s", n++ ? ", " : "", $1 }' "$WORK/warnings" >"$WORK/other"
 [ ! -s "$WORK/other" ] || say "the server warned of what it took, with the codes $(cat "$WORK/other")"
 [ "$rights" -eq 0 ] || load 'loading the rights' "$((accounts + schemas + data))" "$rights" "$@"
 if [ "$raised" = yes ]; then
@@ -259,7 +292,7 @@ function keys(line, who, what, rest, list, n, i, s, depth, c) {
   if (match(line, /^CREATE ROLE IF NOT EXISTS \047([^\047]|\047\047)*\047/)) { add("role " substr(line, 27, RLENGTH - 26)); return 0 }
   if (line ~ /^SET DEFAULT ROLE /) { add("default role " substr(line, 18)); return 0 }
   if (match(line, /^CREATE SERVER .* FOREIGN DATA WRAPPER /)) { s = substr(line, 1, RLENGTH - 22); sub(/^.*NOT EXISTS [*]\/ /, "", s); add("server " s); return 0 }
-  if (line ~ /^INSTALL PLUGIN /) { s = line; sub(/ SONAME .*$/, "", s); sub(/^.* /, "", s); add("plugin " s); return 0 }
+  if (line ~ /^INSTALL PLUGIN /) { s = line; sub(/ SONAME .*$/, "", s); sub(/ \/[*]M![0-9]+ IF NOT EXISTS [*]\//, "", s); sub(/^.* /, "", s); add("plugin " s); return 0 }
   if (match(line, /^CREATE .*FUNCTION .* SONAME /)) { s = substr(line, 1, RLENGTH - 8); sub(/ RETURNS .*$/, "", s); sub(/^.* /, "", s); add("function " s); return 0 }
   if (line !~ /^GRANT [A-Z`]/) return 0
   if (!match(line, / TO (PUBLIC|`([^`]|``)*`(@`([^`]|``)*`)?)( REQUIRE .*| IDENTIFIED .*)?( WITH .*)?$/)) return 0
@@ -334,7 +367,10 @@ if [ "$tail" -eq 0 ]; then
   done <"$WORK/schemas"
   [ "$restored" -ge "$expected" ] || printf 'tables\tthe target has %s, the dump has %s\n' "$restored" "$expected" >>"$WORK/gone"
 fi
-awk -F '\t' '!seen[$1]++' "$WORK/gone" >"$WORK/each"
+# A trigger was copied though it may not be made again.
+: >"$WORK/known"
+[ ! -s "$INPUT.losses" ] || sed -n 's/^invalid-trigger	//p' "$INPUT.losses" >"$WORK/known"
+awk -F '\t' 'FILENAME == ARGV[1] { known[$1]; next } !($1 in known) && !seen[$1]++' "$WORK/known" "$WORK/gone" >"$WORK/each" || die 73 'scratch is full'
 while IFS='	' read -r item why; do
   # Of accounts and rights nothing was left out until here.
   left_out "$item" || missing "$item" "$why"
