@@ -33,6 +33,8 @@ type buckets struct {
 	options        harness.Options
 	// password and salt are the right ones.
 	password, salt string
+	// backupEndpoint is the backup's endpoint, if it is another than backup.
+	backupEndpoint string
 }
 
 // bucketSetting changes what is rendered: the state's store and the credentials.
@@ -122,6 +124,9 @@ func (b *buckets) rclone(t testing.TB, stdin string, args ...string) (string, in
 		} {
 			env = append(env, "RCLONE_CONFIG_"+remote+"_"+key+"="+value)
 		}
+	}
+	if b.backupEndpoint != "" {
+		env = append(env, "RCLONE_CONFIG_BAK_ENDPOINT="+b.backupEndpoint)
 	}
 	command := exec.Command(program, args...)
 	command.Env, command.Stdin = env, strings.NewReader(stdin)

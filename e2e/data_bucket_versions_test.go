@@ -20,12 +20,18 @@ func TestDataBucketVersions(t *testing.T) {
 	t.Run("losses-of-interrupted", versionsLosses)
 	t.Run("numbers", versionsNumbers)
 	t.Run("unanswered", versionsUnanswered)
+	t.Run("first-round", versionsFirstRound)
+	t.Run("expired", versionsExpired)
+	t.Run("clock-that-goes-back", versionsClock)
+	t.Run("of-unknown-size", versionsHot)
+	t.Run("never-copied", versionsNeverCopied)
 }
 
 // onOneServer is a bucket and its copy on the server that tells times exactly.
 func onOneServer(t *testing.T) *remembered {
 	r := newRemembered(t)
 	r.options.Env["RCLONE_CONFIG_BAK_ENDPOINT"] = r.memory.Endpoint
+	r.backupEndpoint = r.memory.Endpoint
 	r.options.Env["RCLONE_LOW_LEVEL_RETRIES"] = "1"
 	r.options.Env["MAX_DELETE_PERCENT"] = "100"
 	return r
@@ -123,6 +129,8 @@ func versionsInterrupted(t *testing.T) {
 // What a run that died found out is still said by the next one, which does not ask again.
 func versionsLosses(t *testing.T) {
 	r := onOneServer(t)
+	r.fill(t, pictures("before"))
+	r.dump(t, nil).OK(t)
 	r.fill(t, pictures("tagged", "mute", "z"))
 	var kill, killed atomic.Bool
 	kill.Store(true)
@@ -161,7 +169,9 @@ func versionsLosses(t *testing.T) {
 // Names that are equal as numbers.
 func versionsNumbers(t *testing.T) {
 	r := onOneServer(t)
-	r.fill(t, pictures("1000", "1e3", "01", "1"))
+	r.fill(t, pictures("1"))
+	r.dump(t, nil).OK(t)
+	r.fill(t, pictures("1000", "1e3", "01"))
 	endpoint := inFront(t, r.memory.Endpoint, func(w http.ResponseWriter, req *http.Request) bool {
 		return req.Method == http.MethodHead && (strings.HasSuffix(req.URL.Path, "/files/1000") || strings.HasSuffix(req.URL.Path, "/files/01")) && s3Refused(w)
 	})
@@ -195,4 +205,174 @@ func versionsUnanswered(t *testing.T) {
 	r.dump(t, env).OK(t)
 	r.elsewhere(t, nil).OK(t)
 	sameMemory(t, "restored", r.memory.Objects(t, "elsewhere"), r.memory.Objects(t, "files"))
+}
+
+// The first round reads headers with the objects: it asks for none twice. If it dies,
+// the next one takes up all that may be of another moment.
+func versionsFirstRound(t *testing.T) {
+	r := onOneServer(t)
+	r.memory.PutObject(t, "files", "o", versioned(1))
+	r.fill(t, pictures("doc//x", "marker/", "line\nbreak", "é"))
+	for i := range 20 {
+		r.fill(t, pictures(fmt.Sprint("p", i)))
+	}
+	var heads, tagged atomic.Int32
+	count := func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodHead && strings.Contains(req.URL.Path, "/files/p") {
+			heads.Add(1)
+		}
+		if strings.HasSuffix(req.URL.Path, "/files/p3") {
+			w.Header().Set("X-Amz-Missing-Meta", "2")
+			tagged.Add(1)
+		}
+		return false
+	}
+	// o is replaced between the reading of it and its upload, and the run dies.
+	var killed atomic.Bool
+	endpoint := inFront(t, r.memory.Endpoint, func(w http.ResponseWriter, req *http.Request) bool {
+		if killed.Load() {
+			return s3Refused(w)
+		}
+		if req.Method != http.MethodPut || !strings.HasPrefix(req.URL.Path, "/copies/") {
+			return false
+		}
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return false
+		}
+		req.Body = io.NopCloser(strings.NewReader(string(body)))
+		if len(body) == 32+16+9 {
+			nextSecond()
+			r.memory.PutObject(t, "files", "o", versioned(2))
+			nextSecond()
+			killed.Store(true)
+		}
+		return false
+	})
+	r.dump(t, map[string]string{"RCLONE_CONFIG_SRC_ENDPOINT": endpoint, "RCLONE_CONFIG_BAK_ENDPOINT": endpoint, "TRANSFERS": "1"}).Fails(t, 69)
+	if !killed.Load() {
+		t.Fatal("the first run did not come to the object")
+	}
+	r.dump(t, nil).OK(t)
+	r.elsewhere(t, nil).OK(t)
+	sameMemory(t, "after a first run that died", r.memory.Objects(t, "elsewhere"), r.memory.Objects(t, "files"))
+
+	// The same into an empty place.
+	for key := range r.memory.Objects(t, "copies") {
+		r.memory.Remove(t, "copies", key)
+	}
+	r.dump(t, map[string]string{"RCLONE_CONFIG_SRC_ENDPOINT": inFront(t, r.memory.Endpoint, count)}).Fails(t, 65, "metadata: p3: 2 headers that the server does not tell")
+	if heads.Load() != 0 || tagged.Load() == 0 {
+		t.Errorf("the first round asked %d times for headers", heads.Load())
+	}
+	r.elsewhere(t, nil).OK(t)
+	sameMemory(t, "after the first run", r.memory.Objects(t, "elsewhere"), r.memory.Objects(t, "files"))
+	if got := len(r.decrypted(t, "current")); got != 25 {
+		t.Errorf("the copy has %d objects", got)
+	}
+}
+
+// stamps are the names in a folder of the copy, the oldest first.
+func (r *remembered) stamps(t *testing.T, folder string) []string {
+	t.Helper()
+	return strings.Fields(strings.ReplaceAll(r.rcloneOK(t, "", "lsf", "enc:"+folder), "/", ""))
+}
+
+// What has expired cannot be put back, and a restore of such a time says so.
+func versionsExpired(t *testing.T) {
+	r := onOneServer(t)
+	r.fill(t, pictures("a", "b"))
+	r.dump(t, nil).OK(t)
+	nextSecond()
+	r.memory.PutObject(t, "files", "a", versioned(2))
+	r.dump(t, nil).OK(t)
+	stamps := r.stamps(t, "history")
+	r.rcloneOK(t, "", "move", "enc:history/"+stamps[0], "enc:history/20200101T000000Z")
+	r.elsewhere(t, map[string]string{"HOLDFAST_AT": "20190101T000000Z"}).OK(t)
+	if got := r.memory.Objects(t, "elsewhere")["a"].Content; got != picture("a").Content {
+		t.Errorf("the object of then is %q", got)
+	}
+	r.dump(t, nil).OK(t)
+	if left := r.stamps(t, "history"); len(left) != 0 {
+		t.Fatalf("%v did not expire", left)
+	}
+	r.elsewhere(t, map[string]string{"HOLDFAST_AT": "20191231T235959Z"}).Fails(t, 65, "the run of 20200101T000000Z", "has expired")
+	r.elsewhere(t, map[string]string{"HOLDFAST_AT": "20200101T000000Z"}).OK(t)
+	r.elsewhere(t, nil).OK(t)
+}
+
+// A run after one of the future is named as if it came after it: the order of names
+// is the order of versions.
+func versionsClock(t *testing.T) {
+	r := onOneServer(t)
+	r.memory.PutObject(t, "files", "o", versioned(1))
+	r.fill(t, pictures("a", "b"))
+	r.dump(t, nil).OK(t)
+	first := r.stamps(t, "metadata")
+	r.rcloneOK(t, "", "moveto", "enc:metadata/"+first[0], "enc:metadata/20990101T235958Z")
+	for n := 2; n <= 4; n++ {
+		nextSecond()
+		r.memory.PutObject(t, "files", "o", versioned(n))
+		r.dump(t, nil).OK(t)
+	}
+	want := r.memory.Objects(t, "files")
+	for n, at := range map[int]string{1: "20990101T235958Z", 2: "20990101T235959Z", 4: "latest"} {
+		r.elsewhere(t, map[string]string{"HOLDFAST_AT": at}).OK(t)
+		want["o"] = versioned(n)
+		sameMemory(t, at, r.memory.Objects(t, "elsewhere"), want)
+	}
+	if got := r.stamps(t, "history"); fmt.Sprint(got) != "[20990101T235959Z 20990101T235960Z 20990101T235961Z]" {
+		t.Errorf("the history is %v", got)
+	}
+}
+
+// A version that was copied while it changed may have another size than the list
+// says: that does not make it one that was cut.
+func versionsHot(t *testing.T) {
+	r := onOneServer(t)
+	r.fill(t, pictures("a", "b"))
+	r.dump(t, nil).OK(t)
+	nextSecond()
+	r.memory.PutObject(t, "files", "o", versioned(2))
+	nextSecond()
+	longer := versioned(3)
+	longer.Content += ", a longer one"
+	var asked atomic.Int32
+	endpoint := inFront(t, r.memory.Endpoint, func(_ http.ResponseWriter, req *http.Request) bool {
+		// Before the second look: the copy's own, after that for the metadata.
+		if strings.HasSuffix(req.URL.Path, "/files/o") && asked.Add(1) == 2 {
+			r.memory.PutObject(t, "files", "o", longer)
+			nextSecond()
+		}
+		return false
+	})
+	r.dump(t, map[string]string{"RCLONE_CONFIG_SRC_ENDPOINT": endpoint}).OK(t)
+	stamps := r.stamps(t, "metadata")
+	if len(stamps) != 3 {
+		t.Fatalf("the copy has metadata of %v", stamps)
+	}
+	r.elsewhere(t, map[string]string{"HOLDFAST_AT": stamps[1]}).OK(t)
+	if got := r.memory.Objects(t, "elsewhere")["o"].Content; got != longer.Content {
+		t.Errorf("the version of under way is %q", got)
+	}
+}
+
+// Who changes all the time and never arrives is not excused.
+func versionsNeverCopied(t *testing.T) {
+	r := onOneServer(t)
+	r.fill(t, pictures("a", "b"))
+	r.dump(t, nil).OK(t)
+	r.memory.PutObject(t, "files", "o", versioned(1))
+	n := 1
+	endpoint := inFront(t, r.memory.Endpoint, func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method != http.MethodGet || !strings.HasSuffix(req.URL.Path, "/files/o") {
+			return false
+		}
+		nextSecond()
+		n++
+		r.memory.PutObject(t, "files", "o", versioned(n))
+		return s3Refused(w)
+	})
+	r.dump(t, map[string]string{"RCLONE_CONFIG_SRC_ENDPOINT": endpoint}).Fails(t, 69, "not as in the source: o")
+	r.dump(t, nil).OK(t)
 }

@@ -8,7 +8,7 @@ need HOLDFAST_BACKUP CRYPT_PASSWORD CANARY_PATH CANARY_SHA256
 one_line CRYPT_PASSWORD "$CRYPT_PASSWORD"
 one_line CRYPT_PASSWORD2 "${CRYPT_PASSWORD2:-}"
 case $CANARY_PATH in
-  /* | current | current/* | history | history/* | unfinished | unfinished/* | metadata | metadata/* | losses | hot) die 64 'CANARY_PATH is absolute, or part of the copy' ;;
+  /* | current | current/* | history | history/* | unfinished | unfinished/* | metadata | metadata/* | losses | hot | expired) die 64 'CANARY_PATH is absolute, or part of the copy' ;;
 esac
 ZEROS=0000000000000000000000000000000000000000000000000000000000000000
 RCLONE_CONFIG=${RCLONE_CONFIG:-$WORK/rclone.conf}
@@ -298,9 +298,9 @@ stamps() {
 }
 
 # heads, on stdout: of rclone's log of headers on stdin, a line for each answer to a
-# HEAD request: the object's name, and the headers that an upload must bring again to
-# make the same object, as JSON. What no upload of ours can bring goes to
-# $WORK/losses, rclone's errors go to $WORK/stderr.
+# HEAD or GET request for an object: its name, and the headers that an upload must
+# bring again to make the same object, as JSON. What no upload of ours can bring goes
+# to $WORK/losses, rclone's errors go to $WORK/stderr.
 #
 #   SRC_ROOT   what stands before a key in a request's path
 heads() {
@@ -339,29 +339,36 @@ heads() {
       return slashed(key)
     }
     function lose(what, why) { printf "%s\t%s\t%s\n", what, name, why >> losses }
-    / DEBUG : HTTP (REQUEST|RESPONSE) \(req 0x[0-9a-f]+\)$/ {
+    # Lines of others may stand between what belongs together, and values and names come
+    # from others: a line of the log begins with its time.
+    /^[0-9\/]+ [0-9:]+ DEBUG : HTTP (REQUEST|RESPONSE) \(req 0x[0-9a-f]+\)$/ {
       id = $NF
       expected = $(NF - 2)
       next
     }
-    / DEBUG : / {
+    /^[0-9\/]+ [0-9:]+ DEBUG : / {
       text = substr($0, index($0, " DEBUG : ") + 9)
       sub(/\r$/, "", text)
       if (open) {
         printf "%s\t[%s]\n", name, headers
         open = 0
-      } else if (expected == "REQUEST" && text ~ /^HEAD \//) {
-        sub(/^HEAD /, "", text)
+      }
+      if (expected == "REQUEST" && text ~ /^[A-Z]+ \/[^ ]* HTTP\/[0-9.]+$/) {
+        expected = ""
+        if (text !~ /^(HEAD|GET) /) next
+        sub(/^[A-Z]+ /, "", text)
         sub(/ HTTP\/[0-9.]+$/, "", text)
         sub(/[?].*$/, "", text)
         path[id] = text
-      } else if (expected == "RESPONSE" && text ~ /^HTTP\/[0-9.]+ 200/ && id in path) {
-        name = name_of(path[id])
+      } else if (expected == "RESPONSE" && text ~ /^HTTP\/[0-9.]+ [0-9]+[A-Za-z -]*$/) {
+        expected = ""
+        if (text ~ /^HTTP\/[0-9.]+ 200/ && id in path) {
+          name = name_of(path[id])
+          headers = ""
+          open = name != ""
+        }
         delete path[id]
-        headers = ""
-        open = name != ""
       }
-      expected = ""
       next
     }
     open && /^[!-9;-~]+: / {
@@ -372,46 +379,61 @@ heads() {
         if (value ~ /[^ -~\t]/ && !utf8(value)) lose("metadata", key " is no text in UTF-8")
         else headers = headers (headers == "" ? "" : ",") "{\"Key\":" string(key) ",\"Value\":" string(value) "}"
       } else if (key == "x-amz-tagging-count" && value > 0) lose("tags", value " tags")
+      else if (key == "x-amz-missing-meta" && value > 0) lose("metadata", value " headers that the server does not tell")
       else if (key == "expires" || key == "x-amz-website-redirect-location") lose("metadata", key ": " value)
       next
     }
-    / (ERROR|CRITICAL|NOTICE) *: / && !/ -vv as --dump/ { print > said }'
+    /^[0-9\/]+ [0-9:]+ (ERROR|CRITICAL|NOTICE) *: / && !/ -vv as --dump/ { print > said }'
 }
 
-# heads_of LIST FILE WHAT: asks the source for the headers of the objects in a list,
-# and adds what heads makes of them to the file. An object that is gone meanwhile
-# has no line. One that cannot be asked for does not stop the others: HEADS_STATUS
-# is rclone's exit code then.
-heads_of() {
+# source_root sets SRC_ROOT for heads, and SOURCE_HEADED: the source, such that its
+# requests are in rclone's log, and no others.
+source_root() {
+  SOURCE_HEADED="${HOLDFAST_SOURCE%%:*},override.dump=headers:${HOLDFAST_SOURCE#*:}"
   SRC_ROOT=${HOLDFAST_SOURCE#*:}
   SRC_ROOT=${SRC_ROOT%/}/
   [ "${RCLONE_CONFIG_SRC_FORCE_PATH_STYLE:-true}" = true ] || SRC_ROOT=${SRC_ROOT#*/}
-  heads_base=${RCLONE_CONFIG_SRC_ENDPOINT:-}
-  heads_base=${heads_base#*://}
-  case $heads_base in
-    */*) heads_base=/${heads_base#*/} ;;
-    *) heads_base= ;;
+  source_base=${RCLONE_CONFIG_SRC_ENDPOINT:-}
+  source_base=${source_base#*://}
+  case $source_base in
+    */*) source_base=/${source_base#*/} ;;
+    *) source_base= ;;
   esac
-  SRC_ROOT=${heads_base%/}/$SRC_ROOT
+  SRC_ROOT=${source_base%/}/$SRC_ROOT
   export SRC_ROOT
+}
+
+# headed FILE COMMAND [ARG…]: rclone; adds what heads makes of its log to the file.
+# Its exit code, like rclone_status.
+headed() {
+  : >"$WORK/stderr"
+  run_child headed_child "$@" || failed 73 'reading headers' $?
+  read -r headed_status <"$WORK/headed" || die 73 'scratch is full'
+  return "$headed_status"
+}
+headed_child() {
+  headed_file=$1
+  shift
+  {
+    headed_status=0
+    rclone "$@" --log-level=DEBUG 2>&1 >/dev/null || headed_status=$?
+    echo "$headed_status" >"$WORK/headed"
+  } | heads >>"$headed_file"
+}
+
+# heads_of LIST FILE: asks the source for the headers of the objects in a list, and
+# adds what heads makes of them to the file. An object that is gone meanwhile has no
+# line. One that cannot be asked for does not stop the others: HEADS_STATUS is
+# rclone's exit code then.
+heads_of() {
   HEADS_STATUS=0
   pieces "$1"
   heads_piece=0
   while [ "$heads_piece" -lt "$PIECES" ]; do
     heads_piece=$((heads_piece + 1))
-    : >"$WORK/stderr"
-    run_child heads_piece "$WORK/piece.$heads_piece" "$2" || failed 73 "$3" $?
-    read -r heads_status <"$WORK/heads.status" || die 73 'scratch is full'
     # shellcheck disable=SC2034 # for the caller
-    [ "$heads_status" -eq 0 ] || HEADS_STATUS=$heads_status
+    headed "$2" lsf --recursive --files-only --no-traverse --files-from-raw="$WORK/piece.$heads_piece" --checkers="$CHECKERS" --retries=1 "$SOURCE_HEADED" ||
+      HEADS_STATUS=$?
     [ ! -s "$WORK/stderr" ] || cat "$WORK/stderr" >>"$WORK/failures"
   done
-}
-heads_piece() {
-  {
-    heads_status=0
-    rclone lsf --recursive --files-only --no-traverse --files-from-raw="$1" --checkers="$CHECKERS" --retries=1 --dump=headers --log-level=DEBUG \
-      "$HOLDFAST_SOURCE" 2>&1 >/dev/null || heads_status=$?
-    echo "$heads_status" >"$WORK/heads.status"
-  } | heads >>"$2"
 }

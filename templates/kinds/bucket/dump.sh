@@ -7,6 +7,7 @@
 #   enc:metadata/<UTC>      the headers of the objects that the run of that time copied
 #   enc:losses              what the copy lacks
 #   enc:hot                 objects that changed while they were copied
+#   enc:expired             the last history folder that went
 #   enc:<CANARY_PATH>       a known text: reading it proves the crypt passwords
 #
 #   HOLDFAST_SOURCE         src:bucket[/prefix], with RCLONE_CONFIG_SRC_…
@@ -30,7 +31,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/crypt.sh"
 
-require_tools mv sleep
+require_tools mv tail tr
 need HOLDFAST_SOURCE HOLDFAST_INSTANCE
 MAX_DELETE_PERCENT=${MAX_DELETE_PERCENT:-10}
 HISTORY_DAYS=${HISTORY_DAYS:-30}
@@ -63,9 +64,21 @@ days() {
 # now, as a history folder is named.
 now() { date -u +%Y%m%dT%H%M%SZ; }
 
+# later sets stamp to a name for this moment that comes after LAST, the last one that
+# was given. Versions are told apart by the order of these names alone, so a clock that
+# went back must not make one that comes before.
+later() {
+  stamp=$(now)
+  later_last=$(printf '%s' "$LAST" | tr -d TZ)
+  if [ "$(printf '%s' "$stamp" | tr -d TZ)" -le "$later_last" ]; then
+    later_last=$((later_last + 1))
+    stamp=${later_last%??????}T${later_last#????????}Z
+  fi
+  LAST=$stamp
+}
+
 crypt_remote
 start=$(date +%s)
-stamp=$(now)
 
 # 1. The canary. With a wrong password the backup looks empty, and everything
 # would be written a second time, beside what is there.
@@ -106,14 +119,26 @@ recall() {
 : >"$WORK/asked"
 : >"$WORK/anew.sorted"
 if has losses; then recall losses "$WORK/lost.before"; fi
-if has hot; then recall hot "$WORK/asked"; fi
+hot=
+if has hot; then
+  hot=yes
+  recall hot "$WORK/asked"
+fi
 : >"$WORK/unfinished"
 if has unfinished/; then stamps unfinished; fi
-if has metadata/; then
-  while IFS= read -r folder <&3; do
-    recall "metadata/$folder" "$WORK/asked"
-  done 3<"$WORK/unfinished"
-fi
+for folders in history metadata; do
+  : >"$WORK/$folders"
+  if has "$folders/"; then stamps "$folders"; fi
+done
+cat "$WORK/history" "$WORK/metadata" "$WORK/unfinished" >"$WORK/named" || die 73 'scratch is full'
+LAST=$(sort <"$WORK/named" | tail -n 1)
+LAST=${LAST:-00000000T000000Z}
+[ "$(printf '%s' "$LAST" | tr -d TZ)" -le "$(now | tr -d TZ)" ] ||
+  say "the clock here says $(now), and the copy has a run of $LAST: this one is named as if it came after it"
+later
+while IFS= read -r folder <&3; do
+  recall "metadata/$folder" "$WORK/asked"
+done 3<"$WORK/unfinished"
 # Without a time of the copy's own server: nothing says that they were copied.
 awk 'BEGIN { FS = OFS = "\t" } { print $1, $2, $3, $4, "" }' "$WORK/asked" >"$WORK/known" || die 73 'scratch is full'
 rm -f -- "$WORK/asked"
@@ -237,9 +262,14 @@ limit=$(((current_count * MAX_DELETE_PERCENT + 99) / 100))
 compare
 within "$limit" ||
   die 65 "stopped before anything was changed: $REPLACED of $current_count objects would be replaced and $GONE removed, more than $MAX_DELETE_PERCENT %"
-# A copy that is older than its lists of metadata gets one of all its objects.
+# A copy that has no lists of metadata gets one of all its objects: the first round's
+# are read with the objects, other ones before.
 all=
-if [ "$current_count" -gt 0 ] && ! has metadata/; then all=yes; fi
+first=
+if ! has metadata/; then
+  if [ "$current_count" -gt 0 ]; then all=yes; else first=yes; fi
+fi
+source_root
 
 set -- --crypt-strict-names --no-unicode-normalization --use-server-modtime --no-traverse --retries=1 \
   --transfers="$TRANSFERS" --checkers="$CHECKERS" --stats=5m --stats-one-line --stats-log-level=NOTICE --log-level=NOTICE
@@ -249,7 +279,7 @@ fi
 
 # transfer WHAT LIST COMMAND [ARG…]: rclone with the objects of a list. One that
 # fails does not stop the others: it is in $WORK/failures, and FAILED is rclone's
-# exit code.
+# exit code. In the first round the headers of all that is read are kept.
 transfer() {
   transfer_what=$1
   pieces "$2"
@@ -264,7 +294,11 @@ transfer() {
       [ "$transfer_left" -gt 0 ] || transfer_left=1
     fi
     transfer_status=0
-    rclone_status "$@" --max-duration="${transfer_left}s" --files-from-raw="$WORK/piece.$transfer_piece" || transfer_status=$?
+    if [ -n "$first" ]; then
+      headed "$WORK/heads" "$@" --max-duration="${transfer_left}s" --files-from-raw="$WORK/piece.$transfer_piece" || transfer_status=$?
+    else
+      rclone_status "$@" --max-duration="${transfer_left}s" --files-from-raw="$WORK/piece.$transfer_piece" || transfer_status=$?
+    fi
     case $transfer_status in
       0 | 9) ;;
       2 | 7 | 10) rclone_failed 69 "$transfer_what" "$transfer_status" ;;
@@ -272,6 +306,44 @@ transfer() {
     esac
     cat "$WORK/stderr" >>"$WORK/failures" || die 73 'scratch is full'
   done
+}
+
+# store_metadata: what $WORK/heads has of the objects in $WORK/asked, and what asking
+# for the names in $WORK/asking showed.
+store_metadata() {
+  sort -t "$TAB" -k 1,1 <"$WORK/heads" >"$WORK/heads.sorted" || die 73 'scratch is full'
+  awk -v other="$WORK/heads.sorted" -v stamp="$stamp" '
+    BEGIN { FS = OFS = "\t"; read_other() }
+    function read_other(   line) {
+      if ((getline line < other) > 0) { at = index(line, "\t"); name = substr(line, 1, at - 1); headers = substr(line, at + 1) } else end = 1
+    }
+    {
+      while (!end && name < $1 "") read_other()
+      if (!end && name == $1 "") print $1, stamp, $2, $3, headers
+    }' "$WORK/asked" >"$WORK/stored" || die 73 'scratch is full'
+  roomy
+  # Each object that was asked for has an answer, or is gone. The last answer counts.
+  names_of "$WORK/heads.sorted" >"$WORK/knows" || die 73 'scratch is full'
+  { unlike "$WORK/asking" "$WORK/silent" && unlike "$WORK/knows" "$WORK/asking"; } >"$WORK/silent.now" || die 73 'scratch is full'
+  sort -u <"$WORK/silent.now" >"$WORK/silent" || die 73 'scratch is full'
+  cat "$WORK/asking" >>"$WORK/anew" || die 73 'scratch is full'
+  rm -f -- "$WORK/heads" "$WORK/asking"
+  if [ -s "$WORK/stored" ]; then
+    rclone_run 69 'storing metadata' copyto --crypt-strict-names "$WORK/stored" "enc:metadata/$stamp"
+  fi
+  rm -f -- "$WORK/asked"
+  # What this asking found out stands there before the copy begins: if the run dies,
+  # the next one does not ask again.
+  {
+    awk -v OFS='\t' '{ print "metadata", $0, "its headers could not be read" }' "$WORK/silent" &&
+      awk -v anew="$WORK/anew" 'BEGIN { FS = "\t"; while ((getline line < anew) > 0) asked[line] } $1 == "name" || !($2 in asked)' "$WORK/lost.before" &&
+      cat "$WORK/losses"
+  } >"$WORK/lost.open" || die 73 'scratch is full'
+  sort -u <"$WORK/lost.open" >"$WORK/lost.now" || die 73 'scratch is full'
+  if ! cmp -s "$WORK/lost.now" "$WORK/lost.stored"; then
+    rclone_run 69 'storing what the copy lacks' copyto --crypt-strict-names --ignore-times "$WORK/lost.now" enc:losses
+    mv -- "$WORK/lost.now" "$WORK/lost.stored"
+  fi
 }
 
 # A run takes up by itself what changed while it copied, and what failed: it lists
@@ -290,75 +362,47 @@ HEADS_STATUS=0
 again=0
 marked=
 [ ! -s "$WORK/unfinished" ] || marked=yes
-round=$stamp
 while [ $((NEW + CHANGED + GONE)) -gt 0 ] || [ -n "$all" ] || [ -s "$WORK/mute" ]; do
   [ "$again" -lt 3 ] || break
   again=$((again + 1))
   # History in a folder of its own for each time: the first one has the older version.
-  while [ "$again" -gt 1 ] && [ "$(now)" = "$round" ]; do sleep 1; done
-  [ "$again" -eq 1 ] || round=$(now)
+  [ "$again" -eq 1 ] || later
   FAILED=0
   : >"$WORK/failures"
 
   # 4. The mark. Until the run ends well, current may lack what is in history
   # already; the mark tells a restore. Its time is one of the copy's own server.
-  printf '%s\n' "$round" >"$WORK/mark" || die 73 'scratch is full'
-  rclone_run 69 'marking the run' copyto "$WORK/mark" "enc:unfinished/$round"
+  printf '%s\n' "$stamp" >"$WORK/mark" || die 73 'scratch is full'
+  rclone_run 69 'marking the run' copyto "$WORK/mark" "enc:unfinished/$stamp"
   marked=yes
-  rclone_status lsf --use-server-modtime --format=t --time-format=2006-01-02T15:04:05.000 "enc:unfinished/$round" >"$WORK/marked" ||
+  rclone_status lsf --use-server-modtime --format=t --time-format=2006-01-02T15:04:05.000 "enc:unfinished/$stamp" >"$WORK/marked" ||
     failed 69 'reading the mark' $?
   read -r written <"$WORK/marked" || die 69 'the mark that was just written is not there'
 
-  # 5. The metadata, before the copy: it lies beside it, encrypted, and names the
-  # run. So each version of an object has the last one before the run that replaced it.
+  # 5. The metadata: they lie beside the copy, encrypted, and name the run. They are
+  # read and stored before it, so each version of an object has the last one before the
+  # run that replaced it. The first round replaces nothing, and reads them with the
+  # objects; until they are stored each object is one that may have changed meanwhile.
   : >"$WORK/heads"
   if [ -n "$all" ]; then
-    names_of "$WORK/source" >"$WORK/asking" || die 73 'scratch is full'
     cat "$WORK/source" >"$WORK/asked" || die 73 'scratch is full'
   else
     cat "$WORK/mute" "$WORK/todo" >"$WORK/asking" || die 73 'scratch is full'
     sort -t "$TAB" -k 1,1 -u <"$WORK/asking" >"$WORK/asked" || die 73 'scratch is full'
-    names_of "$WORK/asked" >"$WORK/asking" || die 73 'scratch is full'
   fi
+  names_of "$WORK/asked" >"$WORK/asking" || die 73 'scratch is full'
   all=
   : >"$WORK/mute"
-  heads_of "$WORK/asking" "$WORK/heads" 'reading metadata'
-  sort -t "$TAB" -k 1,1 <"$WORK/heads" >"$WORK/heads.sorted" || die 73 'scratch is full'
-  awk -v other="$WORK/heads.sorted" -v stamp="$round" '
-    BEGIN { FS = OFS = "\t"; read_other() }
-    function read_other(   line) {
-      if ((getline line < other) > 0) { at = index(line, "\t"); name = substr(line, 1, at - 1); headers = substr(line, at + 1) } else end = 1
-    }
-    {
-      while (!end && name < $1 "") read_other()
-      if (!end && name == $1 "") print $1, stamp, $2, $3, headers
-    }' "$WORK/asked" >"$WORK/metadata" || die 73 'scratch is full'
-  roomy
-  # Each object that was asked for has an answer, or is gone. The last answer counts.
-  names_of "$WORK/heads.sorted" >"$WORK/knows" || die 73 'scratch is full'
-  { unlike "$WORK/asking" "$WORK/silent" && unlike "$WORK/knows" "$WORK/asking"; } >"$WORK/silent.now" || die 73 'scratch is full'
-  sort -u <"$WORK/silent.now" >"$WORK/silent" || die 73 'scratch is full'
-  cat "$WORK/asking" >>"$WORK/anew" || die 73 'scratch is full'
-  rm -f -- "$WORK/heads" "$WORK/asking"
-  if [ -s "$WORK/metadata" ]; then
-    rclone_run 69 'storing metadata' copyto --crypt-strict-names "$WORK/metadata" "enc:metadata/$round"
+  if [ -n "$first" ]; then
+    awk -v stamp="$stamp" 'BEGIN { FS = OFS = "\t" } { print $1, stamp, $2, $3, "" }' "$WORK/todo" >"$WORK/hot" || die 73 'scratch is full'
+    rclone_run 69 'storing what is copied' copyto --crypt-strict-names "$WORK/hot" enc:hot
+    hot=yes
+  else
+    heads_of "$WORK/asking" "$WORK/heads"
+    store_metadata
   fi
-  rm -f -- "$WORK/metadata"
-  # What this asking found out stands there before the copy begins: if the run dies,
-  # the next one does not ask again.
-  {
-    awk -v OFS='\t' '{ print "metadata", $0, "its headers could not be read" }' "$WORK/silent" &&
-      awk -v anew="$WORK/anew" 'BEGIN { FS = "\t"; while ((getline line < anew) > 0) asked[line] } $1 == "name" || !($2 in asked)' "$WORK/lost.before" &&
-      cat "$WORK/losses"
-  } >"$WORK/lost.open" || die 73 'scratch is full'
-  sort -u <"$WORK/lost.open" >"$WORK/lost.now" || die 73 'scratch is full'
-  if ! cmp -s "$WORK/lost.now" "$WORK/lost.stored"; then
-    rclone_run 69 'storing what the copy lacks' copyto --crypt-strict-names --ignore-times "$WORK/lost.now" enc:losses
-    mv -- "$WORK/lost.now" "$WORK/lost.stored"
-  fi
-  awk -v stamp="$round" -v written="$written" 'BEGIN { FS = OFS = "\t" } { print $1, stamp, $2, $3, written }' "$WORK/todo" >>"$WORK/known" ||
+  awk -v stamp="$stamp" -v written="$written" 'BEGIN { FS = OFS = "\t" } { print $1, stamp, $2, $3, written }' "$WORK/todo" >>"$WORK/known" ||
     die 73 'scratch is full'
-  rm -f -- "$WORK/asked"
 
   # 6. The copy: what is new without a look at what is there, the rest moves what it
   # replaces to history first.
@@ -372,14 +416,20 @@ while [ $((NEW + CHANGED + GONE)) -gt 0 ] || [ -n "$all" ] || [ -s "$WORK/mute" 
     else
       cat "$WORK/new" >"$WORK/askable" || die 73 'scratch is full'
     fi
-    transfer 'the copy' "$WORK/listable" copy "$@" --no-traverse=false --no-check-dest "$HOLDFAST_SOURCE" enc:current
-    transfer 'the copy' "$WORK/askable" copy "$@" --no-check-dest "$HOLDFAST_SOURCE" enc:current
+    from=$HOLDFAST_SOURCE
+    [ -z "$first" ] || from=$SOURCE_HEADED
+    transfer 'the copy' "$WORK/listable" copy "$@" --no-traverse=false --no-check-dest "$from" enc:current
+    transfer 'the copy' "$WORK/askable" copy "$@" --no-check-dest "$from" enc:current
+    if [ -n "$first" ]; then
+      first=
+      store_metadata
+    fi
   fi
   if [ "$CHANGED" -gt 0 ]; then
-    transfer 'the copy' "$WORK/changed" copy "$@" --ignore-times --backup-dir="enc:history/$round" "$HOLDFAST_SOURCE" enc:current
+    transfer 'the copy' "$WORK/changed" copy "$@" --ignore-times --backup-dir="enc:history/$stamp" "$HOLDFAST_SOURCE" enc:current
   fi
   if [ "$GONE" -gt 0 ]; then
-    transfer 'removing what is gone' "$WORK/gone" move "$@" enc:current "enc:history/$round"
+    transfer 'removing what is gone' "$WORK/gone" move "$@" enc:current "enc:history/$stamp"
   fi
   if [ "$FAILED" -ne 0 ]; then
     say "the copy failed for some objects, with exit code $FAILED"
@@ -395,6 +445,15 @@ while [ $((NEW + CHANGED + GONE)) -gt 0 ] || [ -n "$all" ] || [ -s "$WORK/mute" 
   source_count=$COUNT source_bytes=$BYTES
   list_into "$WORK/copy" enc:current 'measuring the copy again' --files-only
   compare
+  # Of what was copied and differs again nobody knows which size it had.
+  names_of "$WORK/todo" >"$WORK/todo.names" || die 73 'scratch is full'
+  merged "$WORK/todo.names" "$WORK/stored" >"$WORK/doubtful" || die 73 'scratch is full'
+  if [ -s "$WORK/doubtful" ]; then
+    awk -v doubtful="$WORK/doubtful" '
+      BEGIN { FS = OFS = "\t"; while ((getline line < doubtful) > 0) { split(line, part, "\t"); doubt[part[1]] } }
+      { if ($1 in doubt) $3 = ""; print }' "$WORK/stored" >"$WORK/doubted" || die 73 'scratch is full'
+    rclone_run 69 'storing metadata again' copyto --crypt-strict-names --ignore-times "$WORK/doubted" "enc:metadata/$stamp"
+  fi
   within "$(((COUNT * MAX_DELETE_PERCENT + 99) / 100))" ||
     die 65 "stopped: under way $REPLACED of $COUNT objects were replaced and $GONE removed, more than $MAX_DELETE_PERCENT %; the copy is not whole until a run succeeds"
   # A name that is too long for the backup's server when it is encrypted, or that
@@ -402,7 +461,6 @@ while [ $((NEW + CHANGED + GONE)) -gt 0 ] || [ -n "$all" ] || [ -s "$WORK/mute" 
   sed -n 's/^[0-9/]* [0-9:]* ERROR : \(.*\): Failed to copy: .*\(KeyTooLong\|[Nn]ame too long\|ObjectParentIsFile\|ExistingObjectIsDirectory\).*$/\1/p' "$WORK/failures" >>"$WORK/long" ||
     die 73 'scratch is full'
   sort -u <"$WORK/long" >"$WORK/long.sorted" || die 73 'scratch is full'
-  names_of "$WORK/todo" >"$WORK/todo.names" || die 73 'scratch is full'
   cat "$WORK/gone" >>"$WORK/todo.names" || die 73 'scratch is full'
   sort <"$WORK/todo.names" >"$WORK/differing" || die 73 'scratch is full'
   unlike "$WORK/long.sorted" "$WORK/differing" >"$WORK/rest" || die 73 'scratch is full'
@@ -417,6 +475,11 @@ if [ "$again" -gt 0 ] && [ $((NEW + CHANGED + GONE)) -gt 0 ]; then
   { unlike "$WORK/source.first" "$WORK/source" && unlike "$WORK/source" "$WORK/source.first"; } >"$WORK/moved" || die 73 'scratch is full'
   names_of "$WORK/moved" >"$WORK/moved.names" || die 73 'scratch is full'
   sort -u <"$WORK/moved.names" >"$WORK/moved" || die 73 'scratch is full'
+  # Of one that is not in the copy at all, and failed, nobody knows that it ever will be.
+  if [ "$FAILED" -ne 0 ]; then
+    unlike "$WORK/new" "$WORK/moved" >"$WORK/excused" || die 73 'scratch is full'
+    mv -- "$WORK/excused" "$WORK/moved"
+  fi
   merged "$WORK/moved" "$WORK/rest" >"$WORK/hot.names" || die 73 'scratch is full'
   unlike "$WORK/moved" "$WORK/rest" >"$WORK/wrong" || die 73 'scratch is full'
   # The server lists it, and knows nothing by that name.
@@ -474,18 +537,21 @@ mv -- "$WORK/lost.now" "$WORK/losses"
 if ! cmp -s "$WORK/losses" "$WORK/lost.stored"; then
   rclone_run 69 'storing what the copy lacks' copyto --crypt-strict-names --ignore-times "$WORK/losses" enc:losses
 fi
-if [ -s "$WORK/hot" ] || has hot; then
+if [ -s "$WORK/hot" ]; then
   rclone_run 69 'storing what changed under way' copyto --crypt-strict-names --ignore-times "$WORK/hot" enc:hot
+elif [ -n "$hot" ]; then
+  rclone_run 69 'removing what has ended changing' deletefile --crypt-strict-names enc:hot
 fi
 [ -z "$marked" ] || rclone_run 69 'removing the mark' purge enc:unfinished
 say "source $source_count objects, $source_bytes bytes; copy $COUNT objects, $BYTES bytes"
 
 # 10. Old history, whole folders by name: objects in there keep the time of the
 # document, which says nothing about when it was deleted.
-today=$(days "$stamp")
-stamps history
+today=$(days "$(now)")
 while IFS= read -r folder <&3; do
   [ $((today - $(days "$folder"))) -gt "$HISTORY_DAYS" ] || continue
+  printf '%s\n' "$folder" >"$WORK/expired" || die 73 'scratch is full'
+  rclone_run 69 'storing what expires' copyto --crypt-strict-names --ignore-times "$WORK/expired" enc:expired
   rclone_run 69 "expiring history/$folder" purge "enc:history/$folder"
   say "expired history/$folder"
 done 3<"$WORK/history"

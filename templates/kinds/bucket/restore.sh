@@ -36,6 +36,9 @@ if ! canary_known; then
   die 65 'the canary cannot be read: wrong crypt password or salt, or not our backup'
 fi
 
+# What is there beside the copy.
+rclone_status lsf --max-depth=1 --crypt-strict-names enc: >"$WORK/state" || failed 69 'listing the backup' $?
+
 # 1. What to restore: each name once, from where its right version is. A rank says
 # which that is: of several versions that later runs took out the oldest, then the
 # current one, then what a run that did not end well had taken out, the newest first.
@@ -53,6 +56,12 @@ versions() {
 rank=10000
 if [ "$AT" != latest ]; then
   at_number=$(printf '%s' "$AT" | tr -d TZ)
+  if grep -qxF -e expired -- "$WORK/state"; then
+    rclone_status cat --crypt-strict-names enc:expired >"$WORK/expired" || failed 69 'reading what has expired' $?
+    read -r expired <"$WORK/expired" || die 65 'enc:expired is empty'
+    [ "$at_number" -ge "$(printf '%s' "$expired" | tr -d TZ)" ] ||
+      die 65 "what the run of $expired replaced or removed has expired: the oldest time that the copy still knows is $expired"
+  fi
   while IFS= read -r folder <&3; do
     [ "$(printf '%s' "$folder" | tr -d TZ)" -gt "$at_number" ] || continue
     rank=$((rank + 1))
@@ -89,7 +98,6 @@ fi
 
 # 2. The metadata of each version: the last that was stored before the run that took
 # it out of the copy.
-rclone_status lsf --max-depth=1 --crypt-strict-names enc: >"$WORK/state" || failed 69 'listing the backup' $?
 : >"$WORK/metadata"
 if grep -qxF -e metadata/ -- "$WORK/state"; then
   rclone_status cat --crypt-strict-names enc:metadata >"$WORK/metadata" || failed 69 'reading metadata' $?
@@ -164,7 +172,7 @@ awk -v folder="$WORK/byname/" -v hot="$WORK/hot" -v damaged="$WORK/damaged" "$AW
       sure = 0
     }
     if (i == 0) without++
-    else if (sure && size[i] != $4 && !(name in changing)) {
+    else if (sure && size[i] != "" && size[i] != $4 && !(name in changing)) {
       print name, "its copy has " ($4 < 0 ? 0 : $4) " bytes, and had " size[i] " when it was made: it was cut" > damaged
       next
     }
@@ -267,7 +275,7 @@ if [ "$before" -eq 0 ] && [ -s "$WORK/more" ]; then
   listed "$WORK/more" 100
   missing 'an empty target' 'something else writes there'
 fi
-awk 'BEGIN { FS = "\t" } NR == FNR { now[$1]; next } !($1 in now) { print $1 }' "$WORK/after" "$WORK/before" >"$WORK/vanished" || die 73 'scratch is full'
+awk 'BEGIN { FS = "\t" } FILENAME == ARGV[1] { now[$1]; next } !($1 in now) { print $1 }' "$WORK/after" "$WORK/before" >"$WORK/vanished" || die 73 'scratch is full'
 [ ! -s "$WORK/vanished" ] || while IFS= read -r name <&3; do
   missing "$name" 'it was in the target before, and is not any more'
 done 3<"$WORK/vanished"
