@@ -285,6 +285,7 @@ SET ROLE own; CREATE TABLE t (id int); INSERT INTO t VALUES (1)`, nil, "superuse
 		p.restore(t, dump).Fails(t, 65, "COMMENT - EXTENSION pg_trgm: ERROR:  must be owner")
 	})
 	t.Run("extension", func(t *testing.T) { testPostgreSQLExtension(t, s) })
+	t.Run("postgis", func(t *testing.T) { testPostgreSQLPostGIS(t, s) })
 
 	for name, c := range map[string]struct{ sql, loss, item string }{
 		"event-trigger": {`CREATE FUNCTION e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; ALTER FUNCTION e() OWNER TO own;
@@ -440,10 +441,47 @@ SELECT pg_catalog.pg_extension_config_dump('geo.systems', 'WHERE id > 1');`,
 	p.empty(t, make+rows)
 	p.restore(t, harness.Payload(dump)).OK(t)
 	// A superuser brings the rows along.
-	p = s.trip(t, "geo4", pgSuper, use+rows, nil)
+	p = s.trip(t, "geo4", pgSuper, use+rows, nil, "rows", "SEQUENCE*")
 	p.back(t, "")
 	if got := s.sql(t, p.name, `TABLE geo.systems`); got != "1|usual|\n2|our own|line\n" {
 		t.Errorf("the extension's rows are %q", got)
+	}
+}
+
+// PostGIS brings schemas, types, tables and rows of its own, which are nobody's copy,
+// and which the owner of the database may not touch.
+func testPostgreSQLPostGIS(t *testing.T, s *pgServer) {
+	const make = `CREATE EXTENSION postgis; CREATE EXTENSION postgis_topology;`
+	const places = `SET ROLE own; CREATE TABLE places (id int PRIMARY KEY, at geometry(Point, 4326), area geography CHECK (ST_Area(area) < 1e12));
+INSERT INTO places SELECT n, ST_SetSRID(ST_MakePoint(n, 51), 4326), ST_Buffer(ST_MakePoint(n, 51)::geography, 1000) FROM generate_series(1, 50) n;
+CREATE INDEX ON places USING gist (at); CREATE INDEX near ON places (ST_X(at)); CREATE VIEW north AS SELECT id, ST_AsText(at) FROM places WHERE ST_Y(at) > 50;
+CREATE MATERIALIZED VIEW hulls AS SELECT ST_ConvexHull(ST_Collect(at)) AS hull FROM places; RESET ROLE;`
+	sum := func(name string) string {
+		return s.sql(t, name, `SELECT count(*), md5(string_agg(id || ST_AsEWKT(at) || ST_AsEWKT(area), ',' ORDER BY id)) FROM places; SELECT ST_AsText(hull) FROM hulls`)
+	}
+	p := s.trip(t, "gis0", "own", make+places, nil)
+	p.dump(t).Fails(t, 65, "extension: EXTENSION - postgis: only a superuser may make it")
+	p = s.trip(t, "gis1", "own", make+places, nil, "extension", "EXTENSION*")
+	want := sum(p.name)
+	p.back(t, make)
+	if got := sum(p.name); got != want {
+		t.Errorf("the places are %s, not %s", got, want)
+	}
+	// The plain tool as the same owner.
+	plain := exec.Command("sh", "-c", `pg_dump -Fc "$1" | pg_restore --exit-on-error --clean --if-exists -d "$1"`, "sh", "host=127.0.0.1 port="+strconv.Itoa(s.port)+" user=own dbname="+p.name)
+	plain.Env = []string{"PATH=/usr/bin:/bin", "PGPASSWORD=" + pgOwnerPassword}
+	out, err := plain.CombinedOutput()
+	t.Logf("the plain tool: %v, %s", err, out)
+	// A superuser brings it along, with the systems that were added.
+	const added = make + `INSERT INTO spatial_ref_sys (srid, auth_name, proj4text) VALUES (990000, 'ours', '+proj=longlat'); SELECT topology.CreateTopology('roads', 4326);` + places
+	p = s.trip(t, "gis2", pgSuper, added, nil)
+	p.dump(t).Fails(t, 65, "rows: SEQUENCE SET topology topology_id_seq "+pgSuper+": its extension does not let it be copied")
+	p = s.trip(t, "gis3", pgSuper, added, nil, "rows", "SEQUENCE*")
+	dump := p.dump(t).OK(t).Stdout
+	p.empty(t, "")
+	p.restore(t, dump).OK(t)
+	if got := sum(p.name) + s.sql(t, p.name, `SELECT auth_name FROM spatial_ref_sys WHERE srid = 990000; SELECT name FROM topology.topology`); got != want+"ours\nroads\n" {
+		t.Errorf("a superuser's restore has %s, not %s", got, want)
 	}
 }
 

@@ -54,6 +54,18 @@ note_losses() {
 \pset fieldsep '\t'
 SELECT 'tablespace', 'TABLESPACE ' || spcname, 'it is a folder on the server: what lies in it would come back in the default one'
 FROM pg_catalog.pg_tablespace t WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.reltablespace = t.oid AND t.spcname <> 'pg_global');
+-- Of an extension's own table, rows are copied, and not where its numbers stand.
+SELECT pg_catalog.format('SELECT ''rows'', %L, %L WHERE EXISTS (SELECT FROM %I.%I %s)',
+  pg_catalog.regexp_replace('SEQUENCE SET ' || sn.nspname || ' ' || s.relname || ' ' || pg_catalog.pg_get_userbyid(s.relowner), '[\x01-\x1f\x7f]', ' ', 'g'),
+  'its extension does not let it be copied: it would begin anew, below rows that are copied', n.nspname, c.relname, condition)
+FROM (SELECT pg_catalog.unnest(extconfig) AS oid, pg_catalog.unnest(extcondition) AS condition FROM pg_catalog.pg_extension) e
+JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = c.oid AND d.classid = d.refclassid AND d.deptype IN ('a', 'i')
+JOIN pg_catalog.pg_class s ON s.oid = d.objid JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+LEFT JOIN pg_catalog.pg_sequences q ON q.schemaname = sn.nspname AND q.sequencename = s.relname
+WHERE s.relkind = 'S' AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE s.oid = ANY (extconfig))
+  AND (q.last_value IS NOT NULL OR NOT pg_catalog.has_sequence_privilege(s.oid, 'USAGE, SELECT'))
+\gexec
 SELECT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = :'actor') AS super \gset
 \if :super
   \q

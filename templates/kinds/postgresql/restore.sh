@@ -528,8 +528,8 @@ SQL
       mine[$9] = 1
       known[substr($9, length($3) + 2)] = 1
       gone = ($1 in pending) || (!($9 in bare) && $3 !~ /^(ACL|DEFAULT ACL)/)
-      # An extension that is there has its comment, whoever made it.
-      if ($9 ~ /^COMMENT - EXTENSION / && rights[$9] ~ /\047;$/ && rights[$9] == granted[$9]) reason = ""
+      # An extension or schema that is there has its comment, whoever made it.
+      if ($9 ~ /^COMMENT - (EXTENSION|SCHEMA) / && rights[$9] ~ /\047;$/ && rights[$9] == granted[$9]) reason = ""
       else if ($1 in pending) reason = why[$1] == "" ? "it could not be made" : why[$1]
       # Large objects stand in no dump without data.
       else if ($3 ~ /^BLOB( METADATA)?$/ && $5 == "owner") { reason = $6; gone = 0 }
@@ -583,7 +583,7 @@ SQL
   like_created LC_CTYPE "$ctype"
 
   # What the user made; what an extension made does not count, nor what hangs on
-  # that: its tables' indexes, sequences and types.
+  # that: its tables' indexes, sequences and types, and the schema that it is in.
   query >"$WORK/held" <<'SQL'
 WITH RECURSIVE own AS (
   SELECT oid, nspname FROM pg_catalog.pg_namespace
@@ -602,7 +602,7 @@ SELECT
 + (SELECT count(*) FROM pg_catalog.pg_type t JOIN own ON own.oid = t.typnamespace
    WHERE t.typtype IN ('d', 'e', 'r') AND (t.tableoid, t.oid) NOT IN (SELECT classid, objid FROM extension))
 + (SELECT count(*) FROM own
-   WHERE nspname <> 'public' AND ('pg_catalog.pg_namespace'::pg_catalog.regclass, oid) NOT IN (SELECT classid, objid FROM extension))
+   WHERE nspname <> 'public' AND oid NOT IN (SELECT extnamespace FROM pg_catalog.pg_extension) AND ('pg_catalog.pg_namespace'::pg_catalog.regclass, oid) NOT IN (SELECT classid, objid FROM extension))
 + (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata);
 SQL
   read -r held <"$WORK/held"

@@ -46,7 +46,7 @@ SQL
 # How: "definer" for a function that runs with the rights of its owner, "grantor"
 # for rights that others granted, "skip" for rights that are not tried. Rights also
 # stand in $WORK/rights: the item without its owner, a tab, a statement. So do
-# comments of extensions, for who did not make one may not set it anew.
+# comments of extensions and schemas, for who did not make one may not set it anew.
 #
 # Names are somebody else's: a body may hold what looks like such a header. One
 # counts only if it fits the list, and if two fit for one entry nobody can tell
@@ -69,6 +69,11 @@ LEFT JOIN pg_catalog.pg_available_extension_versions v ON v.name = a.name AND v.
 WHERE NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = :'actor')
   AND (COALESCE(v.superuser AND NOT v.trusted, true)
        OR NOT pg_catalog.has_database_privilege(:'actor', pg_catalog.current_database(), 'CREATE'));
+-- Such an extension brings the schema along that it asks for.
+SELECT 'schema ' || pg_catalog.regexp_replace(nspname, '[\x01-\x1f\x7f]', ' ', 'g') FROM pg_catalog.pg_extension e
+JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace
+JOIN pg_catalog.pg_available_extension_versions v ON v.name = extname AND v.version = extversion
+WHERE v.schema = nspname AND nspowner = extowner AND v.superuser AND NOT v.trusted;
 SELECT 'comment ' || e.extname FROM pg_catalog.pg_extension e
 LEFT JOIN pg_catalog.pg_available_extensions a ON a.name = e.extname
 WHERE pg_catalog.obj_description(e.oid, 'pg_extension') IS DISTINCT FROM a.comment;
@@ -130,7 +135,7 @@ SQL
     }
     id != "" && what[id] == "ACL" && /^SET SESSION AUTHORIZATION / { how[id] = "grantor" }
     id != "" && what[id] ~ /^(ACL|DEFAULT ACL)/ && /^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES|SET SESSION AUTHORIZATION) / { right[id] = right[id] clean($0) "\n" }
-    id != "" && item[id] ~ /^COMMENT - EXTENSION / && /^COMMENT ON EXTENSION / { right[id] = right[id] clean($0) "\n" }
+    id != "" && item[id] ~ /^COMMENT - (EXTENSION|SCHEMA) / && /^COMMENT ON (EXTENSION|SCHEMA) / { right[id] = right[id] clean($0) "\n" }
     id != "" && what[id] == "SERVER" && /FOREIGN DATA WRAPPER / {
       wrapper = $0; sub(/^.*FOREIGN DATA WRAPPER /, "", wrapper); sub(/( OPTIONS \(.*|;)$/, "", wrapper)
       if (("wrapper " wrapper) in limit) lose(id, "superuser", "it needs a right on the wrapper " wrapper)
@@ -163,7 +168,8 @@ SQL
           e = item[id]; sub(/^COMMENT - EXTENSION /, "", e)
           if ((("extension " e) in limit) && (("comment " e) in limit)) lose(id, "extension", "the comment of an extension that only a superuser may make")
         }
-        if (!ours) {
+        s = plain[id]; sub(/^SCHEMA - /, "", s)
+        if (!ours && !(what[id] == "SCHEMA" && (("schema " s) in limit))) {
           if (what[id] in owned) {
             if (how[id] == "definer") lose(id, "definer", "it runs with the rights of its owner, a role for which " actor " cannot act: it would come back with those of its caller")
             else lose(id, "owner", "its owner is a role for which " actor " cannot act: it would come back as that of " actor)
