@@ -180,7 +180,7 @@ func dataBucketNames(t *testing.T) {
 			// The usual server keeps objects as files: not "a" beside "a/b".
 			r.options.Env["RCLONE_CONFIG_BAK_ENDPOINT"] = r.memory.Endpoint
 			nth := 40
-			if os.Getenv("HOLDFAST_DATA") == "whole" {
+			if wholeData() {
 				nth = 1
 			}
 			names := encoderNames(t, nth)

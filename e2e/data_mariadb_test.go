@@ -176,7 +176,7 @@ func myLost(t testing.TB, copied []byte) map[string][]string {
 
 func TestDataMariaDB(t *testing.T) {
 	tests := myTests
-	if os.Getenv("HOLDFAST_DATA") == "whole" {
+	if wholeData() {
 		root := filepath.Join("..", ".cache", "e2e", "data", "mariadb")
 		tests = nil
 		for _, pattern := range []string{"main/*.test", "suite/*/*.test", "suite/*/t/*.test", "suite/compat/*/t/*.test", "plugin/*/*/*.test", "plugin/*/*/*/*.test"} {

@@ -143,7 +143,7 @@ func (s *ldapSet) directory(t *testing.T) *directory {
 // TestDataOpenLDAP takes OpenLDAP's own test data through both ways of reading, and
 // compares what comes back with what slapcat says of the source.
 func TestDataOpenLDAP(t *testing.T) {
-	whole := os.Getenv("HOLDFAST_DATA") == "whole"
+	whole := wholeData()
 	for _, s := range ldapSets {
 		if s.whole && !whole {
 			continue

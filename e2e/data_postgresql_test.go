@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -632,7 +631,7 @@ func TestDataPostgreSQLRegress(t *testing.T) {
 		asUser(t, uid, gid, dir, "/bin/cp", "/usr/lib/postgresql/15/lib/"+name, dir)
 	}
 	schedule := filepath.Join(dir, "parallel_schedule")
-	if os.Getenv("HOLDFAST_DATA") != "whole" {
+	if !wholeData() {
 		schedule = filepath.Join(dir, "short_schedule")
 		if err := os.WriteFile(schedule, []byte(pgRegressShort), 0o644); err != nil {
 			t.Fatal(err)
@@ -743,59 +742,6 @@ func pgMegabytes(t testing.TB, usual int64) int64 {
 		t.Fatal(err)
 	}
 	return n << 20
-}
-
-// folderSize is what the files of a folder hold.
-func folderSize(dir string) (size int64) {
-	// What is gone again holds nothing.
-	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Type().IsRegular() {
-			if info, err := entry.Info(); err == nil {
-				size += info.Size()
-			}
-		}
-		return nil
-	})
-	return size
-}
-
-// counter counts what is written to it.
-type counter struct{ bytes int64 }
-
-func (c *counter) Write(p []byte) (int, error) { c.bytes += int64(len(p)); return len(p), nil }
-
-// TestDataPostgreSQLSize streams a database that is larger than everything that the
-// rendered pod may use, and measures what it uses.
-func TestDataPostgreSQLSize(t *testing.T) {
-	if os.Getenv("HOLDFAST_DATA") != "whole" {
-		t.Skip("takes minutes: HOLDFAST_DATA=whole")
-	}
-	s := newPostgreSQL(t)
-	i, o := s.text(t, pgMegabytes(t, 5120))
-	printed := &counter{}
-	o.Stdout, o.ScratchDir = printed, harness.Folder(t, 0)
-	if err := os.Chmod(o.ScratchDir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	p := i.Start(t, "postgresql/text", "dump", o)
-	done := make(chan struct{})
-	var memory, scratch int64
-	go func() {
-		defer close(done)
-		for p.Running() {
-			memory, scratch = max(memory, p.Memory()), max(scratch, folderSize(o.ScratchDir))
-			time.Sleep(200 * time.Millisecond)
-		}
-	}()
-	r := p.Wait().OK(t)
-	<-done
-	t.Logf("%d MiB in %s: at most %d MiB of memory, %d KiB of scratch", printed.bytes>>20, r.Took, memory>>20, scratch>>10)
-	if limit := int64(512 << 20); memory > limit || memory == 0 {
-		t.Errorf("it took %d bytes of memory, the limit is %d", memory, limit)
-	}
-	if scratch > 1<<20 || scratch == 0 {
-		t.Errorf("it took %d bytes of scratch", scratch)
-	}
 }
 
 // BenchmarkDataPostgreSQL has our dump into restic beside the plain tools'.

@@ -564,7 +564,7 @@ func volumeSeveralOwners(t *testing.T) {
 func volumeSparse(t *testing.T) {
 	v := newVolumes(t, 4001, func(volume map[string]any) { volume["minFiles"] = 1 })
 	size := int64(256 << 20)
-	if os.Getenv("HOLDFAST_DATA") == "whole" {
+	if wholeData() {
 		size = 3 << 30
 	}
 	holes := func(path string, seed int64) {
