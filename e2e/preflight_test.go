@@ -240,6 +240,11 @@ func TestPreflight(t *testing.T) {
 		state["cluster"] = map[string]any{"name": "e2e", "managedControlPlane": true}
 		maps.Copy(state["cluster"].(map[string]any), further)
 	}
+	broken("accepted-loss", func(state, credentials map[string]any) {
+		d.vault.user(t, "blind", "1h", map[string][]string{d.mount + "/data/*": {"read"}, d.mount + "/metadata/*": {"read", "list"}})
+		at(credentials, "secretsManager")["username"] = "blind"
+		state["backup"] = map[string]any{"enabled": true, "losses": map[string]any{"secrets-manager": pgAccepts("mount-settings", "*")}}
+	}, nil, nil)
 	repository := "repository/" + d.namespace
 	broken("failure/wrong-place", func(state, credentials map[string]any) {
 		pg(state)["host"] = "nobody.invalid"

@@ -175,6 +175,7 @@ func (d *Desk) Accounts() error {
 	}
 	policy := `path "kv/data/*" { capabilities = ["create", "update", "read"] }
 path "kv/metadata/*" { capabilities = ["create", "update", "read", "list"] }
+path "kv/config" { capabilities = ["read", "update"] }
 `
 	for _, step := range [][]string{
 		{"", "secrets", "enable", "-path=kv", "-version=2", "kv"},

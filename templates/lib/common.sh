@@ -317,6 +317,7 @@ matches() {
 
 # accepted NAME ITEM: whether the settings accept this loss.
 accepted() {
+  [ -e "$WORK/accepted" ] || lines "$HOLDFAST_LOSSES" >"$WORK/accepted" || die 73 'scratch cannot be written'
   while IFS=' ' read -r accepted_name accepted_items; do
     [ "$accepted_name" = "$1" ] || continue
     ! matches "$2" "$accepted_items" || return 0
@@ -328,7 +329,6 @@ accepted() {
 # a stream it keeps a copy from being made, and at its end it has the last word.
 settle_losses() {
   [ -e "$WORK/losses" ] || : >"$WORK/losses"
-  lines "$HOLDFAST_LOSSES" >"$WORK/accepted"
   : >"$WORK/lacks"
   : >"$WORK/refused"
   # shellcheck disable=SC2016 # awk's own variables

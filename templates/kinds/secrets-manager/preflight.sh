@@ -24,6 +24,7 @@ listing() {
 settings() {
   login
   call GET config '""' ''
+  [ "$STATUS" != 403 ] || ! accepted mount-settings "$SM_MOUNT" || return 0
   [ "$STATUS" = 200 ] || refused 'reading the settings of the mount'
 }
 
