@@ -18,7 +18,8 @@ const (
 	gi = 1 << 30
 	// most is more than any copy has: a size beyond it is a slip of the pen.
 	most = 1 << 50
-	// streamScratch is what a dump needs that is streamed: lists and both ends.
+	// streamScratch is what a dump needs that is streamed: lists, and the two pieces
+	// of 8 MiB in which it passes.
 	streamScratch = "256Mi"
 	// headroom of what a copy needs: kubelet evicts a pod whose scratch is full.
 	headroom = 1.1

@@ -16,7 +16,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/cql.sh"
 
-require_tools kubectl mkfifo tar tee
+require_tools dd kubectl mkfifo tar tee
 need HOLDFAST_NAMESPACE CASSANDRA_POD CASSANDRA_CONTAINER CASSANDRA_DATA_DIR CASSANDRA_KEYSPACES \
   CASSANDRA_USER CASSANDRA_PASSWORD
 one_line CASSANDRA_USER "$CASSANDRA_USER"

@@ -17,7 +17,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
 
-require_tools cp mariadb mariadb-dump mkfifo mv sort tee
+require_tools cp dd mariadb mariadb-dump mkfifo mv sort
 number MIN_TABLES "${MIN_TABLES:-0}"
 refuse_if_locked
 # shellcheck source=/dev/null

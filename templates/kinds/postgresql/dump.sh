@@ -22,7 +22,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/toc.sh"
 
-require_tools mkfifo mv pg_dump pg_dumpall pg_restore psql tee
+require_tools dd mkfifo mv pg_dump pg_dumpall pg_restore psql
 need HOLDFAST_MODE
 refuse_if_locked
 
