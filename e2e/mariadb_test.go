@@ -441,12 +441,12 @@ GRANT SELECT ON mysql.* TO partial; GRANT SELECT ON PRIMARYDB_9.mails TO partial
 		sameLines(t, "a restore after one that failed", before, s.everything(t))
 	})
 	failure("disk-full", func(t *testing.T, o harness.Options) {
-		for _, size := range []string{"8Ki", "16Ki", "64Ki"} {
+		for _, size := range []string{"8Ki", "16Ki", "64Ki", "4Mi", "12Mi"} {
 			o.Scratch = size
 			i.Dump(t, unit, o).Streamed(t).Fails(t, 73, "full")
 		}
-		// Rows need none, and these have 24 MB.
-		o.Scratch = "1Mi"
+		// Rows need no more than the two pieces in which they pass, and these have 24 MB.
+		o.Scratch = "18Mi"
 		i.Dump(t, unit, o).OK(t)
 	})
 	failure("slow", func(t *testing.T, o harness.Options) {
