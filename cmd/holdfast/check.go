@@ -37,8 +37,7 @@ func newCheck(c console) *cli.Command {
 			"status is 4. Give the --secrets that the tree was written with.",
 		Flags: slices.Concat(o.sources.flags(), []cli.Flag{
 			&cli.GenericFlag{Name: "against", Value: &o.against, Usage: "`DIR` with the tree to compare"},
-			o.overlayFlag(),
-		}, o.secretOptions.flags(), []cli.Flag{o.output.flag()}),
+		}, o.overlayFlags(), o.secretOptions.flags(), []cli.Flag{o.output.flag()}),
 		Action: func(*cli.Context) error { return runCheck(c, o) },
 	}
 }

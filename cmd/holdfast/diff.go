@@ -25,8 +25,7 @@ func newDiff(c console) *cli.Command {
 			"that the tree was written with.",
 		Flags: slices.Concat(o.sources.flags(), []cli.Flag{
 			&cli.GenericFlag{Name: "against", Value: &o.against, Usage: "`DIR` with the tree to compare"},
-			o.overlayFlag(),
-		}, o.secretOptions.flags()),
+		}, o.overlayFlags(), o.secretOptions.flags()),
 		Action: func(*cli.Context) error { return runDiff(c, o) },
 	}
 }

@@ -49,8 +49,7 @@ func newPublish(c console) *cli.Command {
 			&cli.GenericFlag{Name: "per", Value: &o.per, Usage: "`WHAT` one commit is for: fleet, all instances of the run, or instance"},
 			&cli.BoolFlag{Name: "push", Destination: &o.push, DisableDefaultText: true, Usage: "push to the branch's remote; if somebody else pushed meanwhile, commit again on top of that"},
 			&cli.GenericFlag{Name: "branch", Value: &o.branch, Usage: "`NAME` of a branch for a review, made where the upstream is; the work tree is not touched"},
-		}, o.secretOptions.flags(), []cli.Flag{
-			o.overlayFlag(),
+		}, o.secretOptions.flags(), o.overlayFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "allow-shrink", Destination: &o.allowShrink, DisableDefaultText: true, Usage: "let more than a quarter of an instance's files vanish"},
 		}),
 		Action: func(*cli.Context) error { return runPublish(c, o) },

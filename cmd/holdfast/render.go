@@ -38,8 +38,7 @@ func newRender(c console) *cli.Command {
 		}, o.secretOptions.flags(), []cli.Flag{
 			&cli.BoolFlag{Name: "allow-shrink", Destination: &o.allowShrink, DisableDefaultText: true, Usage: "let more than a quarter of an instance's files vanish"},
 			o.writtenOption.flag(),
-			o.overlayFlag(),
-		}),
+		}, o.overlayFlags()),
 		Action: func(*cli.Context) error { return runRender(c, o) },
 	}
 }

@@ -35,8 +35,8 @@ const maxDocument = 11 << 20
 type sources struct {
 	states, credentials manyPaths
 	policy, kinds       onePath
-	// overlay is for those commands only that have overlayFlag.
-	overlay onePath
+	// overlay and its root are for those commands only that have overlayFlags.
+	overlay, overlayRoot onePath
 }
 
 // flags are the options of every command that reads inputs.
@@ -63,8 +63,12 @@ func (s *sources) renderer() (*renderer.Renderer, error) {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			return nil, usageError{fmt.Sprintf("--kinds %s: this is no folder that can be read", dir), ""}
 		}
-		var err error
-		if all, err = kind.Overlay(templates.FS, os.DirFS(dir)); err != nil {
+		// What its links lead out of it to does not belong into a tree.
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return nil, outside(err)
+		}
+		if all, err = kind.Overlay(templates.FS, root.FS()); err != nil {
 			return nil, usageError{fmt.Sprintf("--kinds %s: %v", dir, err), "DIR holds one folder for each kind"}
 		}
 	}

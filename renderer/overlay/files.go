@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/filesys"
-
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
 // files is the file system that kustomize sees: that of the overlay, and in the
@@ -75,7 +73,7 @@ func (f *files) CleanedAbs(p string) (filesys.ConfirmedDir, string, error) {
 	return "", "", fmt.Errorf("there is no %s", p)
 }
 
-// ReadFile reads a file, and a kustomization only if it stays on this machine.
+// ReadFile reads a file, and a kustomization only if it stays with the overlay.
 func (f *files) ReadFile(p string) ([]byte, error) {
 	if file, inside := f.inTree(p); inside {
 		if data, found := f.rendered[file]; found {
@@ -88,7 +86,8 @@ func (f *files) ReadFile(p string) ([]byte, error) {
 		return nil, err
 	}
 	if slices.Contains(kustomizations(), path.Base(p)) {
-		if err := staysHere(data); err != nil {
+		folder := path.Dir(path.Clean("/" + p))
+		if err := allow(data, func(place string) bool { return f.Exists(path.Join(folder, place)) }); err != nil {
 			f.refused = fmt.Errorf("%s: %w", p, err)
 			return nil, f.refused
 		}
@@ -141,80 +140,10 @@ func kustomizations() []string {
 	return []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
 }
 
-// staysHere refuses a kustomization that would fetch something, or that hides
-// in a configuration of its own what it reads. Whatever is fetched may be
-// another tomorrow, and the tree with it.
-func staysHere(data []byte) error {
-	documents, err := manifest.Decode(data)
-	if err != nil {
-		return err
-	}
-	for _, k := range documents {
-		for _, field := range []string{"generators", "transformers", "validators"} {
-			if len(texts(k[field])) > 0 {
-				return fmt.Errorf("%s are not run: say it with the fields of the kustomization", field)
-			}
-		}
-		var places []string
-		for _, field := range []string{"resources", "bases", "components", "crds", "configurations"} {
-			places = append(places, texts(k[field])...)
-		}
-		for _, place := range texts(k["patchesStrategicMerge"]) {
-			if !strings.Contains(place, "\n") { // else it is the patch itself
-				places = append(places, place)
-			}
-		}
-		for _, field := range []string{"patches", "patchesJson6902", "replacements", "openapi"} {
-			places = append(places, under(k[field], "path")...)
-		}
-		for _, field := range []string{"configMapGenerator", "secretGenerator"} {
-			for _, list := range []string{"files", "env", "envs"} {
-				places = append(places, under(k[field], list)...)
-			}
-		}
-		for _, place := range places {
-			if remote(place) {
-				return fmt.Errorf("%q is not on this machine: nothing is fetched", place)
-			}
-		}
-	}
-	return nil
-}
-
 // remote reports whether kustomize might take a path for a URL or a repository.
 // When in doubt it says yes: a file can be renamed.
 func remote(place string) bool {
 	lower := strings.ToLower(place)
 	return strings.Contains(lower, ":/") || strings.Contains(lower, "::") || strings.Contains(lower, "@") ||
 		strings.HasPrefix(lower, "github.com") || strings.HasPrefix(lower, "www.github.com") || strings.HasPrefix(lower, "gh:")
-}
-
-// texts are the strings of a list, or the one string.
-func texts(value any) []string {
-	switch v := value.(type) {
-	case string:
-		return []string{v}
-	case []any:
-		var all []string
-		for _, e := range v {
-			all = append(all, texts(e)...)
-		}
-		return all
-	}
-	return nil
-}
-
-// under are the strings of a field of an object, or of a list of them.
-func under(value any, field string) []string {
-	switch v := value.(type) {
-	case map[string]any:
-		return texts(v[field])
-	case []any:
-		var all []string
-		for _, e := range v {
-			all = append(all, under(e, field)...)
-		}
-		return all
-	}
-	return nil
 }

@@ -112,10 +112,17 @@ func (a *application) refuse(pointer, message, hint string) problem.Problem {
 // quoted is a configuration or a patch that kustomize repeats in an error.
 var quoted = regexp.MustCompile("(?s) with config: `.*`| from \\[patch: .*")
 
+var fromRoot = regexp.MustCompile(`(^|[\s'"(])/`)
+
 // failed tells what kustomize said, its first line: further ones quote objects.
 func (a *application) failed(err error) problem.Problem {
 	text, _, _ := strings.Cut(quoted.ReplaceAllString(err.Error(), ""), "\n")
-	text = strings.ReplaceAll(text, path.Join("/", a.source.Dir)+"/", "")
+	// Paths are those that the reader knows: from the overlay's folder on.
+	if folder := path.Join("/", a.source.Dir); folder == "/" {
+		text = fromRoot.ReplaceAllString(text, "$1")
+	} else {
+		text = strings.ReplaceAll(text, folder+"/", "")
+	}
 	return problem.Problem{File: a.source.Name, Message: text, Rule: "HF030",
 		Hint: "the overlay is built like kustomize builds it; resources: [" + Tree + "] is what was rendered"}
 }

@@ -60,6 +60,53 @@ func TestNothingIsFetched(t *testing.T) {
 	}
 }
 
+// TestAllowed: a field is one that is known, by its very letters, and a path is a
+// plain one, of something that is there. kustomize takes any letters, and fetches
+// what it does not find.
+func TestAllowed(t *testing.T) {
+	const url = "file:///tmp?ref=--upload-pack%3Dsh+-c+%27id+%3Epwned%27+x"
+	for text, want := range map[string]string{
+		"Resources: [base]":                                               "the field is written resources",
+		"RESOURCES: [holdfast, '" + url + "']":                            "the field is written resources",
+		"Components: [base]":                                              "the field is written components",
+		"patches: [{Path: base/a.yaml}]":                                  "the field is written path",
+		"patchesJson6902: [{PATH: base/a.yaml}]":                          "the field is written path",
+		"configMapGenerator: [{name: x, Files: [a]}]":                     "the field is written files",
+		"secretGenerator: [{name: x, ENV: a}]":                            "the field is written env",
+		"replacements: [{Path: a}]":                                       "the field is written path",
+		"openapi: {Path: a}":                                              "",
+		"Generators: [a.yaml]":                                            "generators are not run",
+		"generators: []":                                                  "generators are not run",
+		"TRANSFORMERS: [a.yaml]":                                          "transformers are not run",
+		"helmCharts: [{name: x, repo: y}]":                                "\"helmCharts\" is not run",
+		"HelmChartInflationGenerator: []":                                 "is not run",
+		"helmGlobals: {chartHome: x}":                                     "is not run",
+		"somethingNew: [x]":                                               "unknown field",
+		"resources: [missing]":                                            "there is no \"missing\"",
+		"resources: ['" + url + "']":                                      "nothing is fetched",
+		"resources: ['base?ref=main']":                                    "no plain path",
+		"resources: ['/base']":                                            "no plain path",
+		"resources: ['--upload-pack=x']":                                  "no plain path",
+		"resources: ['~/base']":                                           "no plain path",
+		"resources: [\"base\\n\"]":                                        "no plain path",
+		"configMapGenerator: [{name: x, files: [k=../secret]}]":           "there is no \"../secret\"",
+		"configMapGenerator: [{name: x, envs: [e/f]}]":                    "there is no \"e/f\"",
+		"secretGenerator: [{name: x, env: e}]":                            "there is no \"e\"",
+		"patchesStrategicMerge: [p.yaml]":                                 "there is no \"p.yaml\"",
+		"crds: [c.json]":                                                  "there is no \"c.json\"",
+		"configurations: [c.yaml]":                                        "there is no \"c.yaml\"",
+		"openapi: {path: s.json}":                                         "there is no \"s.json\"",
+		"resources: [base, base/a.yaml, holdfast]":                        "",
+		"namePrefix: x\nlabels: [{pairs: {Resources: x}}]":                "",
+		"patches: [{patch: '[]', target: {kind: X, labelSelector: a=b}}]": "",
+	} {
+		err := allow([]byte(text+"\n"), func(place string) bool { return slices.Contains([]string{"base", "base/a.yaml", "holdfast"}, place) })
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, not %q", text, err, want)
+		}
+	}
+}
+
 // TestFailed: of what kustomize says, the first line stays, without what it
 // quotes: patches and objects may hold what nobody should read.
 func TestFailed(t *testing.T) {
@@ -73,6 +120,10 @@ func TestFailed(t *testing.T) {
 		if got := a.failed(errors.New(text)).Message; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+	a.source.Dir = "."
+	if got, want := a.failed(errors.New("/a.yaml: 'b/c' and '/d'")).Message, "a.yaml: 'b/c' and 'd'"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
