@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests use and the machine lacks: shellcheck, jq, pre-commit and busybox
+# Installs what the tests use and the machine lacks: shellcheck, jq, pre-commit, busybox and strace
 # from Debian, Go programs from the module proxy, each at its pinned version.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,7 +7,7 @@ tools=$PWD/.cache/tools
 mkdir -p "$tools"
 
 missing=()
-for package in shellcheck jq pre-commit busybox-static; do
+for package in shellcheck jq pre-commit busybox-static strace; do
   command=${package%-static}
   command -v "$command" >/dev/null || missing+=("$package")
 done
