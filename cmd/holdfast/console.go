@@ -15,6 +15,8 @@ import (
 type console struct {
 	in       io.Reader
 	out, err io.Writer
+	// secrets are not shown, neither on stderr nor in what is printed.
+	secrets *secrets
 }
 
 // note writes one line for people, on stderr. That it cannot be written is no
@@ -23,9 +25,10 @@ func (c console) note(format string, args ...any) {
 	_, _ = fmt.Fprintf(c.err, format+"\n", args...)
 }
 
-// print writes text that was asked for, on stdout.
+// print writes text that was asked for, on stdout. What is rendered does not pass
+// here: that has secrets.
 func (c console) print(text string) error {
-	_, err := io.WriteString(c.out, text)
+	_, err := io.WriteString(c.out, c.secrets.text(text))
 	return outside(err)
 }
 
@@ -43,7 +46,11 @@ func (c console) printJSON(value any) error {
 
 // isTerminal reports whether people watch stderr.
 func (c console) isTerminal() bool {
-	file, ok := c.err.(*os.File)
+	to := c.err
+	if w, ok := to.(*maskedWriter); ok {
+		to = w.to
+	}
+	file, ok := to.(*os.File)
 	if !ok {
 		return false
 	}

@@ -67,7 +67,7 @@ type functionError struct{ error }
 func (e functionError) Unwrap() error { return e.error }
 
 func runKRM(c console) error {
-	list, err := readList(c.in)
+	list, err := readList(c)
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,9 @@ func runKRM(c console) error {
 	if err != nil {
 		return err
 	}
+	config.known = c.secrets
+	// It may hold the credentials, and nobody needs it after us.
+	delete(list, "functionConfig")
 	r, err := config.sources.renderer()
 	if err != nil {
 		return err
@@ -106,12 +109,14 @@ func runKRM(c console) error {
 		noteOmitted(c, planned)
 	}
 	noteIgnored(c, planned)
-	return c.print(string(out))
+	_, err = c.out.Write(out)
+	return outside(err)
 }
 
 // readList reads the ResourceList.
-func readList(from io.Reader) (map[string]any, error) {
-	data, err := io.ReadAll(io.LimitReader(from, mostList))
+func readList(c console) (map[string]any, error) {
+	data, err := io.ReadAll(io.LimitReader(c.in, mostList))
+	c.secrets.learn(data)
 	if err != nil {
 		return nil, unreadable("stdin", err)
 	}
@@ -133,6 +138,8 @@ type functionConfig struct {
 	// texts and documents are the inputs by their field, in their order there.
 	states, credentials []any
 	policy              any
+	// known learns the secrets of what is read.
+	known *secrets
 	// inline are the names of documents that stand in the configuration.
 	inline map[string]bool
 }
@@ -210,7 +217,7 @@ func (c *functionConfig) inputs() (renderer.Inputs, error) {
 }
 
 func (c *functionConfig) documents(field string, values []any, file string) ([]input.Document, error) {
-	r := reader{used: true} // stdin has the list
+	r := reader{used: true, secrets: c.known} // stdin has the list
 	var documents []input.Document
 	for i, value := range values {
 		name := fmt.Sprintf("functionConfig spec.%s[%d]", field, i)
@@ -230,6 +237,7 @@ func (c *functionConfig) documents(field string, values []any, file string) ([]i
 				return nil, usageError{name + ": the document cannot be written as JSON", ""}
 			}
 			c.inline[name] = true
+			c.known.learn(data)
 			documents = append(documents, input.Document{Name: name, Data: data})
 		default:
 			return nil, usageError{name + ": expected a path or a document", ""}

@@ -13,17 +13,20 @@ func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 // run is the whole program: it returns the exit status and touches no stream
 // but those it is given.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) {
+	known := &secrets{}
+	people := &maskedWriter{to: stderr, secrets: known}
+	defer people.flush()
 	defer func() {
 		if reason := recover(); reason != nil {
-			status = crashed(stderr, reason, debug.Stack())
+			status = crashed(people, reason, debug.Stack())
 		}
 	}()
 	// A reader that closes our pipe early (head, less) has seen enough. Ignored,
 	// the signal becomes an error of the write, which pipe takes for the end.
 	signal.Ignore(syscall.SIGPIPE)
 	collectLess()
-	c := console{in: stdin, out: &pipe{to: stdout}, err: stderr}
-	return report(stderr, newApp(c).Run(args))
+	c := console{in: stdin, out: &pipe{to: stdout}, err: people, secrets: known}
+	return report(people, newApp(c).Run(args))
 }
 
 // Memory that a short run may use before it is collected more eagerly.

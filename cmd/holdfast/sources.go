@@ -90,7 +90,7 @@ func (s *sources) read(c console, command string) (renderer.Inputs, error) {
 	if len(s.credentials) == 0 {
 		return in, usageError{command + " needs --credentials", hint}
 	}
-	r := reader{stdin: c.in}
+	r := reader{stdin: c.in, secrets: c.secrets}
 	var err error
 	if in.States, err = r.all(s.states, stateName); err != nil {
 		return in, err
@@ -113,6 +113,8 @@ func (s *sources) read(c console, command string) (renderer.Inputs, error) {
 type reader struct {
 	stdin io.Reader
 	used  bool
+	// secrets learns from what is read.
+	secrets *secrets
 }
 
 // all reads the documents that paths stand for.
@@ -154,6 +156,7 @@ func (r *reader) document(path string) (input.Document, error) {
 	if err != nil {
 		return input.Document{}, unreadable(name, err)
 	}
+	r.secrets.learn(data)
 	return input.Document{Name: name, Data: data}, nil
 }
 

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"html"
+	"io"
+	"io/fs"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/schemas"
+)
+
+// masked stands in the place of a secret value.
+const masked = "(masked)"
+
+// shortestSecret is the length, in bytes, from which a value is masked. One that is
+// shorter stands in ordinary words, and its place in them would tell it.
+const shortestSecret = 5
+
+// secrets are the values of a run's documents that nobody may read: neither on
+// stderr nor in a report, whichever library quotes them. What is rendered has them
+// where it must, and does not pass here.
+//
+// They are taken from the text of each document, whatever it is given as and
+// whether or not it can be decoded: a message about a document that is broken, or
+// in the wrong place, quotes it most of all.
+type secrets struct {
+	fields   *regexp.Regexp
+	forms    map[string]bool
+	replacer *strings.Replacer
+}
+
+// learn takes the values of secret fields from a document.
+func (s *secrets) learn(document []byte) {
+	if s == nil {
+		return
+	}
+	if s.fields == nil {
+		s.fields = secretFields()
+	}
+	for _, match := range s.fields.FindAllSubmatch(document, -1) {
+		quoted := match[1]
+		var value string
+		if json.Unmarshal(quoted, &value) != nil {
+			// Not JSON, or not the end of it.
+			value = strings.Trim(string(quoted), `"'`)
+		}
+		s.add(value)
+	}
+}
+
+// add has a value masked from now on, in all forms that libraries write.
+func (s *secrets) add(value string) {
+	values := []string{value, strings.TrimSpace(value)}
+	// Some libraries show one line of several.
+	for line := range strings.Lines(value) {
+		values = append(values, strings.TrimSpace(line))
+	}
+	for _, v := range values {
+		if len(v) < shortestSecret {
+			continue
+		}
+		for _, form := range formsOf(v) {
+			if len(form) >= shortestSecret && !s.forms[form] {
+				if s.forms == nil {
+					s.forms = map[string]bool{}
+				}
+				s.forms[form] = true
+				s.replacer = nil
+			}
+		}
+	}
+}
+
+// formsOf are the ways in which a value is written in other texts.
+func formsOf(value string) []string {
+	inJSON := func(escapeHTML bool) string {
+		var b bytes.Buffer
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(escapeHTML)
+		// Text can always be encoded.
+		_ = encoder.Encode(value)
+		return strings.Trim(strings.TrimSuffix(b.String(), "\n"), `"`)
+	}
+	unquoted := func(text string) string { return text[1 : len(text)-1] }
+	forms := []string{
+		value, inJSON(false), inJSON(true), unquoted(strconv.Quote(value)), unquoted(strconv.QuoteToASCII(value)),
+		url.QueryEscape(value), url.PathEscape(value), html.EscapeString(value),
+		strings.ReplaceAll(value, `'`, `'\''`), strings.ReplaceAll(value, `'`, `''`),
+		hex.EncodeToString([]byte(value)), strings.ToUpper(hex.EncodeToString([]byte(value))),
+	}
+	// A message about a message.
+	forms = append(forms, unquoted(strconv.Quote(inJSON(false))), unquoted(strconv.Quote(inJSON(true))))
+	// In base64 within a longer text: at each offset, without the letters that the
+	// neighbours have a part in.
+	for offset := range 3 {
+		start := (3 - offset) % 3
+		if len(value) < start+3 {
+			continue
+		}
+		whole := []byte(value[start : start+(len(value)-start)/3*3])
+		forms = append(forms, base64.StdEncoding.EncodeToString(whole), base64.URLEncoding.EncodeToString(whole))
+	}
+	return forms
+}
+
+// text is a text without the secrets.
+func (s *secrets) text(text string) string {
+	if s == nil || len(s.forms) == 0 {
+		return text
+	}
+	if s.replacer == nil {
+		// The longest first: a form may hold another.
+		var pairs []string
+		for form := range s.forms {
+			pairs = append(pairs, form)
+		}
+		slices.SortFunc(pairs, func(a, b string) int {
+			if len(a) != len(b) {
+				return len(b) - len(a)
+			}
+			return strings.Compare(a, b)
+		})
+		var list []string
+		for _, form := range pairs {
+			list = append(list, form, masked)
+		}
+		s.replacer = strings.NewReplacer(list...)
+	}
+	return s.replacer.Replace(text)
+}
+
+// maskedWriter masks what is written. It writes whole lines, for a library may write
+// one in parts; what a terminal redraws ends with a carriage return.
+type maskedWriter struct {
+	to      io.Writer
+	secrets *secrets
+	held    []byte
+}
+
+// Write implements io.Writer.
+func (w *maskedWriter) Write(data []byte) (int, error) {
+	w.held = append(w.held, data...)
+	end := bytes.LastIndexAny(w.held, "\n\r") + 1
+	// Before the first document there is nothing to mask.
+	if len(w.secrets.forms) == 0 {
+		end = len(w.held)
+	}
+	text := w.secrets.text(string(w.held[:end]))
+	w.held = append([]byte(nil), w.held[end:]...)
+	if _, err := io.WriteString(w.to, text); err != nil {
+		return 0, err
+	}
+	return len(data), nil
+}
+
+// flush writes what has no end.
+func (w *maskedWriter) flush() {
+	// Nobody can be told of it.
+	_, _ = io.WriteString(w.to, w.secrets.text(string(w.held)))
+	w.held = nil
+}
+
+// names are fields that a schema marks as secret and that are names all the same:
+// many are equal to a bucket's, and a message without them helps nobody.
+func names() []string { return []string{"accessKeyId", "username"} }
+
+// secretFields finds a secret field in the text of a document.
+func secretFields() *regexp.Regexp {
+	found := map[string]bool{}
+	// The schemas are part of the program.
+	_ = fs.WalkDir(schemas.FS, ".", func(name string, _ fs.DirEntry, err error) error {
+		data, readErr := fs.ReadFile(schemas.FS, name)
+		var schema any
+		if err == nil && readErr == nil && json.Unmarshal(data, &schema) == nil {
+			secretNames("", schema, found)
+		}
+		return nil
+	})
+	var fields []string
+	for name := range found {
+		if !slices.Contains(names(), name) {
+			fields = append(fields, regexp.QuoteMeta(name))
+		}
+	}
+	slices.Sort(fields)
+	return regexp.MustCompile(`["']?(?i:` + strings.Join(fields, "|") + `)["']?\s*:\s*("(?:[^"\\]|\\.)*"?|'[^']*'|[^\s"',}{\[][^\n,}]*)`)
+}
+
+// secretNames collects the properties that a schema marks.
+func secretNames(name string, schema any, found map[string]bool) {
+	switch s := schema.(type) {
+	case []any:
+		for _, e := range s {
+			secretNames(name, e, found)
+		}
+	case map[string]any:
+		if s["x-secret"] == true && name != "" {
+			found[name] = true
+		}
+		for key, e := range s {
+			inner := name
+			if key == "properties" || key == "$defs" {
+				properties, ok := e.(map[string]any)
+				if !ok {
+					continue
+				}
+				for property, p := range properties {
+					secretNames(property, p, found)
+				}
+				continue
+			}
+			secretNames(inner, e, found)
+		}
+	}
+}
