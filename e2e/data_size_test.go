@@ -130,7 +130,7 @@ func TestDataOpenLDAPSize(t *testing.T) {
 func TestDataSecretsManager(t *testing.T) {
 	secrets := 40
 	if wholeData() {
-		secrets = 1500
+		secrets = 500
 	}
 	m := newManager(t)
 	from, to := m.mount(t), m.mount(t)
