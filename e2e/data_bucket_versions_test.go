@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,6 +27,7 @@ func TestDataBucketVersions(t *testing.T) {
 	t.Run("clock-that-goes-back", versionsClock)
 	t.Run("of-unknown-size", versionsHot)
 	t.Run("never-copied", versionsNeverCopied)
+	t.Run("within-a-second", versionsSecond)
 }
 
 // onOneServer is a bucket and its copy on the server that tells times exactly.
@@ -375,4 +378,65 @@ func versionsNeverCopied(t *testing.T) {
 	})
 	r.dump(t, map[string]string{"RCLONE_CONFIG_SRC_ENDPOINT": endpoint}).Fails(t, 69, "not as in the source: o")
 	r.dump(t, nil).OK(t)
+}
+
+// inSeconds is a way to a server whose listings tell whole seconds, as many do; then
+// is called with each listing of the files before and after it is answered.
+func inSeconds(t *testing.T, endpoint string, then func(before bool)) string {
+	t.Helper()
+	fraction := regexp.MustCompile(`(<LastModified>[^<.]*)\.\d+Z`)
+	return inFront(t, endpoint, func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method != http.MethodGet || strings.TrimSuffix(req.URL.Path, "/") != "/files" {
+			return false
+		}
+		then(true)
+		out := req.Clone(req.Context())
+		out.RequestURI = ""
+		out.URL, _ = url.Parse(endpoint + req.URL.RequestURI())
+		answer, err := http.DefaultClient.Do(out)
+		if err != nil {
+			return s3Refused(w)
+		}
+		defer answer.Body.Close()
+		list, err := io.ReadAll(answer.Body)
+		if err != nil {
+			return s3Refused(w)
+		}
+		then(false)
+		w.Header().Set("Content-Type", answer.Header.Get("Content-Type"))
+		w.WriteHeader(answer.StatusCode)
+		_, _ = w.Write(fraction.ReplaceAll(list, []byte("$1.000Z")))
+		return true
+	})
+}
+
+// Replaced after it was listed, within the second that the listing tells: what is
+// copied has another size than the listing said, and the same time.
+func versionsSecond(t *testing.T) {
+	longer := versioned(2)
+	longer.Content += ", a longer one"
+	for _, round := range []string{"first", "later"} {
+		t.Run(round, func(t *testing.T) {
+			r := onOneServer(t)
+			r.fill(t, pictures("a", "b"))
+			if round == "later" {
+				r.dump(t, nil).OK(t)
+			}
+			var listings atomic.Int32
+			endpoint := inSeconds(t, r.memory.Endpoint, func(before bool) {
+				switch {
+				case before && listings.Add(1) == 1:
+					time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
+					r.memory.PutObject(t, "files", "o", versioned(1))
+				case !before && listings.Load() == 1:
+					r.memory.PutObject(t, "files", "o", longer)
+					nextSecond()
+				}
+			})
+			r.dump(t, map[string]string{"RCLONE_CONFIG_SRC_ENDPOINT": endpoint}).OK(t)
+			r.dump(t, map[string]string{"RCLONE_CONFIG_SRC_ENDPOINT": endpoint}).OK(t)
+			r.elsewhere(t, nil).OK(t)
+			sameMemory(t, "restored", r.memory.Objects(t, "elsewhere"), r.memory.Objects(t, "files"))
+		})
+	}
 }

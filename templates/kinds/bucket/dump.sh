@@ -176,12 +176,13 @@ compare() {
       name = $1 ""
       while (!copy_end && copy_name < name) is_gone()
       while (!known_end && known_name < name) read_known()
-      asked = written = ""
+      asked = written = size = ""
       doubt = 0
       while (!known_end && known_name == name) {
         # Each of several runs that did not end may be the last that copied it.
-        if (known[5] == "" && $3 "" != known[4] "") doubt = 1
+        if (known[5] == "" && ($3 "" != known[4] "" || known[3] != "" && $2 "" != known[3] "")) doubt = 1
         asked = known[4] ""
+        size = known[3] ""
         written = known[5] ""
         read_known()
       }
@@ -191,7 +192,9 @@ compare() {
         new++
         next
       }
-      if (written != "") differs = $3 "" != asked || copy[3] "" < written
+      # Not every server tells less than a second: what has another size than it was
+      # asked for has other headers as well.
+      if (written != "") differs = $3 "" != asked || $2 "" != size || copy[3] "" < written
       else differs = $3 "" > copy[3] "" || doubt
       if (differs || $2 != copy[2]) {
         print $1, $2, $3 > (work "todo")
