@@ -284,6 +284,20 @@ SET ROLE own; CREATE TABLE t (id int); INSERT INTO t VALUES (1)`, nil, "superuse
 		p.restore(t, dump).Fails(t, 65, "COMMENT - EXTENSION pg_trgm: ERROR:  must be owner")
 	})
 	t.Run("extension", func(t *testing.T) { testPostgreSQLExtension(t, s) })
+	t.Run("extension-of-an-older-version", func(t *testing.T) { testPostgreSQLOlderExtension(t, s) })
+	t.Run("usual-application", func(t *testing.T) {
+		// What charts of applications make as the superuser, for an owner who is none.
+		const trusted = `CREATE EXTENSION pg_trgm; CREATE EXTENSION "uuid-ossp"; CREATE EXTENSION btree_gin; CREATE EXTENSION citext; CREATE EXTENSION hstore;`
+		const tables = `SET ROLE own; CREATE TABLE t (id uuid PRIMARY KEY DEFAULT uuid_generate_v4(), n citext UNIQUE, h hstore, x text); INSERT INTO t (n, h, x) VALUES ('A', 'a=>1', 'text');
+CREATE INDEX ON t USING gin (x gin_trgm_ops); CREATE VIEW v AS SELECT * FROM t; GRANT SELECT ON v TO reader; RESET ROLE;`
+		for name, sql := range map[string]string{
+			"usual0": trusted + tables,
+			"usual1": trusted + `GRANT ALL ON SCHEMA public TO own; GRANT USAGE ON SCHEMA public TO reader;` + tables,
+			"usual2": `SET ROLE own; DROP SCHEMA public CASCADE; CREATE SCHEMA public; RESET ROLE;` + trusted + tables,
+		} {
+			s.trip(t, name, own, sql, nil).back(t, "")
+		}
+	})
 	t.Run("postgis", func(t *testing.T) { testPostgreSQLPostGIS(t, s) })
 
 	for name, c := range map[string]struct{ sql, loss, item string }{
@@ -445,6 +459,38 @@ SELECT pg_catalog.pg_extension_config_dump('geo.systems', 'WHERE id > 1');`,
 	if got := s.sql(t, p.name, `TABLE geo.systems`); got != "1|usual|\n2|our own|line\n" {
 		t.Errorf("the extension's rows are %q", got)
 	}
+}
+
+// testPostgreSQLOlderExtension has one whose version the server's files do not make any
+// more, as after an update of its image.
+func testPostgreSQLOlderExtension(t *testing.T, s *pgServer) {
+	const folder = "/usr/share/postgresql/15/extension"
+	file := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := func() {
+		for _, name := range []string{"holdfast_roads.control", "holdfast_roads--1.sql", "holdfast_roads--2.sql"} {
+			if err := os.Remove(filepath.Join(folder, name)); err != nil && !os.IsNotExist(err) {
+				t.Error(err)
+			}
+		}
+	}
+	t.Cleanup(remove)
+	const script = `CREATE FUNCTION roads.length(float8) RETURNS float8 LANGUAGE sql AS 'SELECT $1'; GRANT USAGE ON SCHEMA roads TO PUBLIC;`
+	const make = `CREATE EXTENSION holdfast_roads;`
+	file("holdfast_roads.control", "default_version = '1'\nsuperuser = true\nrelocatable = false\nschema = roads\n")
+	file("holdfast_roads--1.sql", script)
+	p := s.trip(t, "roads", "own", make+`SET ROLE own; CREATE TABLE t (id int); INSERT INTO t VALUES (1)`, nil, "extension", "EXTENSION*")
+	p.dump(t).OK(t)
+	remove()
+	file("holdfast_roads.control", "default_version = '2'\nsuperuser = true\nrelocatable = false\nschema = roads\n")
+	file("holdfast_roads--2.sql", script)
+	dump := p.dump(t).OK(t).Stdout
+	p.empty(t, make)
+	p.restore(t, dump).OK(t)
 }
 
 // PostGIS brings schemas, types, tables and rows of its own, which are nobody's copy,

@@ -69,10 +69,11 @@ LEFT JOIN pg_catalog.pg_available_extension_versions v ON v.name = a.name AND v.
 WHERE NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = :'actor')
   AND (COALESCE(v.superuser AND NOT v.trusted, true)
        OR NOT pg_catalog.has_database_privilege(:'actor', pg_catalog.current_database(), 'CREATE'));
--- Such an extension brings the schema along that it asks for.
-SELECT 'schema ' || pg_catalog.regexp_replace(nspname, '[\x01-\x1f\x7f]', ' ', 'g') FROM pg_catalog.pg_extension e
+-- Such an extension brings the schema along that it asks for. After an update of the
+-- image its own version may be one that cannot be made any more.
+SELECT DISTINCT 'schema ' || pg_catalog.regexp_replace(nspname, '[\x01-\x1f\x7f]', ' ', 'g') FROM pg_catalog.pg_extension e
 JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace
-JOIN pg_catalog.pg_available_extension_versions v ON v.name = extname AND v.version = extversion
+JOIN pg_catalog.pg_available_extension_versions v ON v.name = extname
 WHERE v.schema = nspname AND nspowner = extowner AND v.superuser AND NOT v.trusted;
 SELECT 'comment ' || e.extname FROM pg_catalog.pg_extension e
 LEFT JOIN pg_catalog.pg_available_extensions a ON a.name = e.extname
