@@ -171,37 +171,64 @@ func TestDataBucket(t *testing.T) {
 }
 
 // Every key that a server can hold, byte for byte: those that applications make and
-// those that rclone tries its encoder with.
+// those that rclone tries its encoder with. The server in memory lists no control
+// characters from its second page on, so there are no more names at once than a page
+// has.
 func dataBucketNames(t *testing.T) {
+	nth := 40
+	if wholeData() {
+		nth = 1
+	}
+	names := encoderNames(t, nth)
+	if len(names) < 200 {
+		t.Fatalf("only %d names", len(names))
+	}
 	for _, shell := range []string{"ash", "dash"} {
 		t.Run(shell, func(t *testing.T) {
-			r := newRemembered(t)
-			r.options.Image.Shell = shell
-			// The usual server keeps objects as files: not "a" beside "a/b".
-			r.options.Env["RCLONE_CONFIG_BAK_ENDPOINT"] = r.memory.Endpoint
-			nth := 40
-			if wholeData() {
-				nth = 1
+			for page := range slices.Chunk(names, 800) {
+				dataBucketPage(t, shell, page)
 			}
-			names := encoderNames(t, nth)
-			if len(names) < 200 {
-				t.Fatalf("only %d names", len(names))
-			}
-			r.fill(t, pictures(names...))
-			r.fill(t, pictures(hostileKeys()...))
-			for _, key := range []string{"marker/", "deep/er/marker/"} {
-				r.memory.PutObject(t, "files", key, harness.MemoryObject{Header: map[string]string{"Content-Type": "application/x-directory", "X-Amz-Meta-Folder": "yes"}})
-			}
-			want := r.memory.Objects(t, "files")
-			first := r.dump(t, nil).OK(t)
-			before := r.memory.Objects(t, "copies")
-			second := r.dump(t, nil).OK(t)
-			sameMemory(t, "the copy of an unchanged source", r.memory.Objects(t, "copies"), before)
-			r.elsewhere(t, nil).OK(t)
-			sameMemory(t, "restored", r.memory.Objects(t, "elsewhere"), want)
-			t.Logf("%d names: %s, unchanged %s", len(want), first.Took, second.Took)
 		})
 	}
+}
+
+func dataBucketPage(t *testing.T, shell string, names []string) {
+	r := newRemembered(t)
+	r.options.Image.Shell = shell
+	// The usual server keeps objects as files: not "a" beside "a/b".
+	r.options.Env["RCLONE_CONFIG_BAK_ENDPOINT"], r.backupEndpoint = r.memory.Endpoint, r.memory.Endpoint
+	r.fill(t, pictures(names...))
+	r.fill(t, pictures(hostileKeys()...))
+	for _, key := range []string{"marker/", "deep/er/marker/"} {
+		r.memory.PutObject(t, "files", key, harness.MemoryObject{Header: map[string]string{"Content-Type": "application/x-directory", "X-Amz-Meta-Folder": "yes"}})
+	}
+	want := r.memory.Objects(t, "files")
+	env := map[string]string{}
+	if wholeData() {
+		// Some are too long for S3 once they are encrypted.
+		env["HOLDFAST_LOSSES"] = "name *"
+	}
+	first := r.dump(t, env).OK(t)
+	before := r.memory.Objects(t, "copies")
+	second := r.dump(t, env).OK(t)
+	r.elsewhere(t, nil).OK(t)
+	got := r.memory.Objects(t, "elsewhere")
+	lost := 0
+	for key := range want {
+		if _, found := got[key]; !found && len(key) > 200 {
+			delete(want, key)
+			lost++
+		}
+	}
+	if lost > 0 {
+		if named := strings.Count(r.rcloneOK(t, "", "cat", "enc:losses"), "name\t"); named != lost {
+			t.Errorf("%d names are lost, and %d are named", lost, named)
+		}
+	} else {
+		sameMemory(t, "the copy of an unchanged source", r.memory.Objects(t, "copies"), before)
+	}
+	sameMemory(t, "restored", got, want)
+	t.Logf("%d names: %s, unchanged %s", len(want), first.Took, second.Took)
 }
 
 // Two names that are equal after normalisation, and a fresh upload that once excused

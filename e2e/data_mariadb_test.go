@@ -92,9 +92,11 @@ func (s *myServer) load(t testing.TB, tests []string) []string {
 		cmd.Stdin = strings.NewReader(myScript(string(text)))
 		// Much of it is there to fail.
 		_ = cmd.Run()
+		if _, err := s.try("SELECT 1"); err != nil {
+			t.Fatalf("after %s: %v", name, err)
+		}
 		schemas = append(schemas, schema)
 	}
-	s.sql(t, "SELECT 1")
 	return schemas
 }
 
@@ -157,8 +159,8 @@ func mySame(before, after map[string]string) []string {
 	return differs
 }
 
-// myLost are the losses that the trailer of a copy names: items by the loss.
-func myLost(t testing.TB, copied []byte) map[string][]string {
+// lostItems are the losses that the trailer of a copy names: items by the loss.
+func lostItems(t testing.TB, copied []byte) map[string][]string {
 	t.Helper()
 	_, line, _ := bytes.Cut(copied[bytes.LastIndex(bytes.TrimSpace(copied), []byte("\n")):], []byte("holdfast: "))
 	var trailer struct {
@@ -213,7 +215,7 @@ func TestDataMariaDB(t *testing.T) {
 	t.Logf("%d bytes; dump %s, restore %s", len(dump.Stdout), dump.Took, restored.Took)
 
 	// What is named as lost goes away; all the rest must be there, and be the same.
-	lost := myLost(t, dump.Stdout)
+	lost := lostItems(t, dump.Stdout)
 	for loss, items := range lost {
 		t.Logf("%s: %d, as %s", loss, len(items), items[0])
 		for _, item := range items {

@@ -215,7 +215,7 @@ func columns() []string {
 
 // parts are how tests of what the kinds share begin: they have no row, for most
 // columns mean nothing to them.
-var parts = []string{"Data", "Flux", "K8up", "Lock", "Losses", "Missing", "Preflight", "Repository"}
+var parts = []string{"Data", "Flux", "K8up", "Lock", "Losses", "Missing", "Preflight", "Repository", "Stream"}
 
 // kinds lists the rows.
 func (r *results) kinds() []string {

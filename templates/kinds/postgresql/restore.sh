@@ -60,7 +60,7 @@ ids() {
   attempt 65 'reading the list' awk -F '\t' "$1 { print \$1 }" "$WORK/entries"
 }
 
-# errors_of LIST: reads what pg_restore said of the entries of a list. Appends the
+# errors_of LIST SAID: reads what pg_restore said of the entries of a list. Appends the
 # ids of those that were not made to $WORK/failing, and why to $WORK/why. An object
 # whose owner alone could not be set is there: trying again would not help.
 errors_of() {
@@ -92,11 +92,16 @@ errors_of() {
       for (i in failing) print i
       # Something failed, and nobody knows what.
       if (nowhere || !said) exit 1
-    }' "$1" "$WORK/said" >>"$WORK/failing"
+    }' "$1" "$2" >>"$WORK/failing"
 }
 
 # pass LIST [OPTION…]: tries the entries of a list, those of roles for which we
 # cannot act without their owners. What was not made is in $WORK/failing.
+#
+# PASS_JOBS programs share the list, each with its own messages: those that one of
+# them starts by itself write into each other's lines, and nobody can tell of which
+# entry an error is.
+PASS_JOBS=1
 pass() {
   pass_list=$1
   shift
@@ -107,18 +112,38 @@ pass() {
     awk 'FILENAME == ARGV[1] { all[$0] = 1; next } $0 in all' "$WORK/pass.all" "$pass_list" >"$WORK/pass.list"
     [ -s "$WORK/pass.list" ] || continue
     if [ "$pass_acting" -eq 0 ]; then set -- "$@" --no-owner; fi
-    pass_status=0
-    # It names the entries of errors only to who wants to hear of all.
-    bounded pg_restore --verbose --dbname= --no-password --no-data-for-failed-tables ${ROLE:+"--role=$ROLE"} "$@" \
-      --use-list="$WORK/pass.list" "$INPUT" 2>"$WORK/stderr" || pass_status=$?
-    [ "$pass_status" -ne 0 ] || continue
-    # It ends with 1 after errors that it passed over, and counts them at the end.
-    # Without that line it gave up.
-    if [ "$pass_status" -ne 1 ] || ! tail -n 1 <"$WORK/stderr" | grep -Eq '^pg_restore: warning: errors ignored on restore: [0-9]+$'; then
-      failed 69 pg_restore "$pass_status"
-    fi
-    mv -- "$WORK/stderr" "$WORK/said" || die 73 'scratch cannot be written'
-    errors_of "$WORK/pass.list"
+    rm -f -- "$WORK"/pass.part.*
+    awk -v jobs="$PASS_JOBS" -v part="$WORK/pass.part." '{ print >(part ((NR - 1) % jobs)) }' "$WORK/pass.list"
+    # shellcheck disable=SC2034 # common.sh reads them
+    bounded_tool=pg_restore bounded_since=$(date +%s)
+    pass_children=
+    pass_part=0
+    while [ -e "$WORK/pass.part.$pass_part" ]; do
+      # It names the entries of errors only to who wants to hear of all.
+      bounded pg_restore --verbose --dbname= --no-password --no-data-for-failed-tables ${ROLE:+"--role=$ROLE"} "$@" \
+        --use-list="$WORK/pass.part.$pass_part" "$INPUT" 2>"$WORK/pass.said.$pass_part" &
+      pass_children="$pass_children $!"
+      pass_part=$((pass_part + 1))
+    done
+    pass_part=0
+    for pass_child in $pass_children; do
+      pass_status=0
+      wait "$pass_child" || pass_status=$?
+      echo "$pass_status" >"$WORK/pass.status.$pass_part" || die 73 'scratch cannot be written'
+      pass_part=$((pass_part + 1))
+    done
+    while [ "$pass_part" -gt 0 ]; do
+      pass_part=$((pass_part - 1))
+      read -r pass_status <"$WORK/pass.status.$pass_part" || die 73 'scratch cannot be read'
+      [ "$pass_status" -ne 0 ] || continue
+      # It ends with 1 after errors that it passed over, and counts them at the end.
+      # Without that line it gave up.
+      if [ "$pass_status" -ne 1 ] || ! tail -n 1 <"$WORK/pass.said.$pass_part" | grep -Eq '^pg_restore: warning: errors ignored on restore: [0-9]+$'; then
+        mv -- "$WORK/pass.said.$pass_part" "$WORK/stderr" || die 73 'scratch cannot be written'
+        failed 69 pg_restore "$pass_status"
+      fi
+      errors_of "$WORK/pass.part.$pass_part" "$WORK/pass.said.$pass_part"
+    done
   done
   # A table that was not made has no rows, and pg_restore says nothing of them.
   awk -F '\t' '
@@ -241,9 +266,10 @@ again() {
   done
 }
 
-# phase LIST [OPTION…]: the entries of a list, and again what fails.
+# phase LIST [OPTION…]: the entries of a list, and again what fails, one by one.
 phase() {
   pass "$@"
+  PASS_JOBS=1
   cat -- "$WORK/failing" >>"$WORK/pending"
   again
 }
@@ -639,6 +665,7 @@ SQL
         if (what == "SCHEMA") phase = (f[9] in namespace) ? "there" : "schema"
         if (f[9] ~ /^ACL - SCHEMA /) phase = "schema"
         else if (what ~ /^ACL/) phase = "post"
+        if (what == "INDEX" || what == "CONSTRAINT") phase = "index"
         if (what == "MATERIALIZED VIEW DATA") phase = "post"
         if (what == "EVENT TRIGGER" || f[9] ~ /^(COMMENT|SECURITY LABEL) - EVENT TRIGGER /) phase = "event"
         if (what == "DEFAULT ACL") phase = "default"
@@ -650,7 +677,7 @@ SQL
         print id >(to "." phase)
       }
     }' "$WORK/extensions" "$WORK/namespaces" "$WORK/post.section" "$WORK/entries"
-  for phase in there schema pre definer data rows post grantor event default; do
+  for phase in there schema pre definer data rows index post grantor event default; do
     [ -e "$WORK/phase.$phase" ] || : >"$WORK/phase.$phase"
     only "$WORK/phase.$phase" >"$WORK/$phase.list"
   done
@@ -675,11 +702,15 @@ SQL
   cat -- "$WORK/waiting" >>"$WORK/pending"
   only "$WORK/waiting" >"$WORK/waiting.list"
   awk 'FILENAME == ARGV[1] { waiting[$0] = 1; next } !($0 in waiting)' "$WORK/waiting.list" "$WORK/data.list" >"$WORK/now.list"
-  phase "$WORK/now.list" --jobs="$JOBS"
+  PASS_JOBS=$JOBS
+  phase "$WORK/now.list"
   extension_rows "$WORK/phase.rows"
   set_database 'DATABASE PROPERTIES -|(COMMENT|SECURITY LABEL) - DATABASE'
   again path
-  phase "$WORK/post.list" --jobs="$JOBS" ${SPACES:+"$SPACES"}
+  # Indexes and keys need nothing of each other, and take the longest.
+  PASS_JOBS=$JOBS
+  phase "$WORK/index.list" ${SPACES:+"$SPACES"}
+  phase "$WORK/post.list" ${SPACES:+"$SPACES"}
   again path
   while read -r grantor <&5; do
     alone "$grantor" || :
