@@ -78,6 +78,7 @@ func myScript(test string) string {
 func (s *myServer) load(t testing.TB, tests []string) []string {
 	t.Helper()
 	root := filepath.Join("..", ".cache", "e2e", "data", "mariadb")
+	s.sql(t, fmt.Sprintf("CREATE USER keeper@'127.0.0.1' IDENTIFIED BY %s; GRANT ALL ON *.* TO keeper@'127.0.0.1' WITH GRANT OPTION", myLiteral(s.password)))
 	var schemas []string
 	for n, name := range tests {
 		text, err := os.ReadFile(filepath.Join(root, name+".test"))
@@ -93,7 +94,14 @@ func (s *myServer) load(t testing.TB, tests []string) []string {
 		// Much of it is there to fail.
 		_ = cmd.Run()
 		if _, err := s.try("SELECT 1"); err != nil {
-			t.Fatalf("after %s: %v", name, err)
+			// Some play with the accounts.
+			again := exec.Command("mariadb", "--no-defaults", "--host=127.0.0.1", "--port="+strconv.Itoa(s.port), "--user=keeper", "--skip-ssl", "--batch", "--force")
+			again.Env = cmd.Env
+			again.Stdin = strings.NewReader(fmt.Sprintf("ALTER USER root@localhost IDENTIFIED BY %[1]s ACCOUNT UNLOCK; ALTER USER root@'127.0.0.1' IDENTIFIED BY %[1]s ACCOUNT UNLOCK; ALTER USER root@'%%' IDENTIFIED BY %[1]s ACCOUNT UNLOCK; FLUSH PRIVILEGES;", myLiteral(s.password)))
+			out, _ := again.CombinedOutput()
+			if _, err := s.try("SELECT 1"); err != nil {
+				t.Fatalf("after %s: %v; %s", name, err, out)
+			}
 		}
 		schemas = append(schemas, schema)
 	}
