@@ -325,7 +325,7 @@ store_metadata() {
       if (!end && name == $1 "") print $1, stamp, $2, $3, headers
     }' "$WORK/asked" >"$WORK/stored" || die 73 'scratch is full'
   roomy
-  # Each object that was asked for has an answer, or is gone. The last answer counts.
+  # Each object that was asked for has an answer, or is gone. The last asking counts.
   names_of "$WORK/heads.sorted" >"$WORK/knows" || die 73 'scratch is full'
   { unlike "$WORK/asking" "$WORK/silent" && unlike "$WORK/knows" "$WORK/asking"; } >"$WORK/silent.now" || die 73 'scratch is full'
   sort -u <"$WORK/silent.now" >"$WORK/silent" || die 73 'scratch is full'
