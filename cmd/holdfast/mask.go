@@ -7,14 +7,14 @@ import (
 	"encoding/json"
 	"html"
 	"io"
-	"io/fs"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
-	"github.com/holdfast-backup/holdfast/schemas"
+	"github.com/holdfast-backup/holdfast/renderer/input"
 )
 
 // masked stands in the place of a secret value.
@@ -31,7 +31,10 @@ const shortestSecret = 5
 // They are taken from the text of each document, whatever it is given as and
 // whether or not it can be decoded: a message about a document that is broken, or
 // in the wrong place, quotes it most of all.
+//
+// Several goroutines may learn and mask: progress is shown while documents are read.
 type secrets struct {
+	mutex    sync.Mutex
 	fields   *regexp.Regexp
 	forms    map[string]bool
 	replacer *strings.Replacer
@@ -42,6 +45,8 @@ func (s *secrets) learn(document []byte) {
 	if s == nil {
 		return
 	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
 	if s.fields == nil {
 		s.fields = secretFields()
 	}
@@ -111,11 +116,20 @@ func formsOf(value string) []string {
 	return forms
 }
 
+// known reports whether there is a secret to mask.
+func (s *secrets) known() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return len(s.forms) > 0
+}
+
 // text is a text without the secrets.
 func (s *secrets) text(text string) string {
-	if s == nil || len(s.forms) == 0 {
+	if s == nil || !s.known() {
 		return text
 	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
 	if s.replacer == nil {
 		// The longest first: a form may hold another.
 		var pairs []string
@@ -142,15 +156,18 @@ func (s *secrets) text(text string) string {
 type maskedWriter struct {
 	to      io.Writer
 	secrets *secrets
+	mutex   sync.Mutex
 	held    []byte
 }
 
 // Write implements io.Writer.
 func (w *maskedWriter) Write(data []byte) (int, error) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
 	w.held = append(w.held, data...)
 	end := bytes.LastIndexAny(w.held, "\n\r") + 1
 	// Before the first document there is nothing to mask.
-	if len(w.secrets.forms) == 0 {
+	if !w.secrets.known() {
 		end = len(w.held)
 	}
 	text := w.secrets.text(string(w.held[:end]))
@@ -163,61 +180,24 @@ func (w *maskedWriter) Write(data []byte) (int, error) {
 
 // flush writes what has no end.
 func (w *maskedWriter) flush() {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
 	// Nobody can be told of it.
 	_, _ = io.WriteString(w.to, w.secrets.text(string(w.held)))
 	w.held = nil
 }
 
-// names are fields that a schema marks as secret and that are names all the same:
+// shown are fields that a schema marks as secret and that are names all the same:
 // many are equal to a bucket's, and a message without them helps nobody.
-func names() []string { return []string{"accessKeyId", "username"} }
+func shown() []string { return []string{"accessKeyId", "username"} }
 
 // secretFields finds a secret field in the text of a document.
 func secretFields() *regexp.Regexp {
-	found := map[string]bool{}
-	// The schemas are part of the program.
-	_ = fs.WalkDir(schemas.FS, ".", func(name string, _ fs.DirEntry, err error) error {
-		data, readErr := fs.ReadFile(schemas.FS, name)
-		var schema any
-		if err == nil && readErr == nil && json.Unmarshal(data, &schema) == nil {
-			secretNames("", schema, found)
-		}
-		return nil
-	})
 	var fields []string
-	for name := range found {
-		if !slices.Contains(names(), name) {
+	for _, name := range input.SecretFields() {
+		if !slices.Contains(shown(), name) {
 			fields = append(fields, regexp.QuoteMeta(name))
 		}
 	}
-	slices.Sort(fields)
 	return regexp.MustCompile(`["']?(?i:` + strings.Join(fields, "|") + `)["']?\s*:\s*("(?:[^"\\]|\\.)*"?|'[^']*'|[^\s"',}{\[][^\n,}]*)`)
-}
-
-// secretNames collects the properties that a schema marks.
-func secretNames(name string, schema any, found map[string]bool) {
-	switch s := schema.(type) {
-	case []any:
-		for _, e := range s {
-			secretNames(name, e, found)
-		}
-	case map[string]any:
-		if s["x-secret"] == true && name != "" {
-			found[name] = true
-		}
-		for key, e := range s {
-			inner := name
-			if key == "properties" || key == "$defs" {
-				properties, ok := e.(map[string]any)
-				if !ok {
-					continue
-				}
-				for property, p := range properties {
-					secretNames(property, p, found)
-				}
-				continue
-			}
-			secretNames(inner, e, found)
-		}
-	}
 }

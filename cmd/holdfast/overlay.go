@@ -36,9 +36,9 @@ func (s *sources) readOverlay(in *renderer.Inputs) error {
 	if top == "" {
 		top = dir
 	}
-	for _, folder := range []string{dir, top} {
-		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-			return usageError{fmt.Sprintf("--overlay %s: this is no folder that can be read", folder), ""}
+	for _, folder := range []struct{ flag, dir string }{{"overlay", dir}, {"overlay-root", top}} {
+		if info, err := os.Stat(folder.dir); err != nil || !info.IsDir() {
+			return usageError{fmt.Sprintf("--%s %s: this is no folder that can be read", folder.flag, folder.dir), ""}
 		}
 	}
 	place, err := inside(top, dir)

@@ -104,7 +104,7 @@ func runPublish(c console, o *publishOptions) error {
 	}
 	result, err := repository.Publish(ctx, bundle, plans, publish.Options{
 		Path: path, PerInstance: o.per.instance, Push: o.push, Branch: o.branch.value, AllowShrink: o.allowShrink,
-		Note: func(format string, args ...any) { c.note(format, args...) },
+		Note: func(format string, args ...any) { c.note(format, args...) }, Mask: c.secrets.text,
 	})
 	if err != nil {
 		return published(err)

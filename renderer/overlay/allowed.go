@@ -2,7 +2,7 @@ package overlay
 
 import (
 	"fmt"
-	"path"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -37,24 +37,19 @@ func allow(data []byte, exists func(place string) bool) error {
 		return err
 	}
 	for _, k := range documents {
-		for field := range k {
-			if slices.Contains(allowedFields(), field) {
-				continue
-			}
-			for _, known := range allowedFields() {
-				if strings.EqualFold(field, known) {
-					return fmt.Errorf("the field is written %s, not %.40q", known, field)
-				}
-			}
-			if slices.Contains([]string{"generators", "transformers", "validators"}, strings.ToLower(field)) {
-				return fmt.Errorf("%s are not run: say it with the fields of the kustomization", strings.ToLower(field))
-			}
-			if strings.HasPrefix(strings.ToLower(field), "helm") {
-				return fmt.Errorf("%.40q is not run: put what the chart renders into a file", field)
-			}
-		}
 		if err := spelt(k, reflect.TypeFor[types.Kustomization]()); err != nil {
 			return err
+		}
+		for _, field := range slices.Sorted(maps.Keys(k)) {
+			switch {
+			case slices.Contains(allowedFields(), field):
+			case slices.Contains([]string{"generators", "transformers", "validators"}, field):
+				return fmt.Errorf("%s are not run: say it with the fields of the kustomization", field)
+			case strings.HasPrefix(field, "helm"):
+				return fmt.Errorf("%.40q is not run: put what the chart renders into a file", field)
+			default:
+				return fmt.Errorf("unknown field %.40q", field)
+			}
 		}
 	}
 	var k types.Kustomization
@@ -65,8 +60,8 @@ func allow(data []byte, exists func(place string) bool) error {
 		switch {
 		case remote(place):
 			return fmt.Errorf("%.200q is not on this machine: nothing is fetched", place)
-		case !plain(place):
-			return fmt.Errorf("%.200q is no plain path: one has letters, digits and - _ . / alone, and begins in the folder of its kustomization", place)
+		case !plainPath.MatchString(place):
+			return fmt.Errorf("%.200q is no plain path: one has letters, digits, blanks and - _ . / alone, and begins in the folder of its kustomization", place)
 		case !exists(place):
 			return fmt.Errorf("there is no %.200q in the overlay", place)
 		}
@@ -96,7 +91,7 @@ func spelt(value any, as reflect.Type) error {
 		}
 		known := map[string]reflect.Type{}
 		fieldsOf(as, known)
-		for key, e := range v {
+		for _, key := range slices.Sorted(maps.Keys(v)) {
 			field, found := known[key]
 			if !found {
 				for name := range known {
@@ -107,7 +102,7 @@ func spelt(value any, as reflect.Type) error {
 				// kustomize refuses what it does not know.
 				continue
 			}
-			if err := spelt(e, field); err != nil {
+			if err := spelt(v[key], field); err != nil {
 				return err
 			}
 		}
@@ -177,10 +172,6 @@ func sources(s types.KvPairSources) []string {
 	return all
 }
 
-// plainPath has no sign that means something to a URL, a shell or git.
-var plainPath = regexp.MustCompile(`^[\pL\pN._-][\pL\pN._ /-]*$`)
-
-// plain reports whether a path is one that can be nothing else.
-func plain(place string) bool {
-	return plainPath.MatchString(place) && !path.IsAbs(place) && !strings.HasPrefix(place, "-")
-}
+// plainPath begins in a folder, like no option, and has no sign that means something
+// to a URL, a shell or git.
+var plainPath = regexp.MustCompile(`^[\pL\pN._][\pL\pN._ /-]*$`)

@@ -112,6 +112,8 @@ func (a *application) refuse(pointer, message, hint string) problem.Problem {
 // quoted is a configuration or a patch that kustomize repeats in an error.
 var quoted = regexp.MustCompile("(?s) with config: `.*`| from \\[patch: .*")
 
+// fromRoot is the beginning of a path in kustomize's own view of the overlay, whose
+// root is its folder.
 var fromRoot = regexp.MustCompile(`(^|[\s'"(])/`)
 
 // failed tells what kustomize said, its first line: further ones quote objects.

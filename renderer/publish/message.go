@@ -22,6 +22,8 @@ type change struct {
 	differences []difference
 	// changes are the files that change, by instance.
 	changes map[string]emit.Changes
+	// mask is that of the options.
+	mask func(text string) string
 }
 
 // changed are the instances of which files change.
@@ -97,7 +99,7 @@ func (c change) message() string {
 		}
 		d.describe(&b, c.changes[d.plan.Instance])
 	}
-	return b.String()
+	return c.mask(b.String())
 }
 
 // describe lists what is different about one instance.

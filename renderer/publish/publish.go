@@ -32,6 +32,8 @@ type Options struct {
 	AllowShrink bool
 	// Note says something for people while it happens. It may be nil.
 	Note func(format string, args ...any)
+	// Mask takes out of a commit message what nobody may read. It may be nil.
+	Mask func(text string) string
 }
 
 // Commit is a commit that was made.
@@ -66,6 +68,9 @@ type Result struct {
 func (r *Repository) Publish(ctx context.Context, b manifest.Bundle, plans []*plan.Plan, o Options) (Result, error) {
 	if o.Note == nil {
 		o.Note = func(string, ...any) {}
+	}
+	if o.Mask == nil {
+		o.Mask = func(text string) string { return text }
 	}
 	if err := r.locate(ctx); err != nil {
 		return Result{}, orInterrupted(ctx, nothing, err)

@@ -138,7 +138,7 @@ func (p *publication) commit(ctx context.Context, base string) (tip string, comm
 		}
 	}
 	for _, group := range p.instances() {
-		change := change{changes: map[string]emit.Changes{}}
+		change := change{changes: map[string]emit.Changes{}, mask: p.options.Mask}
 		for _, instance := range group {
 			change.differences = append(change.differences, differences[instance])
 			for _, c := range changes {
