@@ -215,7 +215,7 @@ func TestDataMariaDB(t *testing.T) {
 	t.Logf("%d tests made %s tables, views and sequences", len(tests), strings.TrimSpace(counted))
 
 	s.instance(t, nil, nil).Dump(t, unit, options).Fails(t, 65, "would not come back from this copy")
-	i := s.instance(t, myAccepted("changed-characters", "external", "history", "invalid-trigger", "invalid-view", "name", "outside", "right", "unreadable", "warning"), nil)
+	i := s.instance(t, myAccepted("account", "changed-characters", "external", "history", "invalid-trigger", "invalid-view", "name", "outside", "right", "unreadable", "warning"), nil)
 	dump := i.Dump(t, unit, options).OK(t)
 	fresh := newMariaDB(t, myRoot)
 	options.Env["MARIADB_PORT"] = strconv.Itoa(fresh.port)

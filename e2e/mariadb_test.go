@@ -49,8 +49,8 @@ func newMariaDB(t testing.TB, password string, further ...string) *myServer {
 		UID: uid, GID: gid, Dir: dir,
 		Ready: func() error { _, err := s.try("SELECT 1"); return err },
 	})
-	// A server that resolves no names cannot have accounts by the machine's name:
-	// mariadb-dump fails on them.
+	// A server that resolves no names ignores the accounts by the machine's name that an
+	// installation makes: a dump names them as lost.
 	s.sql(t, "DELETE FROM mysql.global_priv WHERE Host NOT IN ('127.0.0.1', 'localhost', ''); DELETE FROM mysql.proxies_priv WHERE Host <> 'localhost';"+
 		"FLUSH PRIVILEGES; ALTER USER root@`127.0.0.1` IDENTIFIED BY "+myLiteral(password))
 	s.password = password
@@ -670,6 +670,7 @@ BEGIN
 END;;
 DELIMITER ;
 ALTER TABLE triggered DROP COLUMN j;
+CREATE ROLE held; CREATE USER of_name@`+"`host's`"+`, of_number@192.0.2.7; GRANT held TO of_name@`+"`host's`"+` WITH ADMIN OPTION; GRANT SELECT ON t TO of_name@`+"`host's`"+`; FLUSH PRIVILEGES;
 CREATE TABLE far (id INT PRIMARY KEY) ENGINE=FEDERATED CONNECTION='mysql://root:`+myRoot+`@127.0.0.1:`+strconv.Itoa(s.port)+`/elsewhere/far_rows';`)
 	excluded := map[string]any{"excludeDatabases": []any{"elsewhere"}}
 	want := []string{
@@ -677,8 +678,9 @@ CREATE TABLE far (id INT PRIMARY KEY) ENGINE=FEDERATED CONNECTION='mysql://root:
 		"outside: view lost.over_discarded: ", "outside: view lost.over_that: ", "outside: view lost.needs: ", "outside: table lost.needs_too: ",
 		"history: table lost.numbered: ", "changed-characters: column lost.labels.e: ", "name: schema line\\nbreak: ", "right: right of app@% on lost.dropped: ",
 		"external: table lost.far: its engine is FEDERATED", "outside: table lost.numbers: ", "invalid-trigger: trigger lost.of_before: its table has no column for OLD . j",
+		"account: account of_name@host's: the server ignores it",
 	}
-	names := []string{"invalid-view", "unreadable", "outside", "history", "changed-characters", "name", "right", "external", "invalid-trigger"}
+	names := []string{"invalid-view", "account", "unreadable", "outside", "history", "changed-characters", "name", "right", "external", "invalid-trigger"}
 	for _, shell := range []string{"ash", "dash"} {
 		o := myOptions(t, shell)
 		r := s.instance(t, nil, excluded).Dump(t, unit, o).Fails(t, 65, append([]string{fmt.Sprintf("%d things would not come back", len(want))}, want...)...)
@@ -698,9 +700,14 @@ CREATE TABLE far (id INT PRIMARY KEY) ENGINE=FEDERATED CONNECTION='mysql://root:
 			t.Error("rows that are elsewhere were copied")
 		}
 		fresh := newMariaDB(t, myRoot)
+		// The target ignores one, too.
+		fresh.sql(t, "CREATE USER there@host; FLUSH PRIVILEGES")
 		o.Env["MARIADB_PORT"] = strconv.Itoa(fresh.port)
 		o.Input = r.Stdout
 		i.Restore(t, unit, o).OK(t)
+		if got := fresh.sql(t, "SELECT User, Host FROM mysql.global_priv WHERE User IN ('of_name', 'of_number', 'held', 'there') ORDER BY 1; SELECT User FROM mysql.roles_mapping WHERE Role = 'held'"); got != "held\t\nof_number\t192.0.2.7\nthere\thost\nroot\n" {
+			t.Errorf("the accounts are %q", got)
+		}
 		if got := fresh.sql(t, "SHOW TABLES IN lost; SELECT COUNT(*) FROM lost.valid; SELECT a, CAST(f AS DOUBLE) FROM lost.numbered; SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'lost'; SELECT * FROM lost.triggered"); got !=
 			"far\nlabels\nnumbered\nnumbers_now\nof `now\nt\ntriggered\nvalid\n2\n2\t0.3333333432674408\nof_now\n1\t3\n" {
 			t.Errorf("the restore made %q", got)

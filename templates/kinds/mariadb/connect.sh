@@ -41,16 +41,52 @@ function quoted(hex, i, s) { s = "60"; for (i = 1; i < length(hex); i += 2) s = 
 function folded(hex, i, s, c) { s = ""; for (i = 1; i < length(hex); i += 2) { c = code(hex, i); s = s sprintf("%02X", c >= 65 && c <= 90 ? c + 32 : c) }; return s }
 '
 
+# forced WHAT FILE OPTION…: runs its statements. With --force the client goes on after an
+# error, and always ends well: what it says counts.
+forced() {
+  forced_what=$1 forced_file=$2
+  shift 2
+  forced_status=0
+  bounded mariadb "$@" --force --batch --skip-column-names <"$forced_file" 2>"$WORK/stderr" || forced_status=$?
+  if [ "$forced_status" -ne 0 ] || grep -Eq '^ERROR 2[0-9]{3} ' "$WORK/stderr"; then
+    failed 69 "$forced_what" "$forced_status"
+  fi
+}
+
+# ignored_accounts OPTION…: the accounts that are in the server's tables alone, in
+# $WORK/accounts.ignored, a line each: for people, and as the tool quotes it. With
+# skip-name-resolve the server ignores those of a host by name: they cannot log in, and
+# it does not tell what makes them.
+ignored_accounts() {
+  attempt 69 'listing the accounts' mariadb "$@" --batch --skip-column-names --execute="
+    SELECT CONCAT('EXECUTE IMMEDIATE CONVERT(X', CHAR(39), HEX(CONCAT('SHOW GRANTS FOR ', QUOTE(User), '@', QUOTE(Host))), CHAR(39), ' USING utf8mb4);'),
+      CONCAT('account ', User, '@', Host), HEX(CONCAT(QUOTE(User), '@', QUOTE(Host))) FROM mysql.user WHERE is_role = 'N'" >"$WORK/accounts.all"
+  awk -F '\t' '{ print $1 }' "$WORK/accounts.all" >"$WORK/accounts.sql" || die 73 'scratch is full'
+  forced 'asking for each account' "$WORK/accounts.sql" "$@" >/dev/null
+  sed -nE 's/^ERROR 1141 [(][0-9A-Z]+[)] at line ([0-9]+): .*$/\1/p' "$WORK/stderr" >"$WORK/accounts.failing"
+  awk -F '\t' "$NAMES"'FILENAME == ARGV[1] { failing[$1]; next } FNR in failing { print $2 "\t" raw($3) }' \
+    "$WORK/accounts.failing" "$WORK/accounts.all" >"$WORK/accounts.ignored" || die 73 'scratch is full'
+}
+
 # accounts TO OPTION…: accounts, roles, their rights, servers, functions and plugins,
-# as statements. Who exists already is kept.
+# as statements. Who exists already is kept. What the server ignores is not among them;
+# ignored_accounts has told.
 accounts() {
   accounts_to=$1
   shift
-  attempt 69 'mariadb-dump of the accounts' mariadb-dump "$@" --comments --skip-dump-date --insert-ignore \
-    --system=users,servers,udfs,plugins >"$WORK/accounts.raw"
+  accounts_status=0
+  bounded mariadb-dump "$@" --comments --skip-dump-date --insert-ignore --force \
+    --system=users,servers,udfs,plugins >"$WORK/accounts.raw" 2>"$WORK/stderr" || accounts_status=$?
+  # Of one that is ignored the tool says so, goes on, and ends with 2.
+  awk -F '\t' '
+    FILENAME == ARGV[1] { known["mariadb-dump: Couldn\047t execute \047SHOW CREATE USER " $2 "\047: "]; known["mariadb-dump: Couldn\047t execute \047SHOW GRANTS FOR " $2 "\047: "]; next }
+    { for (text in known) if (index($0, text) == 1) next; print }' "$WORK/accounts.ignored" "$WORK/stderr" >"$WORK/accounts.said" || die 73 'scratch is full'
+  if [ "$accounts_status" -ne 0 ] && { [ -s "$WORK/accounts.said" ] || [ ! -s "$WORK/stderr" ]; }; then
+    cp -- "$WORK/accounts.said" "$WORK/stderr" || die 73 'scratch is full'
+    failed 69 'mariadb-dump of the accounts' "$accounts_status"
+  fi
   tail -n 3 <"$WORK/accounts.raw" >"$WORK/end" || die 73 'scratch cannot be read'
   grep -q '^-- Dump completed' "$WORK/end" || die 65 'the dump of the accounts is cut: its last line is missing'
-  cp -- "$WORK/stderr" "$WORK/accounts.said" || die 73 'scratch is full'
   # The tool leaves out what everybody may do. Servers before 10.11 do not know it.
   attempt 69 'asking for the rights of PUBLIC' mariadb "$@" --batch --skip-column-names \
     --execute="SELECT COUNT(*) FROM mysql.global_priv WHERE User = 'PUBLIC' AND Host = ''" >"$WORK/public"
@@ -76,7 +112,11 @@ accounts() {
       -e '/^SELECT COALESCE\(CURRENT_ROLE\(\),/d' -e '/^CREATE ROLE IF NOT EXISTS mariadb_dump_import_role;$/d' \
       -e '/^GRANT mariadb_dump_import_role TO CURRENT_USER\(\);$/d' -e '/^SET ROLE (mariadb_dump_import_role|NONE);$/d' \
       -e '/^DROP ROLE mariadb_dump_import_role;$/d' -e '/^[/]\*M!100203 EXECUTE IMMEDIATE CONCAT\(.SET ROLE /d' \
-      "$WORK/accounts.raw"
+      "$WORK/accounts.raw" | awk -F '\t' '
+      FILENAME == ARGV[1] { ignored[$2]; next }
+      # The tool goes on to name them where roles are given.
+      /^\/[*]/ { for (who in ignored) if (index($0, " " who " ")) next }
+      { print }' "$WORK/accounts.ignored" -
     sed 's/$/;/' "$WORK/public"
   } >"$accounts_to" || die 73 'scratch is full'
 }

@@ -230,6 +230,7 @@ CHANGED_IF='1292|1411|1441|4038'
 # anybody.
 if [ "$accounts" -gt 0 ]; then
   bounded mariadb "$@" --batch --execute='DROP ROLE IF EXISTS mariadb_dump_import_role' 2>"$WORK/drop.err" || :
+  ignored_accounts "$@"
   accounts "$WORK/before" "$@"
   load 'loading the accounts' 0 "$accounts" "$@"
   cp -- "$WORK/errors" "$WORK/accounts.errors" || die 73 'scratch is full'
@@ -350,6 +351,7 @@ if [ "$accounts" -gt 0 ]; then
       }
     }' "$WORK/me" "$WORK/before" "$WORK/copied" >"$WORK/revoke"
   [ ! -s "$WORK/revoke" ] || attempt 69 'giving back what made the roles' mariadb "$@" --batch --force <"$WORK/revoke" >"$WORK/revoked"
+  ignored_accounts "$@"
   accounts "$WORK/here" "$@"
   awk "$RIGHTS"'FNR == 1 { reading++ } { keys($0) }' "$WORK/here" "$WORK/copied" >"$WORK/unknown" || die 73 'scratch is full'
   # A server tells why only as far as it names no account.
