@@ -434,7 +434,7 @@ DO $$ BEGIN FOR n IN 1..12 LOOP EXECUTE format('CREATE TABLE c%1$s (i int CHECK 
 // testPostgreSQLExtension has an extension with what PostGIS has: a schema, a table
 // with keys, whose rows users add to, and no way to make it but as a superuser.
 func testPostgreSQLExtension(t *testing.T, s *pgServer) {
-	const folder = "/usr/share/postgresql/15/extension"
+	folder := "/usr/share/postgresql/" + pgVersion + "/extension"
 	for name, text := range map[string]string{
 		"holdfast_geo.control": "default_version = '1'\nsuperuser = true\nrelocatable = false\n",
 		"holdfast_geo--1.sql": `CREATE SCHEMA geo; CREATE TYPE geo.shape AS ENUM ('point', 'line'); CREATE DOMAIN geo.degree AS float8;
@@ -481,7 +481,7 @@ SELECT pg_catalog.pg_extension_config_dump('geo.systems', 'WHERE id > 1');`,
 // testPostgreSQLOlderExtension has one whose version the server's files do not make any
 // more, as after an update of its image.
 func testPostgreSQLOlderExtension(t *testing.T, s *pgServer) {
-	const folder = "/usr/share/postgresql/15/extension"
+	folder := "/usr/share/postgresql/" + pgVersion + "/extension"
 	file := func(name, text string) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
@@ -691,7 +691,7 @@ func TestDataPostgreSQLRegress(t *testing.T) {
 		asUser(t, uid, gid, dir, "/bin/cp", "-r", filepath.Join(source, name), dir)
 	}
 	for _, name := range []string{"refint.so", "autoinc.so"} {
-		asUser(t, uid, gid, dir, "/bin/cp", "/usr/lib/postgresql/15/lib/"+name, dir)
+		asUser(t, uid, gid, dir, "/bin/cp", "/usr/lib/postgresql/"+pgVersion+"/lib/"+name, dir)
 	}
 	schedule := filepath.Join(dir, "parallel_schedule")
 	if !wholeData() {
@@ -702,7 +702,7 @@ func TestDataPostgreSQLRegress(t *testing.T) {
 	}
 	const params = ` TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'`
 	s.sql(t, "postgres", `CREATE ROLE own LOGIN PASSWORD '`+pgOwnerPassword+`'; CREATE DATABASE regression`+params)
-	cmd := exec.Command("/usr/lib/postgresql/15/lib/pgxs/src/test/regress/pg_regress", "--use-existing", "--dbname=regression", "--inputdir="+dir, "--outputdir="+dir,
+	cmd := exec.Command("/usr/lib/postgresql/"+pgVersion+"/lib/pgxs/src/test/regress/pg_regress", "--use-existing", "--dbname=regression", "--inputdir="+dir, "--outputdir="+dir,
 		"--dlpath="+dir, "--bindir="+pgBin, "--host=127.0.0.1", "--port="+strconv.Itoa(s.port), "--user="+pgSuper, "--max-connections=4", "--schedule="+schedule)
 	cmd.Dir, cmd.Env = dir, append(s.environment("regression"), "HOME="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}

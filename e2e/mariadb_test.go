@@ -653,12 +653,12 @@ func TestLossesMariaDB(t *testing.T) {
 	s := newMariaDB(t, myRoot)
 	s.sql(t, `CREATE DATABASE lost; CREATE DATABASE elsewhere; USE lost; INSTALL SONAME 'ha_federatedx';
 CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2); CREATE TABLE gone (a INT); CREATE VIEW invalid AS SELECT a FROM gone; DROP TABLE gone; CREATE VIEW valid AS SELECT id FROM t;
-CREATE TABLE discarded (a INT PRIMARY KEY) ENGINE=InnoDB; INSERT INTO discarded VALUES (1); ALTER TABLE discarded DISCARD TABLESPACE; CREATE VIEW over_discarded AS SELECT a FROM discarded; CREATE VIEW over_that AS SELECT a FROM over_discarded;
+CREATE TABLE discarded (a INT PRIMARY KEY) ENGINE=InnoDB; INSERT INTO discarded VALUES (1); ALTER TABLE discarded DISCARD TABLESPACE; CREATE SEQUENCE emptied; CREATE TABLE emptied_too (id INT DEFAULT NEXTVAL(emptied)); ALTER TABLE emptied DISCARD TABLESPACE; CREATE VIEW over_discarded AS SELECT a FROM discarded; CREATE VIEW over_that AS SELECT a FROM over_discarded;
 CREATE TABLE numbered (a INT, f FLOAT, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, e BIGINT UNSIGNED GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING ENGINE=InnoDB;
 INSERT INTO numbered (a, f) VALUES (1, 1 / 3); UPDATE numbered SET a = 2;
 CREATE TABLE elsewhere.t (id INT); CREATE TABLE elsewhere.far_rows (id INT PRIMARY KEY); INSERT INTO elsewhere.far_rows VALUES (77001), (77002); CREATE SEQUENCE elsewhere.s; CREATE VIEW needs AS SELECT id FROM elsewhere.t; CREATE TABLE needs_too (id INT DEFAULT NEXTVAL(elsewhere.s), f FLOAT);
 SET NAMES cp932; EXECUTE IMMEDIATE CONCAT(_binary 'CREATE TABLE labels (e ENUM(''', x'FA54', ''') CHARACTER SET cp932)'); SET NAMES utf8mb4;
-CREATE DATABASE `+"`line\nbreak`"+`; CREATE USER app; GRANT SELECT ON lost.valid TO app; CREATE TABLE dropped (i INT); GRANT INSERT ON dropped TO app; DROP TABLE dropped;
+CREATE DATABASE `+"`line\nbreak`"+`; CREATE DATABASE MYSQL; CREATE TABLE MYSQL.t (i INT); CREATE USER app; GRANT SELECT ON lost.valid TO app; CREATE TABLE dropped (i INT); GRANT INSERT ON dropped TO app; DROP TABLE dropped;
 CREATE SEQUENCE of_before; CREATE SEQUENCE `+"`of ``now`"+`; CREATE TABLE numbers (id INT DEFAULT NEXTVAL(of_before)); CREATE TABLE numbers_now (id INT DEFAULT NEXTVAL(`+"`of ``now`"+`)); DROP SEQUENCE of_before;
 CREATE TABLE triggered (i INT, j INT, `+"`k l`"+` INT); INSERT INTO triggered VALUES (1, 2, 3);
 DELIMITER ;;
@@ -674,9 +674,9 @@ CREATE ROLE held; CREATE USER of_name@`+"`host's`"+`, of_number@192.0.2.7; GRANT
 CREATE TABLE far (id INT PRIMARY KEY) ENGINE=FEDERATED CONNECTION='mysql://root:`+myRoot+`@127.0.0.1:`+strconv.Itoa(s.port)+`/elsewhere/far_rows';`)
 	excluded := map[string]any{"excludeDatabases": []any{"elsewhere"}}
 	want := []string{
-		"invalid-view: view lost.invalid: ", "unreadable: table lost.discarded: Tablespace has been discarded",
+		"invalid-view: view lost.invalid: ", "unreadable: table lost.discarded: Tablespace has been discarded", "unreadable: sequence lost.emptied: ", "outside: table lost.emptied_too: ",
 		"outside: view lost.over_discarded: ", "outside: view lost.over_that: ", "outside: view lost.needs: ", "outside: table lost.needs_too: ",
-		"history: table lost.numbered: ", "changed-characters: column lost.labels.e: ", "name: schema line\\nbreak: ", "right: right of app@% on lost.dropped: ",
+		"history: table lost.numbered: ", "changed-characters: column lost.labels.e: ", "name: schema line\\nbreak: ", "name: schema MYSQL: ", "right: right of app@% on lost.dropped: ",
 		"external: table lost.far: its engine is FEDERATED", "outside: table lost.numbers: ", "invalid-trigger: trigger lost.of_before: its table has no column for OLD . j",
 		"account: account of_name@host's: the server ignores it",
 	}

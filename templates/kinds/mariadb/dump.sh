@@ -32,10 +32,13 @@ ask() {
   attempt 69 "$ask_what" mariadb "$@" --batch --skip-column-names --execute="$ask_sql"
 }
 
-# --raw: names are listed as they are, and a backslash is one. A name with a line
-# break would be two, so those come below.
+# What mariadb-dump cannot copy whole: it takes MYSQL for mysql. And a name with a line
+# break would be two in our lists.
+odd="HEX(SCHEMA_NAME) REGEXP '^(..)*([01].|7F)'
+  OR LOWER(SCHEMA_NAME) IN ('information_schema', 'performance_schema', 'mysql', 'sys') AND BINARY SCHEMA_NAME <> LOWER(SCHEMA_NAME)"
+# --raw: names are listed as they are, and a backslash is one.
 attempt 69 'listing the schemas' mariadb "$@" --batch --raw --skip-column-names \
-  --execute="SELECT HEX(SCHEMA_NAME), SCHEMA_NAME FROM information_schema.SCHEMATA WHERE NOT HEX(SCHEMA_NAME) REGEXP '^(..)*([01].|7F)'" >"$WORK/all"
+  --execute="SELECT HEX(SCHEMA_NAME), SCHEMA_NAME FROM information_schema.SCHEMATA WHERE NOT ($odd)" >"$WORK/all"
 if [ "$MARIADB_TLS" != disable ]; then
   ask 'asking for TLS' "SHOW SESSION STATUS LIKE 'Ssl_cipher'" "$@" >"$WORK/cipher"
   grep -q '^Ssl_cipher[[:space:]][^[:space:]]' "$WORK/cipher" || die 69 'the connection is not encrypted'
@@ -77,9 +80,9 @@ done <"$WORK/patterns"
 if [ "${MARIADB_DISCOVER:-yes}" = no ]; then
   cp -- "$WORK/expect" "$WORK/schemas" || die 73 'scratch cannot be written'
 else
-  ask 'listing the schemas' "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE HEX(SCHEMA_NAME) REGEXP '^(..)*([01].|7F)'" "$@" >"$WORK/odd"
+  ask 'listing the schemas' "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE $odd" "$@" >"$WORK/odd"
   while IFS= read -r name; do
-    loss name "schema $name" 'its name has a line break or another control character'
+    loss name "schema $name" "its name has a control character, or is the server's own but for capitals"
   done <"$WORK/odd"
 fi
 [ -s "$WORK/schemas" ] || die 65 'the server has no schema to dump'
@@ -121,12 +124,14 @@ unfit() {
     die 73 'scratch is full'
 }
 : >"$WORK/ignored.items"
-for what in table view; do
+for what in table sequence view; do
   grep "^$what	" "$WORK/items.ours" >"$WORK/$what.items" || [ $? -eq 1 ] || die 69 'grep failed'
 done
-failing "$WORK/table.items" 1 "$@" >"$WORK/failing"
-unfit unreadable "$WORK/table.items" <"$WORK/failing"
-awk -F '\t' 'FILENAME == ARGV[1] { bad[$1]; next } FNR in bad' "$WORK/failing" "$WORK/table.items" >>"$WORK/ignored.items"
+for what in table sequence; do
+  failing "$WORK/$what.items" 1 "$@" >"$WORK/failing"
+  unfit unreadable "$WORK/$what.items" <"$WORK/failing"
+  awk -F '\t' 'FILENAME == ARGV[1] { bad[$1]; next } FNR in bad' "$WORK/failing" "$WORK/$what.items" >>"$WORK/ignored.items"
+done
 # Nothing is read of a view.
 failing "$WORK/view.items" 0 "$@" >"$WORK/failing"
 unfit invalid-view "$WORK/view.items" <"$WORK/failing"
@@ -348,6 +353,8 @@ SELECT HEX(SCHEMA_NAME), HEX(CONCAT('--\n-- Current Database: ', q, '\n--\n\nCRE
 FROM (SELECT *, CONCAT('\`', REPLACE(SCHEMA_NAME, '\`', '\`\`'), '\`') AS q FROM information_schema.SCHEMATA) AS s" "$@" >"$WORK/create"
 awk -F '\t' "$NAMES"'
   FILENAME == ARGV[1] { create[$1] = $2; next }
+  FILENAME == ARGV[2] { left[$1, $2, $3]; next }
+  ($1, $2, $3) in left { next }
   $1 == "schema" { printf "%s", raw(create[$2]) }
   $1 == "sequence" { in_schema[$2] = in_schema[$2] " " $3 }
   END {
@@ -360,7 +367,7 @@ awk -F '\t' "$NAMES"'
         printf "--\n-- Sequence structure for %s\n--\n\nCREATE SEQUENCE IF NOT EXISTS %s.%s;\n", title, raw(quoted(schema)), name
       }
     }
-  }' "$WORK/create" "$WORK/items.ours" >>"$WORK/copy.head" || die 73 'scratch is full'
+  }' "$WORK/create" "$WORK/ignored.items" "$WORK/items.ours" >>"$WORK/copy.head" || die 73 'scratch is full'
 schemas_size=$(($(file_size "$WORK/copy.head") - accounts_size))
 
 # shellcheck disable=SC2016 # backticks are SQL's, the rest is awk's own

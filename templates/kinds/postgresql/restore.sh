@@ -734,6 +734,76 @@ SQL
   say "restored: $tables tables, data of $expected from the dump"
 }
 
+# An awk function.
+# shellcheck disable=SC2016 # awk's own variables
+ROLE_NAME='
+# name: the role at the start of s, as quote_ident would print it.
+function name(s,   i) {
+  if (substr(s, 1, 1) != "\"") { match(s, /^[^ ;]+/); return substr(s, 1, RLENGTH) }
+  for (i = 2; i <= length(s); i++) {
+    if (substr(s, i, 1) != "\"") continue
+    if (substr(s, i + 1, 1) != "\"") break
+    i++
+  }
+  return substr(s, 1, i)
+}
+'
+
+# globals_blocks makes of the chosen statements items: each role with all that is said
+# of it, each membership, and each other statement. "blocks" has the statements after
+# the number of their item, "items" the items.
+globals_blocks() {
+  # shellcheck disable=SC2016 # awk's own fields
+  attempt 65 'reading the dump' awk -v blocks="$WORK/blocks" '
+    '"$ROLE_NAME"'
+    $0 != "" {
+      item = $0
+      if (/^(CREATE|ALTER) ROLE /) item = "ROLE " name(substr($0, index($0, " ROLE ") + 6))
+      else if (/^COMMENT ON ROLE /) item = "ROLE " name(substr($0, 17))
+      else { sub(/;$/, "", item); sub(/ WITH (ADMIN|INHERIT|SET) .*$/, "", item) }
+      if (!(item in number)) { number[item] = ++n; print item }
+      text[number[item]] = text[number[item]] number[item] "\t" $0 "\n"
+    }
+    END { printf "" >blocks; for (i = 1; i <= n; i++) printf "%s", text[i] >blocks }' "$WORK/chosen" >"$WORK/items"
+}
+
+# run_blocks does each item whole or not at all, and names those that fail: what one
+# role stops must not stop the others. "without" has what is not done.
+run_blocks() {
+  : >"$WORK/without"
+  : >"$WORK/left.numbers"
+  if [ -n "${HOLDFAST_LEAVE_OUT:-}" ]; then
+    count=0
+    while IFS= read -r item; do
+      count=$((count + 1))
+      left_out "$item" || continue
+      echo "$count" >>"$WORK/left.numbers"
+      printf '%s\n' "$item" >>"$WORK/without"
+    done <"$WORK/items"
+  fi
+  # ERROR is of the last statement, which fails if one before it did.
+  awk -F '\t' '
+    function end() { if (item != "") print "\\if :ERROR\nROLLBACK TO SAVEPOINT item;\n\\endif\nRELEASE SAVEPOINT item;" }
+    BEGIN { print "BEGIN;" }
+    FILENAME == ARGV[1] { left[$1]; next }
+    $1 in left { next }
+    $1 != item { end(); item = $1; print "\\warn holdfast: item " item "\nSAVEPOINT item;" }
+    { sub(/^[0-9]+\t/, ""); print }
+    END { end(); print "COMMIT;" }' "$WORK/left.numbers" "$WORK/blocks" | tr '\001' '\n' >"$WORK/sql" || die 73 'scratch cannot be written'
+  attempt 69 psql psql -X --no-password --quiet --file="$WORK/sql" >"$WORK/out"
+  awk '
+    /^holdfast: item [0-9]+$/ { item = $3; next }
+    / ERROR:  / && !(item in why) { order[++n] = item; sub(/^.* ERROR:  /, ""); why[item] = $0; last = item; next }
+    /^DETAIL:  / && last == item { sub(/^DETAIL:  /, ""); why[item] = why[item] ": " $0 }
+    { last = "" }
+    END { for (i = 1; i <= n; i++) print order[i] "\t" why[order[i]] }' "$WORK/stderr" >"$WORK/failing" || die 73 'scratch cannot be written'
+  awk -F '\t' 'FILENAME == ARGV[1] { item[FNR] = $0; next } { print item[$1]; sub(/^[0-9]+\t/, ""); print }' "$WORK/items" "$WORK/failing" >"$WORK/failing.items" || die 73 'scratch cannot be written'
+  while IFS= read -r item && IFS= read -r why; do
+    not_back "$item" "$why"
+    printf '%s\n' "$item" >>"$WORK/without"
+  done <"$WORK/failing.items"
+}
+
 restore_globals() {
   grep -qxF -e '-- PostgreSQL database cluster dump complete' -- "$INPUT" || die 65 'the dump is cut: its last line is missing'
   # A name may hold a line break; \001 stands for it, as in the statements.
@@ -748,27 +818,18 @@ SQL
 SELECT pg_catalog.replace(pg_catalog.quote_ident(spcname), E'\n', E'\x01') FROM pg_catalog.pg_tablespace;
 SQL
   statements "$INPUT" >"$WORK/statements"
-  # Statements of roles that exist are left out by name, so that any error that
-  # is left is a real one; so are memberships that exist. Who granted one is not
-  # restored: only a superuser may say so. For a new role the attributes that only a superuser
-  # may even mention are left out where they say the default. Tablespaces need
-  # folders on the server.
+  # Statements of roles that exist are left out by name, so that any error that is
+  # left is a real one; so are memberships that exist. Who granted one is not
+  # restored: only a superuser may say so. For a new role the attributes that only a
+  # superuser may even mention are left out where they say the default. Tablespaces
+  # need folders on the server.
   EXISTING=$WORK/existing ABSENT=$WORK/absent
   : >"$EXISTING"
   : >"$ABSENT"
   export OVERWRITE EXISTING ABSENT
   # shellcheck disable=SC2016 # awk's own fields
   attempt 65 'reading the dump' awk '
-    # name: the role at the start of s, as quote_ident would print it.
-    function name(s,   i) {
-      if (substr(s, 1, 1) != "\"") { match(s, /^[^ ;]+/); return substr(s, 1, RLENGTH) }
-      for (i = 2; i <= length(s); i++) {
-        if (substr(s, i, 1) != "\"") continue
-        if (substr(s, i + 1, 1) != "\"") break
-        i++
-      }
-      return substr(s, 1, i)
-    }
+    '"$ROLE_NAME"'
     function attributes(line, role,   head, rest) {
       head = "ALTER ROLE " role " WITH "
       if (substr(line, 1, length(head)) != head) return line
@@ -808,16 +869,16 @@ SQL
   while IFS= read -r space; do
     not_back "TABLESPACE $space" 'it is a folder on the server: make it by hand, and restore again'
   done <"$ABSENT"
-  tr '\001' '\n' <"$WORK/chosen" >"$WORK/sql" || die 73 'scratch cannot be written'
-  attempt 69 psql psql -X --no-password --quiet --set=ON_ERROR_STOP=1 --single-transaction --file="$WORK/sql" >"$WORK/out"
-  created=$(count_lines '^CREATE ROLE ' "$WORK/chosen")
+  globals_blocks
+  run_blocks
+  attempt 65 'reading the dump' sed -n 's/^CREATE ROLE \(.*\);$/\1/p' "$WORK/statements" >"$WORK/wanted"
   query >"$WORK/after" <<'SQL'
 SELECT pg_catalog.replace(pg_catalog.quote_ident(rolname), E'\n', E'\x01') FROM pg_catalog.pg_roles;
 SQL
-  attempt 65 'reading the dump' sed -n 's/^CREATE ROLE \(.*\);$/\1/p' "$WORK/statements" >"$WORK/wanted"
   while IFS= read -r role; do
-    grep -qxF -e "$role" -- "$WORK/after" || missing "ROLE $role" 'the server does not have it'
+    grep -qxF -e "$role" -- "$WORK/after" || grep -qxF -e "ROLE $role" -- "$WORK/without" || missing "ROLE $role" 'the server does not have it'
   done <"$WORK/wanted"
+  created=$(awk 'FILENAME == ARGV[1] { here[$0]; next } FILENAME == ARGV[2] { before[$0]; next } $0 in here && !($0 in before)' "$WORK/after" "$WORK/roles" "$WORK/wanted" | wc -l | tr -d ' ')
   settle_missing
   say "restored: $created roles were made; set their passwords from the Secrets"
 }
