@@ -201,7 +201,8 @@ RESET ROLE; SET ROLE bob; GRANT SELECT ON t TO reader; RESET ROLE;`
 		dump := p.dump(t).OK(t).Stdout
 		p.empty(t, "")
 		p.restore(t, dump).OK(t)
-		if got := s.sql(t, p.name, `SELECT relacl FROM pg_class WHERE relname = 't'`); got != "{own=arwdDxt/own,bob=r*/own,reader=r/own}\n" {
+		// PostgreSQL 17 has a right more, m.
+		if got := strings.ReplaceAll(s.sql(t, p.name, `SELECT relacl FROM pg_class WHERE relname = 't'`), "arwdDxtm", "arwdDxt"); got != "{own=arwdDxt/own,bob=r*/own,reader=r/own}\n" {
 			t.Errorf("the rights are %s", got)
 		}
 	})
@@ -243,6 +244,15 @@ RESET ROLE; SET ROLE bob; GRANT SELECT ON LARGE OBJECT 7 TO reader; RESET ROLE;`
 		p.empty(t, "")
 		p.login = own
 		p.restore(t, dump, "PGUSER", own, "HOLDFAST_OWNER", own).Fails(t, 65, "1 items of the copy did not come back", "BLOB - 7 bob: its owner is a role for which own cannot act")
+		// Several of one owner, of which the night told each.
+		p = s.trip(t, "blob3", own, `SET ROLE bob; SELECT lo_from_bytea(n, 'x') FROM unnest(ARRAY[7, 8, 9, 107, 108]) n; GRANT SELECT ON LARGE OBJECT 7, 8, 9, 107, 108 TO own; GRANT SELECT ON LARGE OBJECT 8 TO reader;
+RESET ROLE; SET ROLE own; SELECT lo_from_bytea(50, 'z'); CREATE TABLE t (id int); INSERT INTO t VALUES (1)`, nil, "owner", "BLOB*", "grant", "ACL*")
+		dump = p.dump(t).OK(t).Stdout
+		p.empty(t, "")
+		pgSays(t, p.restore(t, dump).OK(t), "not restored, as the copy says: BLOB - 7")
+		if got := s.sql(t, p.name, "SELECT string_agg(oid::text, ' ' ORDER BY oid) FROM pg_largeobject_metadata"); got != "7 8 9 50 107 108\n" {
+			t.Errorf("the large objects are %s", got)
+		}
 	})
 	t.Run("accepted-and-gone", func(t *testing.T) {
 		// Another owner was accepted, not that it is not there at all.
@@ -367,6 +377,13 @@ CREATE TABLE a (id int CHECK (ok(id))); INSERT INTO a VALUES (1)`,
 CREATE FUNCTION n() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM base'; CREATE MATERIALIZED VIEW m AS SELECT n() AS n`,
 	} {
 		t.Run("unqualified/"+name, func(t *testing.T) {
+			if pgVersion >= "17" && name != "check" {
+				// Nobody can make it any more: there is none to copy.
+				if out, err := s.try("postgres", "BEGIN; "+sql); err == nil || !strings.Contains(err.Error(), `relation "base" does not exist`) {
+					t.Errorf("it was made: %s, %v", out, err)
+				}
+				return
+			}
 			for n, login := range []string{own, pgSuper} {
 				p := s.trip(t, name+strconv.Itoa(n), login, "SET ROLE own; "+sql, nil)
 				p.back(t, "")
@@ -536,8 +553,20 @@ CREATE MATERIALIZED VIEW hulls AS SELECT ST_ConvexHull(ST_Collect(at)) AS hull F
 	t.Logf("the plain tool: %v, %s", err, out)
 	// A superuser brings it along, with the systems that were added.
 	const added = make + `INSERT INTO spatial_ref_sys (srid, auth_name, proj4text) VALUES (990000, 'ours', '+proj=longlat'); SELECT topology.CreateTopology('roads', 4326);` + places
+	copied := s.sql(t, p.name, `SELECT 'topology.topology_id_seq'::regclass = ANY (extconfig) FROM pg_extension WHERE extname = 'postgis_topology'`) == "t\n"
 	p = s.trip(t, "gis2", pgSuper, added, nil)
-	p.dump(t).Fails(t, 65, "rows: SEQUENCE SET topology topology_id_seq "+pgSuper+": its extension does not let it be copied")
+	if copied {
+		// Newer ones do; but the owner of the database may not set it.
+		const used = make + `SELECT nextval('topology.topology_id_seq');` + places
+		const item = "SEQUENCE SET topology topology_id_seq " + pgSuper
+		s.trip(t, "gis4", "own", used, nil, "extension", "EXTENSION*").dump(t).Fails(t, 65, "rows: "+item+": numbers of an extension, which own may not set")
+		p := s.trip(t, "gis5", "own", used, nil, "extension", "EXTENSION*", "rows", "SEQUENCE*")
+		dump := p.dump(t).OK(t).Stdout
+		p.empty(t, make)
+		pgSays(t, p.restore(t, dump).OK(t), "not restored, as the copy says: "+item)
+	} else {
+		p.dump(t).Fails(t, 65, "rows: SEQUENCE SET topology topology_id_seq "+pgSuper+": its extension does not let it be copied")
+	}
 	p = s.trip(t, "gis3", pgSuper, added, nil, "rows", "SEQUENCE*")
 	dump := p.dump(t).OK(t).Stdout
 	p.empty(t, "")

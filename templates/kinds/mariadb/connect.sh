@@ -107,7 +107,7 @@ accounts() {
     sed -E -e 's/^(GRANT .*`@`[^`]*`) IDENTIFIED (BY PASSWORD '"'[^']*'"'|VIA [A-Za-z0-9_]+( USING '"'[^']*'"')?( OR [A-Za-z0-9_]+( USING '"'[^']*'"')?)*)/\1/' \
       -e "/^GRANT PROXY ON [\`']{2}@[\`']%[\`'] TO [\`']root[\`']@/d" \
       -e "s/^(.* SQL_MODE='NO_AUTO_VALUE_ON_ZERO)(' .*)/\\1,NO_AUTO_CREATE_USER\\2/" \
-      -e 's#^INSTALL PLUGIN (`([^`]|``)*`) (/\*M![0-9]+ IF NOT EXISTS \*/) SONAME #INSTALL PLUGIN \3 \1 SONAME #' \
+      -e 's#^INSTALL PLUGIN (`([^`]|``)*`|[^` ]+) (/\*M![0-9]+ IF NOT EXISTS \*/) SONAME #INSTALL PLUGIN \3 \1 SONAME #' \
       -e 's| WITH ADMIN mariadb_dump_import_role \*/;$| */;|' \
       -e '/^SELECT COALESCE\(CURRENT_ROLE\(\),/d' -e '/^CREATE ROLE IF NOT EXISTS mariadb_dump_import_role;$/d' \
       -e '/^GRANT mariadb_dump_import_role TO CURRENT_USER\(\);$/d' -e '/^SET ROLE (mariadb_dump_import_role|NONE);$/d' \

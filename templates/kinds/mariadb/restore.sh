@@ -293,7 +293,7 @@ function keys(line, who, what, rest, list, n, i, s, depth, c) {
   if (match(line, /^CREATE ROLE IF NOT EXISTS \047([^\047]|\047\047)*\047/)) { add("role " substr(line, 27, RLENGTH - 26)); return 0 }
   if (line ~ /^SET DEFAULT ROLE /) { add("default role " substr(line, 18)); return 0 }
   if (match(line, /^CREATE SERVER .* FOREIGN DATA WRAPPER /)) { s = substr(line, 1, RLENGTH - 22); sub(/^.*NOT EXISTS [*]\/ /, "", s); add("server " s); return 0 }
-  if (line ~ /^INSTALL PLUGIN /) { s = line; sub(/ SONAME .*$/, "", s); sub(/ \/[*]M![0-9]+ IF NOT EXISTS [*]\//, "", s); sub(/^.* /, "", s); add("plugin " s); return 0 }
+  if (line ~ /^INSTALL PLUGIN /) { s = line; sub(/ SONAME .*$/, "", s); sub(/ \/[*]M![0-9]+ IF NOT EXISTS [*]\//, "", s); sub(/^.* /, "", s); gsub(/`/, "", s); add("plugin " s); return 0 }
   if (match(line, /^CREATE .*FUNCTION .* SONAME /)) { s = substr(line, 1, RLENGTH - 8); sub(/ RETURNS .*$/, "", s); sub(/^.* /, "", s); add("function " s); return 0 }
   if (line !~ /^GRANT [A-Z`]/) return 0
   if (!match(line, / TO (PUBLIC|`([^`]|``)*`(@`([^`]|``)*`)?)( REQUIRE .*| IDENTIFIED .*)?( WITH .*)?$/)) return 0

@@ -93,6 +93,15 @@ WHERE p.context IN ('superuser', 'superuser-backend')
   OR (setrole <> 0 AND role <> :'actor' AND NOT (SELECT rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = :'actor'));
 SELECT 'grant', 'ACL - DATABASE', 'rights on the database, which belongs to a role for which ' || :'actor' || ' cannot act'
 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database() AND datacl IS NOT NULL AND NOT :'ours';
+-- Where the numbers of an extension's own sequences stand. One that was never used is
+-- the same in any database.
+SELECT 'rows', pg_catalog.regexp_replace('SEQUENCE SET ' || nspname || ' ' || relname || ' ' || pg_catalog.pg_get_userbyid(relowner), '[\x01-\x1f\x7f]', ' ', 'g'),
+  'numbers of an extension, which ' || :'actor' || ' may not set'
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+JOIN pg_catalog.pg_sequences q ON q.schemaname = nspname AND q.sequencename = relname
+WHERE relkind = 'S' AND c.oid IN (SELECT pg_catalog.unnest(extconfig) FROM pg_catalog.pg_extension)
+  AND NOT pg_catalog.has_sequence_privilege(:'actor', c.oid, 'UPDATE')
+  AND (last_value IS NOT NULL OR NOT pg_catalog.has_sequence_privilege(c.oid, 'USAGE, SELECT'));
 -- Rows that users added to an extension's own tables, as a dump finds them.
 SELECT pg_catalog.format('SELECT ''rows'', %L, ''rows of an extension, which '' || %L || '' may not write'' WHERE EXISTS (SELECT FROM %I.%I %s)',
   pg_catalog.regexp_replace('TABLE DATA ' || nspname || ' ' || relname || ' ' || pg_catalog.pg_get_userbyid(relowner), '[\x01-\x1f\x7f]', ' ', 'g'),
