@@ -47,6 +47,10 @@ e2e: ## run every script against the real servers (as root; installs and builds 
 e2e-data: ## the same with the whole of the data sets that others wrote, at size (takes hours)
 	@HOLDFAST_DATA=whole e2e/run.sh data
 
+.PHONY: e2e-newer
+e2e-newer: ## the databases and the directory of the next Debian: PostgreSQL 17, MariaDB 11.8
+	@e2e/newer.sh
+
 .PHONY: e2e-cluster
 e2e-cluster: ## back up, destroy and restore a real cluster (as root; installs and builds it first)
 	@e2e/cluster/run.sh

@@ -208,7 +208,7 @@ func TestDataMariaDB(t *testing.T) {
 	s.load(t, tests)
 	const unit = "mariadb/galera"
 	options := harness.Options{
-		Image: myImage(t, "dash"), Scratch: "1Gi", Env: map[string]string{}, Timeout: time.Hour,
+		Image: myImage(t, "dash"), Scratch: "8Gi", Env: map[string]string{}, Timeout: time.Hour,
 		Secrets: map[string]map[string]string{"mariadb": {"password": myRoot}},
 	}
 	counted := s.sql(t, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')")
