@@ -323,6 +323,18 @@ while [ -s "$WORK/absent" ]; do
   awk -F '\t' '{ print $2, $3 }' "$WORK/newly" >"$WORK/absent"
 done
 
+# A trigger is copied with its table. An event whose time is over is gone as soon as it
+# is made.
+awk -F '\t' 'FILENAME == ARGV[1] { left[$2, $3]; next } ($1, $2) in left { print $3 }' "$WORK/ignored.items" "$WORK/triggers" >"$WORK/triggers.left" || die 73 'scratch is full'
+awk -F '\t' 'FILENAME == ARGV[1] { left[$0]; next } $1 == "trigger" && $4 in left' "$WORK/triggers.left" "$WORK/items.ours" >"$WORK/newly" || die 73 'scratch is full'
+awk -F '\t' -v OFS='\t' '{ print "outside", $4, "its table is not copied" }' "$WORK/newly" >>"$WORK/losses" || die 73 'scratch is full'
+cat -- "$WORK/newly" >>"$WORK/ignored.items" || die 73 'scratch is full'
+ask 'asking for events' "
+SELECT HEX(EVENT_SCHEMA), CONCAT('event ', EVENT_SCHEMA, '.', EVENT_NAME) FROM information_schema.EVENTS
+WHERE ON_COMPLETION = 'NOT PRESERVE' AND COALESCE(EXECUTE_AT, ENDS) < NOW()" "$@" >"$WORK/over"
+awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { print "event", $2, "its time is over, and it is not to be kept then" }' \
+  "$WORK/schemas.hex" "$WORK/over" >>"$WORK/losses" || die 73 'scratch is full'
+
 # A right may outlive its table.
 ask 'asking for rights' "
 SELECT HEX(Db), HEX(Table_name), CONCAT('right of ', User, '@', Host, ' on ', Db, '.', Table_name) FROM mysql.tables_priv
@@ -333,7 +345,7 @@ awk -F '\t' -v losses="$WORK/losses" "$NAMES"'
     print "right\t" $3 "\twhat it is for does not exist" >>losses
     print raw($1) "\t" raw($2)
   }' "$WORK/items.all" "$WORK/rights.all" >"$WORK/orphans.raw" || die 73 'scratch is full'
-awk -F '\t' "$NAMES"'{ print raw($2) "\t" raw($3) }' "$WORK/ignored.items" >>"$WORK/orphans.raw" || die 73 'scratch is full'
+awk -F '\t' "$NAMES"'$1 != "trigger" { print raw($2) "\t" raw($3) }' "$WORK/ignored.items" >>"$WORK/orphans.raw" || die 73 'scratch is full'
 ignored_accounts "$@"
 awk -F '\t' -v OFS='\t' '{ print "account", $1, "the server ignores it: it is only in its tables" }' "$WORK/accounts.ignored" >>"$WORK/losses" || die 73 'scratch is full'
 clean_losses

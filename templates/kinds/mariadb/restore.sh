@@ -369,9 +369,9 @@ if [ "$tail" -eq 0 ]; then
   done <"$WORK/schemas"
   [ "$restored" -ge "$expected" ] || printf 'tables\tthe target has %s, the dump has %s\n' "$restored" "$expected" >>"$WORK/gone"
 fi
-# A trigger was copied though it may not be made again.
+# Some triggers and events were copied though they may not be made again.
 : >"$WORK/known"
-[ ! -s "$INPUT.losses" ] || sed -n 's/^invalid-trigger	//p' "$INPUT.losses" >"$WORK/known"
+[ ! -s "$INPUT.losses" ] || sed -nE 's/^(invalid-trigger|event)	//p' "$INPUT.losses" >"$WORK/known"
 awk -F '\t' 'FILENAME == ARGV[1] { known[$1]; next } !($1 in known) && !seen[$1]++' "$WORK/known" "$WORK/gone" >"$WORK/each" || die 73 'scratch is full'
 while IFS='	' read -r item why; do
   # Of accounts and rights nothing was left out until here.
