@@ -118,10 +118,11 @@ func (s *myServer) batch(program, sql string, args ...string) string {
 }
 
 // myRows makes a statement for each table that tells how many rows it has, its history
-// among them, and a sum of all that is stored in them, to the last bit; ~ is a backtick.
+// among them, and a sum of all that is stored in them, to the last bit; but -0, which newer
+// servers keep apart, is 0. ~ is a backtick.
 const myRows = `SET SESSION group_concat_max_len = 100000000;
 SELECT CONCAT('SELECT ', QUOTE(CONCAT('rows of ', TABLE_SCHEMA, '.', TABLE_NAME)), ', COUNT(*), COALESCE(SUM(CAST(CONV(LEFT(MD5(CONCAT_WS('','', ',
-    GROUP_CONCAT('IFNULL(', CASE WHEN DATA_TYPE IN ('float', 'double') THEN CONCAT('CAST(', c, ' AS DOUBLE)') WHEN DATA_TYPE IN ('enum', 'set', 'bit') THEN CONCAT(c, ' + 0')
+    GROUP_CONCAT('IFNULL(', CASE WHEN DATA_TYPE IN ('float', 'double') THEN CONCAT('(CAST(', c, ' AS DOUBLE) + 0)') WHEN DATA_TYPE IN ('enum', 'set', 'bit') THEN CONCAT(c, ' + 0')
       WHEN DATA_TYPE REGEXP 'char$|text$|blob$|binary$|geometry|point|line|polygon' THEN CONCAT('HEX(', c, ')') ELSE CONCAT('CAST(', c, ' AS CHAR)') END, ', ''-'')' ORDER BY ORDINAL_POSITION SEPARATOR ', '),
   ')), 15), 16, 10) AS DECIMAL(65))), 0) FROM ', s, '.', t, IF(TABLE_TYPE = 'SYSTEM VERSIONED', ' FOR SYSTEM_TIME ALL', ''), ';')
 FROM (SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, DATA_TYPE, ORDINAL_POSITION, CONCAT('~', REPLACE(COLUMN_NAME, '~', '~~'), '~') AS c,
@@ -241,9 +242,16 @@ func TestDataMariaDB(t *testing.T) {
 		for _, item := range items {
 			what, name, _ := strings.Cut(item, " ")
 			schema, name, _ := strings.Cut(name, ".")
+			if loss == "name" && what == "schema" {
+				continue
+			}
 			switch loss {
-			case "invalid-view", "outside", "unreadable", "invalid-trigger", "external":
+			case "name", "invalid-view", "outside", "unreadable", "invalid-trigger", "external", "event":
 				s.sql(t, fmt.Sprintf("USE %s; DROP %s %s", myIdentifier(schema), what, myIdentifier(name)))
+				if loss == "event" {
+					// A moment may have been left of it when it was made.
+					fresh.sql(t, fmt.Sprintf("USE %s; DROP EVENT IF EXISTS %s", myIdentifier(schema), myIdentifier(name)))
+				}
 			case "changed-characters", "history":
 				// The table came back, but not as it was.
 				if what == "column" {
@@ -254,6 +262,19 @@ func TestDataMariaDB(t *testing.T) {
 				if fresh.sql(t, fmt.Sprintf("SELECT COUNT(*) FROM information_schema.TABLES WHERE BINARY TABLE_SCHEMA = %s AND BINARY TABLE_NAME = %s", myLiteral(schema), myLiteral(name))) == "1\n" {
 					fresh.sql(t, drop)
 				}
+			}
+		}
+	}
+	// So does what the restore named.
+	rights := 0
+	for _, line := range missing {
+		t.Log(line)
+		if regexp.MustCompile(`^  (right|role|default role|account) `).MatchString(line) {
+			rights++
+		}
+		if m := regexp.MustCompile(`^  (table|view|sequence|trigger|event) ([^.]+)\.(.*?): `).FindStringSubmatch(line); m != nil {
+			for _, server := range []*myServer{s, fresh} {
+				server.sql(t, fmt.Sprintf("USE %s; DROP %s IF EXISTS %s", myIdentifier(m[2]), m[1], myIdentifier(m[3])))
 			}
 		}
 	}
@@ -270,7 +291,18 @@ func TestDataMariaDB(t *testing.T) {
 	if len(differs) > 30 {
 		t.Errorf("and %d more", len(differs)-30)
 	}
-	sameLines(t, "the accounts", s.rights(t), fresh.rights(t))
+	if wholeData() {
+		for _, loss := range []string{"account", "right"} {
+			rights += len(lost[loss])
+		}
+		here := strings.Split(fresh.rights(t), "\n")
+		different := slices.DeleteFunc(strings.Split(s.rights(t), "\n"), func(line string) bool { return slices.Contains(here, line) })
+		if len(different) > rights {
+			t.Errorf("%d things were named as lost of the accounts, and these differ:\n%s", rights, strings.Join(different, "\n"))
+		}
+	} else {
+		sameLines(t, "the accounts", s.rights(t), fresh.rights(t))
+	}
 
 	// The plain tool beside it.
 	plain := newMariaDB(t, myRoot)
