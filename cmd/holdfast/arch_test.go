@@ -24,6 +24,7 @@ func layers() []string {
 		"schemas",
 		"templates",
 		"renderer/problem",
+		"renderer/secret",
 		"renderer/seal",
 		"renderer/input",
 		"renderer/eval",

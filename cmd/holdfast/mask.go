@@ -2,19 +2,15 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"html"
 	"io"
-	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/secret"
 )
 
 // masked stands in the place of a secret value.
@@ -63,57 +59,15 @@ func (s *secrets) learn(document []byte) {
 
 // add has a value masked from now on, in all forms that libraries write.
 func (s *secrets) add(value string) {
-	values := []string{value, strings.TrimSpace(value)}
-	// Some libraries show one line of several.
-	for line := range strings.Lines(value) {
-		values = append(values, strings.TrimSpace(line))
-	}
-	for _, v := range values {
-		if len(v) < shortestSecret {
-			continue
-		}
-		for _, form := range formsOf(v) {
-			if len(form) >= shortestSecret && !s.forms[form] {
-				if s.forms == nil {
-					s.forms = map[string]bool{}
-				}
-				s.forms[form] = true
-				s.replacer = nil
+	for _, form := range secret.Forms(value, shortestSecret) {
+		if !s.forms[form] {
+			if s.forms == nil {
+				s.forms = map[string]bool{}
 			}
+			s.forms[form] = true
+			s.replacer = nil
 		}
 	}
-}
-
-// formsOf are the ways in which a value is written in other texts.
-func formsOf(value string) []string {
-	inJSON := func(escapeHTML bool) string {
-		var b bytes.Buffer
-		encoder := json.NewEncoder(&b)
-		encoder.SetEscapeHTML(escapeHTML)
-		// Text can always be encoded.
-		_ = encoder.Encode(value)
-		return strings.Trim(strings.TrimSuffix(b.String(), "\n"), `"`)
-	}
-	unquoted := func(text string) string { return text[1 : len(text)-1] }
-	forms := []string{
-		value, inJSON(false), inJSON(true), unquoted(strconv.Quote(value)), unquoted(strconv.QuoteToASCII(value)),
-		url.QueryEscape(value), url.PathEscape(value), html.EscapeString(value),
-		strings.ReplaceAll(value, `'`, `'\''`), strings.ReplaceAll(value, `'`, `''`),
-		hex.EncodeToString([]byte(value)), strings.ToUpper(hex.EncodeToString([]byte(value))),
-	}
-	// A message about a message.
-	forms = append(forms, unquoted(strconv.Quote(inJSON(false))), unquoted(strconv.Quote(inJSON(true))))
-	// In base64 within a longer text: at each offset, without the letters that the
-	// neighbours have a part in.
-	for offset := range 3 {
-		start := (3 - offset) % 3
-		if len(value) < start+3 {
-			continue
-		}
-		whole := []byte(value[start : start+(len(value)-start)/3*3])
-		forms = append(forms, base64.StdEncoding.EncodeToString(whole), base64.URLEncoding.EncodeToString(whole))
-	}
-	return forms
 }
 
 // known reports whether there is a secret to mask.
@@ -187,15 +141,11 @@ func (w *maskedWriter) flush() {
 	w.held = nil
 }
 
-// shown are fields that a schema marks as secret and that are names all the same:
-// many are equal to a bucket's, and a message without them helps nobody.
-func shown() []string { return []string{"accessKeyId", "username"} }
-
 // secretFields finds a secret field in the text of a document.
 func secretFields() *regexp.Regexp {
 	var fields []string
 	for _, name := range input.SecretFields() {
-		if !slices.Contains(shown(), name) {
+		if !slices.Contains(input.NameFields(), name) {
 			fields = append(fields, regexp.QuoteMeta(name))
 		}
 	}

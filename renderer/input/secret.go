@@ -20,6 +20,10 @@ func SecretFields() []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
+// NameFields are fields that a schema marks with x-secret and that are names all the
+// same: many are equal to a bucket's, and a message or a manifest may say them.
+func NameFields() []string { return []string{"accessKeyId", "username"} }
+
 // secretFields collects the properties that a schema marks. name is the property that
 // the schema is of, which holds for what it is made of, too: the branches of an anyOf.
 func secretFields(name string, schema any, found map[string]bool) {

@@ -1,6 +1,10 @@
 package input
 
-import "maps"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Instance is what is known about one instance: its documents, agreed.
 type Instance struct {
@@ -446,6 +450,12 @@ type Secret struct {
 	Pointer string
 	// Value is what nobody may see.
 	Value string
+}
+
+// IsName reports whether it is a field that is kept like a secret and is a name all the
+// same, see NameFields.
+func (s Secret) IsName() bool {
+	return slices.Contains(NameFields(), s.Pointer[strings.LastIndex(s.Pointer, "/")+1:])
 }
 
 // String keeps the value out of a careless print.

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -12,6 +11,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/secret"
 )
 
 // Annotations of Flux that sealed objects may carry.
@@ -76,7 +76,7 @@ func Seal(objects []Object, p *plan.Plan, instance input.Instance, secrets Seali
 		problems = append(problems, broken("plan.json", err))
 	}
 	bundle.Files = append(bundle.Files, File{Path: p.Instance + "/plan.json", Data: planFile})
-	problems = append(problems, leaks(bundle.Files, instance.Credentials)...)
+	problems = append(problems, leaks(objects, bundle.Files, instance.Credentials)...)
 	slices.SortFunc(bundle.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	return bundle, problems
 }
@@ -155,35 +155,44 @@ func (w *Owners) Claim(objects []Object) problem.List {
 	return problems
 }
 
-// shortest is the length below which a secret value is too ordinary to be
-// looked for in other texts.
-const shortest = 8
-
-// leaks finds secret values, as they are or in base64, in files that are no
-// Secrets in plain text. It says where the value is, never what it is.
-func leaks(files []File, credentials *input.Credentials) problem.List {
+// leaks finds secret values in what is no Secret: in the objects' texts, in whichever
+// form a text may have them, and in the other files. It says where the value is, never
+// what it is. Names are no reason to fail: a key's id is often that of its bucket.
+func leaks(objects []Object, files []File, credentials *input.Credentials) problem.List {
+	var finder secret.Finder
+	secrets := credentials.Secrets()
+	for i, s := range secrets {
+		if !s.IsName() {
+			finder.Add(s.Value, i)
+		}
+	}
+	places := make([][]string, len(secrets))
+	read := map[string]bool{}
+	for _, o := range objects {
+		read[o.Path] = true
+		searched(o.Value, func(text string) {
+			finder.In(text, func(i int) { places[i] = append(places[i], o.Path) })
+		})
+	}
+	for _, f := range files {
+		if !f.Secret && !read[f.Path] {
+			finder.In(string(f.Data), func(i int) { places[i] = append(places[i], f.Path) })
+		}
+	}
 	var problems problem.List
-	for _, secret := range credentials.Secrets() {
-		if len(secret.Value) < shortest {
-			continue
-		}
-		var found []string
-		for _, f := range files {
-			if !f.Secret && (bytes.Contains(f.Data, []byte(secret.Value)) || bytes.Contains(f.Data, inBase64(secret.Value))) {
-				found = append(found, f.Path)
-			}
-		}
+	for i, found := range places {
 		if len(found) == 0 {
 			continue
 		}
 		slices.Sort(found)
+		found = slices.Compact(found)
 		where := found[0]
 		if more := len(found) - 1; more > 0 {
 			where = fmt.Sprintf("%s and %d more", where, more)
 		}
-		line, column := credentials.Tree.At(secret.Pointer)
+		line, column := credentials.Tree.At(secrets[i].Pointer)
 		problems = append(problems, problem.Problem{
-			File: credentials.Tree.Name, Line: line, Column: column, Pointer: secret.Pointer,
+			File: credentials.Tree.Name, Line: line, Column: column, Pointer: secrets[i].Pointer,
 			Message: "the value stands in a file that is no Secret: " + where,
 			Hint:    "change a secret that is an ordinary word of the manifests; anything else is a bug of a template",
 			Rule:    "HF415",
@@ -192,11 +201,21 @@ func leaks(files []File, credentials *input.Credentials) problem.List {
 	return problems
 }
 
-// inBase64 is how a value stands in a Secret's data. What follows it in a longer
-// text would change its last letters.
-func inBase64(value string) []byte {
-	whole := len(value) / 3 * 3
-	return []byte(base64.StdEncoding.EncodeToString([]byte(value[:whole])))
+// searched calls with each text of a value, and each key.
+func searched(value any, call func(text string)) {
+	switch v := value.(type) {
+	case string:
+		call(v)
+	case []any:
+		for _, e := range v {
+			searched(e, call)
+		}
+	case map[string]any:
+		for key, e := range v {
+			call(key)
+			searched(e, call)
+		}
+	}
 }
 
 // annotate adds an annotation to an object.
