@@ -87,7 +87,9 @@ bench-data: ## time dumps and copies beside the plain tools, in one run (as root
 	@e2e/run.sh bench
 
 .PHONY: fuzz
-fuzz: ## fuzz the loader and the emitter for a minute each
-	go test ./renderer/input -run '^$$' -fuzz FuzzLoad -fuzztime 60s
-	go test ./renderer/input -run '^$$' -fuzz FuzzValidate -fuzztime 60s
-	go test ./renderer/manifest -run '^$$' -fuzz FuzzAppendYAML -fuzztime 60s
+fuzz: ## fuzz the loader, the decoder and the emitter for a minute each
+	@# Go would take a minute to make each new input smaller, and try nothing meanwhile.
+	go test ./renderer/input -run '^$$' -fuzz FuzzLoad -fuzztime 60s -fuzzminimizetime 1x
+	go test ./renderer/input -run '^$$' -fuzz FuzzValidate -fuzztime 60s -fuzzminimizetime 1x
+	go test ./renderer/manifest -run '^$$' -fuzz FuzzAppendYAML -fuzztime 60s -fuzzminimizetime 1x
+	go test ./renderer/manifest -run '^$$' -fuzz FuzzDecode -fuzztime 60s -fuzzminimizetime 1x

@@ -39,6 +39,11 @@ func newMariaDB(t testing.TB, password string, further ...string) *myServer {
 	asUser(t, uid, gid, dir, harness.Program(t, "mariadb-install-db"), "--no-defaults", "--datadir="+dir+"/data",
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 	s := &myServer{port: harness.Port(t), ca: harness.NewCA(t)}
+	var limit time.Duration
+	if wholeData() {
+		// Loading all of its own tests takes ten minutes, and as long again its restore.
+		limit = 2 * time.Hour
+	}
 	certificate, key := s.ca.Issue(t, uid)
 	s.Server = harness.Serve(t, "mariadbd", append([]string{
 		"mariadbd", "--no-defaults", "--datadir=" + dir + "/data", "--bind-address=127.0.0.1", "--port=" + strconv.Itoa(s.port),
@@ -48,6 +53,7 @@ func newMariaDB(t testing.TB, password string, further ...string) *myServer {
 	}, further...), harness.ServeOptions{
 		UID: uid, GID: gid, Dir: dir,
 		Ready: func() error { _, err := s.try("SELECT 1"); return err },
+		Limit: limit,
 	})
 	// A server that resolves no names ignores the accounts by the machine's name that an
 	// installation makes: a dump names them as lost.

@@ -456,7 +456,7 @@ func TestNoCredentialOutsideSecrets(t *testing.T) {
 		for _, f := range plain.files {
 			for secret := range secrets {
 				if f.Secret {
-					used = used || bytes.Contains(f.Data, []byte(secret))
+					used = used || holds(f.Data, secret)
 				} else if holds(f.Data, secret) {
 					t.Errorf("a secret stands in %s", f.Path)
 				}
@@ -592,7 +592,7 @@ func replace(random *rand.Rand, value map[string]any, path []string) []string {
 	} else {
 		// Letters that mean something to YAML, jsonnet, shells and Flux.
 		const alphabet = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789'\"$%{}:#&*!|>`\\~@"
-		text := make([]byte, 12+random.IntN(20))
+		text := make([]byte, 16+random.IntN(20))
 		for i := range text {
 			text[i] = alphabet[random.IntN(len(alphabet))]
 		}

@@ -279,7 +279,7 @@ func TestSOPSWrites(t *testing.T) {
 }
 
 // TestSOPSValues takes values that are hard to carry through YAML, base64 and
-// sops.
+// sops, of a field that may be as short as it likes.
 func TestSOPSValues(t *testing.T) {
 	for what, value := range map[string]string{
 		"one character": "x", "UTF-8": "pässwörd ✓ 密码 \U0001F511", "quotes": `"'` + "`\\", "dollars": "${HOME}$(id)$$",
@@ -293,16 +293,16 @@ func TestSOPSValues(t *testing.T) {
 			if strings.ContainsRune(value, '\U0001F511') { // JSON knows no \U
 				quoted = `"` + value + `"`
 			}
-			changed := strings.Replace(text, `"example-restic-repository-password-shop"`, quoted, 1)
+			changed := strings.Replace(text, `"example-not-a-real-secret-shop"`, quoted, 1)
 			if changed == text {
-				t.Fatal("the password was not found")
+				t.Fatal("the key was not found")
 			}
 			writeFile(t, name, changed)
 			tree := filepath.Join(r.dir, "tree")
 			r.holdfast(t, statusDone, "render", "-o", tree)
 			object := secretIn(t, r.must(t, "decrypt", secretFiles(t, tree)[0]))
 			data, _ := object["data"].(map[string]any)
-			got, err := base64.StdEncoding.DecodeString(fmt.Sprint(data["password"]))
+			got, err := base64.StdEncoding.DecodeString(fmt.Sprint(data["secret-access-key"]))
 			if err != nil || string(got) != value {
 				t.Errorf("%.100q became %.100q, %v", value, got, err)
 			}

@@ -3,6 +3,7 @@ package input
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -222,6 +223,9 @@ func (d *checked) walk(r *report) {
 			if strings.TrimSpace(text) != text {
 				r.add(d.whiteSpace(pointer), d)
 			}
+			if why := weak(n.key, text); why != "" {
+				r.add(d.problem("HF044", pointer, why, "let a password generator make one: openssl rand -base64 32"), d)
+			}
 		}
 	}
 	slices.Sort(d.ignored)
@@ -230,6 +234,34 @@ func (d *checked) walk(r *report) {
 // whiteSpace is HF013.
 func (t *Tree) whiteSpace(pointer string) problem.Problem {
 	return t.problem("HF013", pointer, "white space at an end of the value", "a stray blank or line break makes it another value: remove it")
+}
+
+// weak tells why a password or a render key can be guessed; "" if it cannot. Whoever learns the
+// render key confirms guesses of what is committed as fast as a machine computes a hash,
+// tens of thousands a second on one core: only what nobody can guess holds then.
+func weak(field, value string) string {
+	const shortest, different, keyBytes = 16, 8, 16
+	switch {
+	case field == "renderKey":
+		// Its form is checked by the schema.
+		if key, err := base64.StdEncoding.DecodeString(value); err == nil && distinct(key) < keyBytes {
+			return fmt.Sprintf("the key has only %d different bytes: it is not random", distinct(key))
+		}
+	case field != "password":
+		// Keys of a store are the store's to make, and a salt may be known.
+	case len(value) < shortest:
+		return fmt.Sprintf("the value has %d characters, and must have %d", len(value), shortest)
+	case distinct([]byte(value)) < different:
+		return fmt.Sprintf("the value has %d different characters, and must have %d", distinct([]byte(value)), different)
+	}
+	return ""
+}
+
+// distinct counts the different bytes of a text.
+func distinct(text []byte) int {
+	text = slices.Clone(text)
+	slices.Sort(text)
+	return len(slices.Compact(text))
 }
 
 // unknown judges a key that an open object does not know. At the top of the
