@@ -20,7 +20,7 @@ import (
 // manifest's writer would quote it; and no name is.
 func TestLeaks(t *testing.T) {
 	for _, value := range []string{
-		"an-ordinary-one", `with "quotes" and \backslash`, "tab\tand\u00a0space", "line one of it\nline two of it", "<html> & more", "it's $HOME",
+		"an-ordinary-value", `with "quotes" and \backslash`, "tab\tand\u00a0space in it", "line one of it\nline two of it", "<html> & more of it", "it's in $HOME/there",
 	} {
 		c := credentials(t, value, "shop-backup")
 		inJSON, err := json.Marshal(map[string]string{"config": value})
@@ -53,7 +53,7 @@ func TestLeaks(t *testing.T) {
 	}
 	// The id of a key is the name of its bucket, as MinIO and Ceph have it.
 	names := []manifest.Object{{Path: "a.yaml", Value: map[string]any{"bucket": "shop-backup"}}}
-	if problems := manifest.Leaks(names, nil, credentials(t, "an-ordinary-one", "shop-backup")); len(problems) > 0 {
+	if problems := manifest.Leaks(names, nil, credentials(t, "an-ordinary-value", "shop-backup")); len(problems) > 0 {
 		t.Errorf("a name is taken for a secret: %v", problems)
 	}
 }
