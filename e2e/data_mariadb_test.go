@@ -279,7 +279,7 @@ func TestDataMariaDB(t *testing.T) {
 		}
 	}
 	before := s.texts(t)
-	if len(before) < 15*len(tests) {
+	if len(before) < 6*len(tests) {
 		t.Fatalf("the comparison has only %d parts", len(before))
 	}
 	differs := mySame(before, fresh.texts(t))
