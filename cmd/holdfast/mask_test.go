@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"io"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -54,6 +56,26 @@ func TestMasked(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestMaskedAtOnce: progress is shown while documents are read. Only the race
+// detector sees it fail.
+func TestMaskedAtOnce(t *testing.T) {
+	s := &secrets{}
+	w := &maskedWriter{to: io.Discard, secrets: s}
+	var group sync.WaitGroup
+	for n := range 20 {
+		group.Go(func() { s.learn([]byte(fmt.Sprintf(`{"password": "of-the-test-%d"}`, n))) })
+		group.Go(func() {
+			if _, err := fmt.Fprintf(w, "of-the-test-%d\n", n); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if got := s.text("of-the-test-19"); got != masked {
+		t.Error(got)
 	}
 }
 

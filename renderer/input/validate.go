@@ -236,9 +236,10 @@ func (t *Tree) whiteSpace(pointer string) problem.Problem {
 	return t.problem("HF013", pointer, "white space at an end of the value", "a stray blank or line break makes it another value: remove it")
 }
 
-// weak tells why a password or a render key can be guessed; "" if it cannot. Whoever learns the
-// render key confirms guesses of what is committed as fast as a machine computes a hash,
-// tens of thousands a second on one core: only what nobody can guess holds then.
+// weak tells why a password or a render key can be guessed (HF044); "" if it cannot.
+// Whoever learns the render key confirms guesses of what is committed as fast as a
+// machine computes a hash, tens of thousands a second on one core: only what nobody
+// can guess holds then.
 func weak(field, value string) string {
 	const shortest, different, keyBytes = 16, 8, 16
 	switch {
@@ -250,9 +251,9 @@ func weak(field, value string) string {
 	case field != "password":
 		// Keys of a store are the store's to make, and a salt may be known.
 	case len(value) < shortest:
-		return fmt.Sprintf("the value has %d characters, and must have %d", len(value), shortest)
+		return fmt.Sprintf("the value has %d bytes, and must have %d", len(value), shortest)
 	case distinct([]byte(value)) < different:
-		return fmt.Sprintf("the value has %d different characters, and must have %d", distinct([]byte(value)), different)
+		return fmt.Sprintf("the value has %d different bytes, and must have %d", distinct([]byte(value)), different)
 	}
 	return ""
 }

@@ -84,6 +84,17 @@ files: 0 added, 3 changed, 0 removed
 	noRemains(t, dir)
 }
 
+// TestMasked: a commit message stays for ever, and passes the mask.
+func TestMasked(t *testing.T) {
+	isolate(t)
+	dir := newRepository(t)
+	must(t, dir, render(t, shop, "", nil), Options{Mask: func(text string) string { return strings.ReplaceAll(text, "shop", "(masked)") }})
+	got := run(t, dir, "log", "-1", "--format=%B")
+	if strings.Contains(got, "shop") || !strings.Contains(got, "postgresql/(masked)") {
+		t.Errorf("the message is\n%s", got)
+	}
+}
+
 // TestPer: a fleet is one commit, or one for each instance that changes.
 func TestPer(t *testing.T) {
 	isolate(t)

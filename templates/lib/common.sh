@@ -533,7 +533,8 @@ stream() {
   case $stream_written in
     0) ;;
     74) die 74 'the copy could not be handed over' ;;
-    *) die 73 'scratch cannot be written' ;;
+    73) die 73 'scratch cannot be written' ;;
+    *) die 73 "what $bounded_tool printed could not be passed on: exit code $stream_written" ;;
   esac
   [ "$stream_status" -eq 0 ] || stream_failed "$stream_status"
   [ "$stream_read" -eq 0 ] || die 65 "what $bounded_tool printed cannot be read: it was cut"
@@ -550,7 +551,10 @@ stream_pieces() {
   : >"$WORK/head" || exit 73
   while :; do
     stream_file=$WORK/piece.$((stream_number % 2))
-    dd bs=1048576 count=$((STREAM_PIECE / 1048576)) iflag=fullblock of="$stream_file" 2>"$WORK/records" || exit 73
+    dd bs=1048576 count=$((STREAM_PIECE / 1048576)) iflag=fullblock of="$stream_file" 2>"$WORK/records" || {
+      cat -- "$WORK/records" >&2
+      exit 73
+    }
     stream_passed || exit 74
     # "8+0 records in" is a whole piece.
     read -r stream_records _ <"$WORK/records" || exit 73
