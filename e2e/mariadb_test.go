@@ -37,7 +37,7 @@ func newMariaDB(t testing.TB, password string, further ...string) *myServer {
 	uid, gid := serverUser(t, "mysql")
 	dir := harness.Folder(t, uid)
 	asUser(t, uid, gid, dir, harness.Program(t, "mariadb-install-db"), "--no-defaults", "--datadir="+dir+"/data",
-		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
+		"--auth-root-authentication-method=normal", "--skip-test-db", "--rpm")
 	s := &myServer{port: harness.Port(t), ca: harness.NewCA(t)}
 	var limit time.Duration
 	if wholeData() {
@@ -55,10 +55,9 @@ func newMariaDB(t testing.TB, password string, further ...string) *myServer {
 		Ready: func() error { _, err := s.try("SELECT 1"); return err },
 		Limit: limit,
 	})
-	// A server that resolves no names ignores the accounts by the machine's name that an
-	// installation makes: a dump names them as lost.
-	s.sql(t, "DELETE FROM mysql.global_priv WHERE Host NOT IN ('127.0.0.1', 'localhost', ''); DELETE FROM mysql.proxies_priv WHERE Host <> 'localhost';"+
-		"FLUSH PRIVILEGES; ALTER USER root@`127.0.0.1` IDENTIFIED BY "+myLiteral(password))
+	// As the entry point of MariaDB's own image does. A server without that step, which
+	// resolves no names, ignores this account: a dump names it as lost.
+	s.sql(t, "DROP USER root@`::1`; EXECUTE IMMEDIATE CONCAT('DROP USER root@', QUOTE(@@hostname)); ALTER USER root@`127.0.0.1` IDENTIFIED BY "+myLiteral(password))
 	s.password = password
 	return s
 }
@@ -555,9 +554,6 @@ GRANT SELECT ON odd.floats TO PUBLIC; GRANT SHOW DATABASES ON *.* TO PUBLIC; GRA
 CREATE SERVER far FOREIGN DATA WRAPPER mysql OPTIONS (HOST '192.0.2.1', USER 'it''s', PASSWORD 'the-password-of-far');
 `
 
-// myProxy lets root give this right, which an installation lets root of the socket do.
-const myProxy = "INSERT INTO mysql.proxies_priv (Host, User, Proxied_host, Proxied_user, With_grant, Grantor) VALUES ('127.0.0.1', 'root', '', '', 1, ''); FLUSH PRIVILEGES;"
-
 // myColumns are more than a page takes.
 var myColumns = func() string {
 	var columns []string
@@ -618,13 +614,12 @@ func (s *myServer) same(t testing.TB, other *myServer) {
 func TestDataMariaDBOdd(t *testing.T) {
 	const unit = "mariadb/galera"
 	s := newMariaDB(t, myRoot)
-	s.sql(t, myProxy+myOdd)
+	s.sql(t, myOdd)
 	i := s.instance(t, nil, nil)
 	for _, shell := range []string{"ash", "dash"} {
 		o := myOptions(t, shell)
 		o.Input = i.Dump(t, unit, o).OK(t).Stdout
 		fresh := newMariaDB(t, myRoot)
-		fresh.sql(t, myProxy)
 		o.Env["MARIADB_PORT"] = strconv.Itoa(fresh.port)
 		i.Restore(t, unit, o).OK(t)
 		s.same(t, fresh)

@@ -27,7 +27,7 @@ var (
 	pgVersion = func() string {
 		found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 		if err != nil || len(found) != 1 {
-			return "15" // the set-up installs it
+			panic(fmt.Sprintf("e2e/setup.sh installs one version of PostgreSQL, and this machine has %q", found))
 		}
 		return filepath.Base(filepath.Dir(filepath.Dir(found[0])))
 	}()
