@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,12 +156,12 @@ func (s *myServer) texts(t testing.TB) map[string]string {
 // mySame tells what differs.
 func mySame(before, after map[string]string) []string {
 	var differs []string
-	for _, name := range slices.Sorted(mapKeys(before)) {
+	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if before[name] != after[name] {
 			differs = append(differs, fmt.Sprintf("%s is not as it was:\n%s", name, myDifference(before[name], after[name])))
 		}
 	}
-	for _, name := range slices.Sorted(mapKeys(after)) {
+	for _, name := range slices.Sorted(maps.Keys(after)) {
 		if _, ok := before[name]; !ok {
 			differs = append(differs, name+" was not there before")
 		}
@@ -237,7 +238,13 @@ func TestDataMariaDB(t *testing.T) {
 
 	// What is named as lost goes away; all the rest must be there, and be the same.
 	lost := lostItems(t, dump.Stdout)
-	for loss, items := range lost {
+	// Triggers first: one cannot be dropped when what its MERGE table is made of is gone.
+	losses := append([]string{"invalid-trigger"}, slices.Sorted(maps.Keys(lost))...)
+	for n, loss := range losses {
+		items := lost[loss]
+		if len(items) == 0 || slices.Contains(losses[:n], loss) {
+			continue
+		}
 		t.Logf("%s: %d, as %s", loss, len(items), items[0])
 		for _, item := range items {
 			what, name, _ := strings.Cut(item, " ")
@@ -312,16 +319,6 @@ func TestDataMariaDB(t *testing.T) {
 	dumped := time.Since(since)
 	plain.batch("mariadb", copied, "--binary-mode", "--max-allowed-packet=1G")
 	t.Logf("the plain tool: %d bytes, dump %s, restore %s; of %d parts %d are not as they were", len(copied), dumped, time.Since(since)-dumped, len(before), len(mySame(before, plain.texts(t))))
-}
-
-func mapKeys[V any](m map[string]V) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // myDifference is the first lines that one has and the other has not.
