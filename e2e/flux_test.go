@@ -799,6 +799,7 @@ func (f *fluxController) two(t *testing.T) {
 	check := func(t *testing.T, namespace string, spoil func(map[string]any)) error {
 		r := &repository{t: t, flux: f, spoil: spoil}
 		in := c.Inputs
+		in.Policy = &input.Document{Name: in.Policy.Name, Data: []byte(strings.ReplaceAll(string(in.Policy.Data), `"shared"`, `"`+namespace+`"`))}
 		in.States = nil
 		for _, s := range c.Inputs.States {
 			in.States = append(in.States, input.Document{Name: s.Name, Data: []byte(strings.ReplaceAll(string(s.Data), `"shared"`, `"`+namespace+`"`))})

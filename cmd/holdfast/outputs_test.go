@@ -210,7 +210,7 @@ func TestPlansOfSeveral(t *testing.T) {
 	schema := compiled(t, "plan.schema.json")
 	both := filepath.Join("..", "..", "examples", "two-in-one-namespace")
 	var stdout, stderr bytes.Buffer
-	if status := run([]string{"holdfast", "plan", "-s", both, "-c", both, "--output", "json"}, strings.NewReader(""), &stdout, &stderr); status != statusDone {
+	if status := run([]string{"holdfast", "plan", "-s", both, "-c", both, "-p", filepath.Join(both, "policy.json"), "--output", "json"}, strings.NewReader(""), &stdout, &stderr); status != statusDone {
 		t.Fatalf("status %d, stderr:\n%s", status, stderr.String())
 	}
 	var plans []json.RawMessage

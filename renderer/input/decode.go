@@ -58,6 +58,7 @@ func decodePolicy(r *report, d *checked) *Policy {
 	p := &Policy{Tree: d.Tree}
 	decodeValue(r, d, "", d.Root, &p.Settings)
 	decode(r, d, "retired", &p.Retired)
+	decode(r, d, "namespaces", &p.Namespaces)
 	return p
 }
 

@@ -225,6 +225,18 @@ type Policy struct {
 	Settings
 	// Retired are sources that are gone for good, in the order of the document.
 	Retired []Retired
+	// Namespaces are those that the policy lets instances have beside their own.
+	Namespaces []Grant
+}
+
+// Grant lets instances have units in a namespace, which they share if they are several.
+type Grant struct {
+	// Namespace is a DNS label.
+	Namespace string `json:"namespace"`
+	// Instances are ids, at least one.
+	Instances []string `json:"instances"`
+	// Reason is a sentence.
+	Reason string `json:"reason"`
 }
 
 // Retired is a tombstone: it says that a source is gone on purpose.

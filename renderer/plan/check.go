@@ -29,6 +29,7 @@ func Check(p *Plan) problem.List {
 	c.retired()
 	c.images()
 	c.names()
+	c.namespaces()
 	c.times()
 	c.retention()
 	c.network()

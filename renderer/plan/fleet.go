@@ -11,7 +11,7 @@ import (
 )
 
 // CheckFleet proves that instances of one run do not reach each other: no
-// shared repository, copy, password or object name.
+// shared repository, copy, password, object name or namespace.
 func CheckFleet(plans []*Plan) problem.List {
 	var problems problem.List
 	// taken maps what must be an instance's own to the instance that has it.
@@ -59,7 +59,9 @@ func CheckFleet(plans []*Plan) problem.List {
 			claim(p, "HF306", "source", " "+i.ID, p.source(i.Unit), "one source belongs to one instance")
 		}
 	}
-	return append(problems, overlaps(plans)...)
+	problems = append(problems, overlaps(plans)...)
+	problems = append(problems, sharedNamespaces(plans)...)
+	return append(problems, takenSecrets(plans)...)
 }
 
 // ownValues names the fields of credentials that must be an instance's own.

@@ -37,6 +37,13 @@ func (b *builder) decideExcuses() {
 	if c.SecretsManager != nil && c.SecretsManager.PlainHTTP != nil {
 		add(CredentialsDocument, "/secretsManager/plainHttp", c.SecretsManager.PlainHTTP.Reason)
 	}
+	if b.inst.Policy != nil {
+		for n, g := range b.inst.Policy.Namespaces {
+			if slices.Contains(g.Instances, b.plan.Instance) {
+				add(PolicyDocument, "/namespaces/"+strconv.Itoa(n), g.Reason)
+			}
+		}
+	}
 	reasons("", b.inst.State.Root(), func(pointer, reason string) { add(StateDocument, pointer, reason) })
 	slices.SortStableFunc(b.plan.Excuses, func(a, c Excuse) int { return cmp.Compare(a.Place, c.Place) })
 }

@@ -721,6 +721,27 @@ func Rules() []Rule {
 			Source: "K8up's source: operator/backupcontroller/executor.go names the volume after the claim; Kubernetes: volume names are DNS labels",
 		},
 		{
+			ID:     "HF312",
+			Title:  "A source is in a namespace that is not the instance's",
+			Story:  "A state that names another namespace gets a pod there, with any Secret of that namespace as its password: another instance's, or the key that decrypts the whole repository in Flux' own. A slip of the pen is enough.",
+			Fix:    "Put the source into the instance's namespace or the one called namespace-db, or let the policy allow it under namespaces. Namespaces of Kubernetes, Flux and K8up are never allowed.",
+			Source: "Kubernetes: whoever makes pods in a namespace reads its Secrets",
+		},
+		{
+			ID:     "HF313",
+			Title:  "Two instances share a namespace",
+			Story:  "In one namespace, each instance's jobs may be given the other's Secrets, and one that is removed may take the other's objects along.",
+			Fix:    "Give each a namespace of its own, or let the policy name both for it under namespaces.",
+			Source: "Kubernetes: whoever makes pods in a namespace reads its Secrets",
+		},
+		{
+			ID:     "HF314",
+			Title:  "A password is taken from backup credentials",
+			Story:  "A password reference may name any Secret of its namespace. One that names a repository's own sends the key of all copies to the host of a database.",
+			Fix:    "Name the Secret that the application or its database has.",
+			Source: "libpq: a server may ask for the password in clear text",
+		},
+		{
 			ID:     "HF401",
 			Title:  "A template made something that is no Kubernetes object",
 			Story:  "Without the label of its owner an object is found by nobody who cleans up, and with a namespace where none belongs the whole tree is refused: Flux applies all of it or nothing.",

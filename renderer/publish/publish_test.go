@@ -99,6 +99,7 @@ func TestMasked(t *testing.T) {
 func TestPer(t *testing.T) {
 	isolate(t)
 	both := "../../examples/two-in-one-namespace"
+	const shared = `{"schemaVersion": 1, "namespaces": [{"namespace": "shared", "instances": ["one", "two"], "reason": "one team has both"}]}`
 	for name, test := range map[string]struct {
 		options  Options
 		subjects string
@@ -108,7 +109,7 @@ func TestPer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := newRepository(t)
-			result := must(t, dir, render(t, both, "", nil), test.options)
+			result := must(t, dir, render(t, both, shared, nil), test.options)
 			if got := run(t, dir, "log", "--format=%s"); got != test.subjects {
 				t.Errorf("got\n%s\nwant\n%s", got, test.subjects)
 			}
@@ -117,7 +118,7 @@ func TestPer(t *testing.T) {
 			}
 			// Only one of them changes.
 			first := true
-			result = must(t, dir, render(t, both, "", func(state string) string {
+			result = must(t, dir, render(t, both, shared, func(state string) string {
 				if !first {
 					return state
 				}

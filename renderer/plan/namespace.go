@@ -1,0 +1,131 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
+)
+
+// A state says what an instance has, and may come from whoever runs it. Which
+// namespaces are the instance's is not for it to say: in another's namespace a unit's pod
+// may be given any Secret, and a Role reads them all.
+
+// own says whether a namespace is the instance's by its name: the application's, or the
+// one of its databases, which is called as openDesk's is, namespace-db.
+func (p *Plan) own(namespace string) bool {
+	return namespace == p.Namespace || namespace == p.Namespace+"-db"
+}
+
+// granted says whether the policy lets the instance have units in a namespace.
+func (p *Plan) granted(namespace string) bool {
+	policy := p.inputs.instance.Policy
+	return policy != nil && slices.ContainsFunc(policy.Namespaces, func(g input.Grant) bool {
+		return g.Namespace == namespace && slices.Contains(g.Instances, p.Instance)
+	})
+}
+
+// grant is how a policy allows a namespace.
+func grant(namespace string, instances ...string) string {
+	return fmt.Sprintf(`"namespaces": [{"namespace": %q, "instances": ["%s"], "reason": "…"}]`, namespace, strings.Join(instances, `", "`))
+}
+
+// operators is whose a namespace is that no instance may have; "" if it is nobody's.
+func (p *Plan) operators(namespace string) string {
+	switch {
+	case strings.HasPrefix(namespace, "kube-"):
+		return "Kubernetes'"
+	case namespace == p.Flux.Namespace, namespace == "flux-system":
+		return "Flux'"
+	case namespace == p.inputs.instance.State.Namespaces["k8up"], namespace == "k8up-system":
+		return "K8up's"
+	}
+	return ""
+}
+
+// namespaces is HF312: units are in the instance's namespaces, or where the policy lets
+// them be, and never in those of the operators.
+func (c *checker) namespaces() {
+	for _, i := range c.plan.Units {
+		if whose := c.plan.operators(i.Namespace); whose != "" {
+			c.at(of(i.Unit), "HF312", "no instance has a source there: Secrets of that namespace open the cluster",
+				"%s is in the namespace %q, which is %s", i.ID, i.Namespace, whose)
+			continue
+		}
+		if !c.plan.own(i.Namespace) && !c.plan.granted(i.Namespace) {
+			c.at(of(i.Unit), "HF312", "the policy, not the state, allows it: "+grant(i.Namespace, c.plan.Instance),
+				"%s is in the namespace %q, which is none of the instance's: those are %q and %q", i.ID, i.Namespace, c.plan.Namespace, c.plan.Namespace+"-db")
+		}
+	}
+}
+
+// sharedNamespaces is HF313: a namespace belongs to one instance of a cluster, unless the
+// policy names all that share it.
+func sharedNamespaces(plans []*Plan) problem.List {
+	type place struct{ cluster, namespace string }
+	users := map[place][]*Plan{}
+	for _, p := range plans {
+		for _, namespace := range p.Namespaces {
+			at := place{p.Cluster, namespace}
+			users[at] = append(users[at], p)
+		}
+	}
+	var problems problem.List
+	for _, at := range slices.SortedFunc(maps.Keys(users), func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.cluster, b.cluster), cmp.Compare(a.namespace, b.namespace))
+	}) {
+		all := users[at]
+		if len(all) == 1 || !slices.ContainsFunc(all, func(p *Plan) bool { return !p.granted(at.namespace) }) {
+			continue
+		}
+		var ids []string
+		for _, p := range all {
+			ids = append(ids, p.Instance)
+		}
+		for _, p := range all[1:] {
+			tree := p.inputs.instance.State.Tree
+			problems = append(problems, problem.Problem{
+				File:    tree.Name,
+				Pointer: "instance " + p.Instance,
+				Message: fmt.Sprintf("shares the namespace %q with instance %s", at.namespace, all[0].Instance),
+				Hint:    "each could be given the other's Secrets; if that is meant, the policy says so: " + grant(at.namespace, ids...),
+				Rule:    "HF313",
+			})
+		}
+	}
+	return problems
+}
+
+// takenSecrets is HF314: what an instance logs in with is a Secret of its platform, and
+// none that is made here, for it or for another: those open repositories.
+func takenSecrets(plans []*Plan) problem.List {
+	type place struct{ cluster, namespace, name string }
+	made := map[place]string{}
+	for _, p := range plans {
+		for _, s := range p.Secrets {
+			made[place{p.Cluster, s.Namespace, s.Name}] = p.Instance
+		}
+	}
+	var problems problem.List
+	for _, p := range plans {
+		for _, d := range p.Declared {
+			whose, taken := made[place{p.Cluster, d.Namespace, d.Name}]
+			if d.Kind != "Secret" || !taken {
+				continue
+			}
+			tree := p.inputs.instance.State.Tree
+			problems = append(problems, problem.Problem{
+				File:    tree.Name,
+				Pointer: "instance " + p.Instance,
+				Message: fmt.Sprintf("takes a password from the Secret %s/%s, which holds the backup credentials of instance %s", d.Namespace, d.Name, whose),
+				Hint:    "name the Secret that the application or its database has",
+				Rule:    "HF314",
+			})
+		}
+	}
+	return problems
+}
