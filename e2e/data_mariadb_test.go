@@ -238,44 +238,35 @@ func TestDataMariaDB(t *testing.T) {
 
 	// What is named as lost goes away; all the rest must be there, and be the same.
 	lost := lostItems(t, dump.Stdout)
-	type item struct{ loss, what, name string }
-	var items []item
 	for _, loss := range slices.Sorted(maps.Keys(lost)) {
 		t.Logf("%s: %d, as %s", loss, len(lost[loss]), lost[loss][0])
-		for _, text := range lost[loss] {
-			what, name, _ := strings.Cut(text, " ")
-			items = append(items, item{loss, what, name})
-		}
-	}
-	// Triggers first: one cannot be dropped when what its MERGE table is made of is gone.
-	rank := func(i item) int {
-		if i.what == "trigger" {
-			return 0
-		}
-		return 1
-	}
-	slices.SortStableFunc(items, func(a, b item) int { return rank(a) - rank(b) })
-	for _, i := range items {
-		schema, name, _ := strings.Cut(i.name, ".")
-		if i.loss == "name" && i.what == "schema" {
-			continue
-		}
-		switch i.loss {
-		case "name", "invalid-view", "outside", "unreadable", "invalid-trigger", "external", "event":
-			s.sql(t, fmt.Sprintf("USE %s; DROP %s IF EXISTS %s", myIdentifier(schema), i.what, myIdentifier(name)))
-			if i.loss == "event" {
-				// A moment may have been left of it when it was made.
-				fresh.sql(t, fmt.Sprintf("USE %s; DROP EVENT IF EXISTS %s", myIdentifier(schema), myIdentifier(name)))
+		for _, item := range lost[loss] {
+			what, name, _ := strings.Cut(item, " ")
+			schema, name, _ := strings.Cut(name, ".")
+			if loss == "name" && what == "schema" {
+				continue
 			}
-		case "changed-characters", "history":
-			// The table came back, but not as it was.
-			if i.what == "column" {
-				name = name[:strings.LastIndex(name, ".")]
-			}
-			drop := fmt.Sprintf("USE %s; DROP TABLE IF EXISTS %s", myIdentifier(schema), myIdentifier(name))
-			s.sql(t, drop)
-			if fresh.sql(t, fmt.Sprintf("SELECT COUNT(*) FROM information_schema.TABLES WHERE BINARY TABLE_SCHEMA = %s AND BINARY TABLE_NAME = %s", myLiteral(schema), myLiteral(name))) == "1\n" {
-				fresh.sql(t, drop)
+			switch loss {
+			case "name", "invalid-view", "outside", "unreadable", "invalid-trigger", "external", "event":
+				drop := fmt.Sprintf("USE %s; DROP %s IF EXISTS %s", myIdentifier(schema), what, myIdentifier(name))
+				// A MERGE table that is broken keeps its triggers until it goes itself.
+				if _, err := s.try(drop); err != nil && what != "trigger" {
+					t.Fatal(err)
+				}
+				if loss == "event" {
+					// A moment may have been left of it when it was made.
+					fresh.sql(t, fmt.Sprintf("USE %s; DROP EVENT IF EXISTS %s", myIdentifier(schema), myIdentifier(name)))
+				}
+			case "changed-characters", "history":
+				// The table came back, but not as it was.
+				if what == "column" {
+					name = name[:strings.LastIndex(name, ".")]
+				}
+				drop := fmt.Sprintf("USE %s; DROP TABLE IF EXISTS %s", myIdentifier(schema), myIdentifier(name))
+				s.sql(t, drop)
+				if fresh.sql(t, fmt.Sprintf("SELECT COUNT(*) FROM information_schema.TABLES WHERE BINARY TABLE_SCHEMA = %s AND BINARY TABLE_NAME = %s", myLiteral(schema), myLiteral(name))) == "1\n" {
+					fresh.sql(t, drop)
+				}
 			}
 		}
 	}
