@@ -26,6 +26,7 @@ import (
 	ssautils "github.com/fluxcd/pkg/ssa/utils"
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
@@ -75,6 +76,8 @@ type fluxController struct {
 	cluster *harness.ClusterServer
 	client  client.Client
 	manager *ssa.ResourceManager
+	config  *rest.Config
+	mapper  meta.RESTMapper
 	worlds  int
 }
 
@@ -122,9 +125,24 @@ func newFlux(t *testing.T) *fluxController {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return &fluxController{cluster: cluster, client: c, manager: newResourceManager(c, mapper), config: config, mapper: mapper}
+}
+
+func newResourceManager(c client.Client, mapper meta.RESTMapper) *ssa.ResourceManager {
 	manager := ssa.NewResourceManager(c, polling.NewStatusPoller(c, mapper, polling.Options{}), ssa.Owner{Field: "kustomize-controller", Group: fluxGroup})
 	manager.SetConcurrency(4)
-	return &fluxController{cluster: cluster, client: c, manager: manager}
+	return manager
+}
+
+// as is who applies a Kustomization: Flux itself, or the account that it names.
+func (f *fluxController) as(k *kustomizev1.Kustomization) (*ssa.ResourceManager, error) {
+	if k.Spec.ServiceAccountName == "" {
+		return f.manager, nil
+	}
+	config := rest.CopyConfig(f.config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + k.Namespace + ":" + k.Spec.ServiceAccountName}
+	c, err := client.New(config, client.Options{Mapper: f.mapper})
+	return newResourceManager(c, f.mapper), err
 }
 
 // moduleFolder returns a module's source in the module cache.
@@ -188,11 +206,15 @@ func (f *fluxController) reconcile(k *kustomizev1.Kustomization, files filesys.F
 	if err != nil {
 		return nil, err
 	}
-	f.manager.SetOwnerLabels(objects, k.Name, k.Namespace)
+	manager, err := f.as(k)
+	if err != nil {
+		return nil, err
+	}
+	manager.SetOwnerLabels(objects, k.Name, k.Namespace)
 	if err := normalize.UnstructuredList(objects); err != nil {
 		return nil, err
 	}
-	changes, err := f.manager.ApplyAllStaged(context.Background(), objects, f.options(k))
+	changes, err := manager.ApplyAllStaged(context.Background(), objects, f.options(k))
 	if err != nil {
 		return nil, err
 	}
@@ -227,9 +249,13 @@ func (f *fluxController) prune(k *kustomizev1.Kustomization, old, now *kustomize
 		o.SetName(id.Name)
 		stale = append(stale, o)
 	}
-	_, err := f.manager.DeleteAll(context.Background(), stale, ssa.DeleteOptions{
+	manager, err := f.as(k)
+	if err != nil {
+		return err
+	}
+	_, err = manager.DeleteAll(context.Background(), stale, ssa.DeleteOptions{
 		PropagationPolicy: metav1.DeletePropagationBackground,
-		Inclusions:        f.manager.GetOwnerLabels(k.Name, k.Namespace),
+		Inclusions:        manager.GetOwnerLabels(k.Name, k.Namespace),
 		Exclusions: map[string]string{
 			fluxGroup + "/prune":     kustomizev1.DisabledValue,
 			fluxGroup + "/reconcile": kustomizev1.DisabledValue,
@@ -250,6 +276,8 @@ type repository struct {
 	plans []*plan.Plan
 	// stages are the tree's Kustomizations in the order in which they may run.
 	stages []*kustomizev1.Kustomization
+	// account is what stands beside them, as JSON: as whom they are applied.
+	account [][]byte
 }
 
 // render renders inputs into the repository. What spoil does to each object is
@@ -299,6 +327,7 @@ func (e *emitted) Emit(b manifest.Bundle) error {
 // kustomizations reads flux.yaml, by Flux's own types and strictly. Those that
 // are known keep their inventory.
 func (r *repository) kustomizations() error {
+	r.account = nil
 	var found []*kustomizev1.Kustomization
 	for _, file := range r.tree {
 		if path.Base(file.Path) != "flux.yaml" {
@@ -312,6 +341,10 @@ func (r *repository) kustomizations() error {
 			data, err := json.Marshal(o)
 			if err != nil {
 				return err
+			}
+			if o["kind"] != "Kustomization" {
+				r.account = append(r.account, data)
+				continue
 			}
 			k := &kustomizev1.Kustomization{}
 			if err := yaml.UnmarshalStrict(data, k); err != nil {
@@ -358,6 +391,12 @@ func (r *repository) files(k *kustomizev1.Kustomization) (filesys.FileSystem, er
 // object that two stages have is there twice.
 func (r *repository) apply() (map[string][]string, error) {
 	became := map[string][]string{}
+	for _, object := range r.account {
+		// Whoever applies the Kustomizations makes it.
+		if _, err := r.flux.cluster.KubectlIn(object, "apply", "--server-side", "--filename=-"); err != nil {
+			return nil, err
+		}
+	}
 	for _, k := range r.stages {
 		disk, err := r.files(k)
 		if err != nil {
@@ -660,6 +699,7 @@ func TestFlux(t *testing.T) {
 	f := newFlux(t)
 	t.Run("examples", f.examples)
 	t.Run("two instances", f.two)
+	t.Run("account", f.account)
 	for _, p := range promises {
 		check := func(t *testing.T, spoil func(map[string]any)) error {
 			d := f.desk(t, spoil)
@@ -840,6 +880,104 @@ func (f *fluxController) two(t *testing.T) {
 				t.Errorf("the promise does not break as it should: %v", err)
 			}
 		})
+	}
+}
+
+// account: as the account that the policy names, an instance's tree is applied, changed
+// and pruned, and a tree that was changed on its way reaches nothing of others.
+func (f *fluxController) account(t *testing.T) {
+	all, err := examples.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := all[slices.IndexFunc(all, func(c examples.Case) bool { return c.Name == "e2e" })]
+	f.cluster.Kubectl(t, "create", "namespace", "tenant-b")
+	f.cluster.Kubectl(t, "create", "configmap", "theirs", "--namespace=tenant-b", "--from-literal=a=b")
+	f.cluster.Kubectl(t, "create", "clusterrole", "tenant-b-export", "--verb=list", "--resource=nodes")
+	apply := func(t *testing.T, namespace string, spoil func(map[string]any)) error {
+		r := &repository{t: t, flux: f, spoil: spoil}
+		render := func(change func(state map[string]any)) {
+			t.Helper()
+			in := c.Inputs
+			in.Policy = &input.Document{Name: "policy.json", Data: []byte(`{"schemaVersion": 1, "serviceAccountName": "backup-{instance}"}`)}
+			var state map[string]any
+			if err := json.Unmarshal([]byte(strings.ReplaceAll(string(c.Inputs.States[0].Data), `"desk`, `"`+namespace)), &state); err != nil {
+				t.Fatal(err)
+			}
+			change(state)
+			data, err := json.Marshal(state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.States = []input.Document{{Name: "runtime-state.json", Data: data}}
+			if err := r.render(c.Templates, in); err != nil {
+				t.Fatal(err)
+			}
+			r.namespaces()
+		}
+		render(func(map[string]any) {})
+		if err := settled(r); err != nil {
+			return err
+		}
+		// Other rights, and something to prune, of each stage.
+		render(func(state map[string]any) {
+			state["ldap"] = nil
+			delete(state, "ldap")
+			state["objectStores"] = []any{}
+		})
+		became, err := r.apply()
+		if err != nil {
+			return err
+		}
+		if len(became["configured"]) == 0 {
+			return fmt.Errorf("the changed tree changed nothing: %v", became)
+		}
+		return settled(r)
+	}
+	if err := apply(t, "account-a", nil); err != nil {
+		t.Fatal(err)
+	}
+	once := func(kind string, change func(o map[string]any)) func(map[string]any) {
+		done := false
+		return func(o map[string]any) {
+			if o["kind"] == kind && !done {
+				done = true
+				change(o)
+			}
+		}
+	}
+	metadata := func(key, value string) func(map[string]any) {
+		return func(o map[string]any) { o["metadata"].(map[string]any)[key] = value }
+	}
+	for i, s := range []spoiled{
+		{name: "an object in another's namespace", says: `cannot patch resource "configmaps" in API group "" in the namespace "tenant-b"`, spoil: once("ConfigMap", func(o map[string]any) {
+			metadata("namespace", "tenant-b")(o)
+			metadata("name", "theirs")(o)
+		})},
+		{name: "a job in Flux' namespace", says: `in the namespace "flux-system"`, spoil: once("CronJob", metadata("namespace", "flux-system"))},
+		{name: "rights that it has not", says: "attempting to grant RBAC permissions not currently held", spoil: once("ClusterRole", func(o map[string]any) {
+			o["rules"] = []any{map[string]any{"apiGroups": []any{"*"}, "resources": []any{"*"}, "verbs": []any{"*"}}}
+		})},
+		{name: "the rights of everybody", says: "attempting to grant RBAC permissions not currently held", spoil: once("ClusterRoleBinding", func(o map[string]any) {
+			o["roleRef"].(map[string]any)["name"] = "cluster-admin"
+		})},
+		{name: "another's part of the cluster", says: `cannot patch resource "clusterroles"`, spoil: once("ClusterRole", metadata("name", "tenant-b-export"))},
+	} {
+		t.Run("broken: "+s.name, func(t *testing.T) {
+			spoil := s.spoil
+			err := apply(t, fmt.Sprintf("account-b%d", i), func(o map[string]any) {
+				// The account's own objects are made by another.
+				if m, _ := o["metadata"].(map[string]any); !strings.HasSuffix(fmt.Sprint(m["name"]), ".flux") {
+					spoil(o)
+				}
+			})
+			if err == nil || !strings.Contains(err.Error(), s.says) {
+				t.Errorf("it is not refused as it should be: %v", err)
+			}
+		})
+	}
+	if got := f.cluster.Kubectl(t, "get", "configmap", "theirs", "--namespace=tenant-b", "--output=jsonpath={.data}"); got != `{"a":"b"}` {
+		t.Errorf("another's object has %s", got)
 	}
 }
 

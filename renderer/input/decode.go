@@ -59,6 +59,7 @@ func decodePolicy(r *report, d *checked) *Policy {
 	decodeValue(r, d, "", d.Root, &p.Settings)
 	decode(r, d, "retired", &p.Retired)
 	decode(r, d, "namespaces", &p.Namespaces)
+	decode(r, d, "serviceAccountName", &p.ServiceAccountName)
 	return p
 }
 

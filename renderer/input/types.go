@@ -225,6 +225,9 @@ type Policy struct {
 	Settings
 	// Retired are sources that are gone for good, in the order of the document.
 	Retired []Retired
+	// ServiceAccountName is the account as which Flux applies an instance's tree, in
+	// which {instance} stands for its id; empty for Flux' own.
+	ServiceAccountName string
 	// Namespaces are those that the policy lets instances have beside their own.
 	Namespaces []Grant
 }

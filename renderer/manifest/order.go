@@ -17,6 +17,11 @@ func Order(files []eval.Rendered) []Object {
 			objects = append(objects, Object{Path: f.Path, Value: o})
 		}
 	}
+	return ordered(objects)
+}
+
+// ordered sorts objects in place, as Order says.
+func ordered(objects []Object) []Object {
 	slices.SortStableFunc(objects, func(a, b Object) int {
 		return cmp.Or(
 			cmp.Compare(a.Path, b.Path),

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
@@ -161,6 +162,9 @@ func (b *builder) decideFrame() {
 		p.CAPem[kind.Rclone] = r.CAPem
 	}
 	p.Flux = b.ask.flux(p.Instance)
+	if b.inst.Policy != nil {
+		p.Flux.ServiceAccount = strings.ReplaceAll(b.inst.Policy.ServiceAccountName, "{instance}", p.Instance)
+	}
 	for _, name := range slices.Sorted(maps.Keys(b.set.Platform.Images)) {
 		p.Platform.Images[name], _ = b.ask.image("platform", name, b.set.Platform.Images[name].Reference)
 	}

@@ -470,6 +470,8 @@ type Flux struct {
 	SourceNamespace  string      `json:"sourceNamespace,omitempty"`
 	DependsOn        []Reference `json:"dependsOn"`
 	DecryptionSecret string      `json:"decryptionSecret"`
+	// ServiceAccount is as whom Flux applies the tree; empty for its own account.
+	ServiceAccount string `json:"serviceAccount,omitempty"`
 }
 
 // Reference names an object of the same kind.

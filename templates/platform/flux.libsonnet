@@ -17,6 +17,7 @@ local kustomization(plan, stage, dependsOn, timeout) = {
     // preflight is green.
     wait: true,
     timeout: timeout,
+    [if std.objectHas(plan.flux, 'serviceAccount') then 'serviceAccountName']: plan.flux.serviceAccount,
     sourceRef: {
       kind: plan.flux.sourceKind,
       name: plan.flux.sourceName,

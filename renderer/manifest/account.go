@@ -1,0 +1,132 @@
+package manifest
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+)
+
+// account is as whom Flux applies the instance's tree, if the policy names one, and what
+// that account may do: make, change and remove objects of the types that the tree has, in
+// the namespaces that it has them in, and hold the rights that the tree gives, for nobody
+// can give others. So a tree that was changed on its way reaches no other namespace.
+//
+// Like the Kustomizations beside it, it is applied by whoever has the rights of all.
+func account(objects []Object, mode Secrets, p *plan.Plan) []Object {
+	if p.Flux.ServiceAccount == "" {
+		return nil
+	}
+	name := p.Flux.ServiceAccount
+	namespaced, cluster, roles := map[apiType]bool{}, map[apiType][]any{}, map[apiType][]any{}
+	// rules are the rights by namespace; "" is the whole cluster.
+	rules := map[string][]any{}
+	for _, o := range objects {
+		if o.Namespace() == p.Flux.Namespace {
+			continue
+		}
+		of := typeOf(o.Namespace(), text(o.Value, "apiVersion"), o.Kind())
+		if of.namespace == "" {
+			cluster[of] = append(cluster[of], o.Name())
+		} else {
+			namespaced[of] = true
+		}
+		if o.Kind() == "Role" || o.Kind() == "ClusterRole" {
+			rules[o.Namespace()] = append(rules[o.Namespace()], list(o.Value, "rules")...)
+			roles[of] = append(roles[of], o.Name())
+		}
+	}
+	for _, namespace := range p.Namespaces {
+		// Also what a tree of yesterday had, and what has to be removed today.
+		for _, t := range [][2]string{
+			{"v1", "ConfigMap"}, {"v1", "ServiceAccount"}, secretType(mode), {"batch/v1", "Job"}, {"batch/v1", "CronJob"},
+			{"k8up.io/v1", "PodConfig"}, {"k8up.io/v1", "PreBackupPod"}, {"k8up.io/v1", "Schedule"}, {"networking.k8s.io/v1", "NetworkPolicy"}, {"cilium.io/v2", "CiliumNetworkPolicy"},
+			{"rbac.authorization.k8s.io/v1", "Role"}, {"rbac.authorization.k8s.io/v1", "RoleBinding"},
+		} {
+			namespaced[typeOf(namespace, t[0], t[1])] = true
+		}
+	}
+	add := func(t apiType, names []any, verbs ...any) {
+		rule := map[string]any{"apiGroups": []any{t.group}, "resources": []any{t.resource}, "verbs": verbs}
+		if names != nil {
+			rule["resourceNames"] = names
+		}
+		rules[t.namespace] = append(rules[t.namespace], rule)
+	}
+	for _, t := range slices.SortedFunc(maps.Keys(namespaced), apiType.compare) {
+		add(t, nil, "get", "list", "watch", "create", "update", "patch", "delete")
+	}
+	// Those of other instances are beside them.
+	for _, t := range slices.SortedFunc(maps.Keys(cluster), apiType.compare) {
+		add(t, nil, "create")
+		add(t, cluster[t], "get", "update", "patch", "delete")
+	}
+	// Flux tries all objects before it makes one: a binding then has no role yet whose
+	// rights could be compared.
+	for _, t := range slices.SortedFunc(maps.Keys(roles), apiType.compare) {
+		add(t, roles[t], "bind")
+	}
+	made := []map[string]any{{
+		"apiVersion": "v1", "kind": "ServiceAccount",
+		"metadata": map[string]any{"name": name, "namespace": p.Flux.Namespace},
+	}}
+	// A name with a dot is none of the tree's own.
+	role := name + ".flux"
+	for _, namespace := range slices.Sorted(maps.Keys(rules)) {
+		kind, metadata := "Role", map[string]any{"name": role, "namespace": namespace}
+		if namespace == "" {
+			kind, metadata = "ClusterRole", map[string]any{"name": role}
+		}
+		made = append(made, map[string]any{
+			"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": maps.Clone(metadata), "rules": rules[namespace],
+		}, map[string]any{
+			"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind + "Binding", "metadata": metadata,
+			"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+			"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": name, "namespace": p.Flux.Namespace}},
+		})
+	}
+	var all []Object
+	for _, value := range made {
+		labels := map[string]any{}
+		for key, text := range p.Labels {
+			labels[key] = text
+		}
+		object(value, "metadata")["labels"] = labels
+		all = append(all, Object{Path: p.Instance + "/flux.yaml", Value: value})
+	}
+	return all
+}
+
+// apiType is a type of objects in a namespace, or in the whole cluster.
+type apiType struct{ namespace, group, resource string }
+
+// typeOf names the type as the API does: its plural is made by the rule that all types
+// follow which a tree has.
+func typeOf(namespace, version, kind string) apiType {
+	group, _, found := strings.Cut(version, "/")
+	if !found {
+		group = ""
+	}
+	resource := strings.ToLower(kind) + "s"
+	if word, y := strings.CutSuffix(strings.ToLower(kind), "y"); y {
+		resource = word + "ies"
+	}
+	return apiType{namespace, group, resource}
+}
+
+func (t apiType) compare(other apiType) int {
+	return cmp.Or(strings.Compare(t.namespace, other.namespace), strings.Compare(t.group, other.group), strings.Compare(t.resource, other.resource))
+}
+
+// secretType is the version and kind of what stands for a Secret.
+func secretType(mode Secrets) [2]string {
+	switch mode {
+	case External:
+		return [2]string{"external-secrets.io/v1", "ExternalSecret"}
+	case Sealed:
+		return [2]string{"bitnami.com/v1alpha1", "SealedSecret"}
+	}
+	return [2]string{"v1", "Secret"}
+}
