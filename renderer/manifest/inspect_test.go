@@ -33,6 +33,12 @@ func (k *kept) Emit(b manifest.Bundle) error {
 // rendered renders an example and reads its objects back.
 func rendered(t *testing.T, example string) tree {
 	t.Helper()
+	return renderedWith(t, example, `{"schemaVersion": 1}`)
+}
+
+// renderedWith does it with a policy.
+func renderedWith(t *testing.T, example, policy string) tree {
+	t.Helper()
 	document := func(name string) input.Document {
 		data, err := os.ReadFile(filepath.Join("../../examples", example, name))
 		if err != nil {
@@ -48,6 +54,7 @@ func rendered(t *testing.T, example string) tree {
 	planned, err := r.Render(renderer.Inputs{
 		States:      []input.Document{document("runtime-state.json")},
 		Credentials: []input.Document{document("backup-credentials.json")},
+		Policy:      &input.Document{Name: "policy.json", Data: []byte(policy)},
 	}, manifest.Omit, &target)
 	if err != nil {
 		t.Fatal(err)
