@@ -552,7 +552,7 @@ func otherTexts(text string) []any {
 		turned(i)
 	}
 	turned(0)
-	return append(texts, "UTC", "https://other.example.org", "docker.io/library/other:1.2", "-----BEGIN CERTIFICATE-----\nBBBB\n-----END CERTIFICATE-----\n",
+	return append(texts, "other-{instance}", "UTC", "https://other.example.org", "docker.io/library/other:1.2", "-----BEGIN CERTIFICATE-----\nBBBB\n-----END CERTIFICATE-----\n",
 		"age1lvyvwawkr0mcnnnncaghunadrqkmuf9e6507x9y920xxpp866cnql7dp2z", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 }
 

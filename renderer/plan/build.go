@@ -78,6 +78,7 @@ func build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	p := &Plan{
 		SchemaVersion: 1,
 		Instance:      state.InstanceID,
+		Prefix:        prefix(state.InstanceID, set),
 		Cluster:       state.Cluster.Name,
 		Namespace:     state.Namespace,
 		Ignored:       state.Ignored,
@@ -114,7 +115,7 @@ func build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	}
 	p.Enabled = true
 	p.Labels = Labels{"app.kubernetes.io/managed-by": "holdfast", "holdfast.dev/instance": p.Instance}
-	p.InstanceLock = p.Instance + ".lock"
+	p.InstanceLock = p.Prefix + ".lock"
 	b.decideGroups()
 	b.decideFrame()
 	b.decideUnits()

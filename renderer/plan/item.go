@@ -21,8 +21,8 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	p := b.plan
 	k := u.Kind
 	_, key, _ := strings.Cut(u.ID, "/")
-	name := unitName(p.Instance, k.Short, key)
-	file := u.Namespace + "/" + strings.TrimPrefix(name, p.Instance+"-") + ".yaml"
+	name := unitName(p.Prefix, k.Short, key)
+	file := u.Namespace + "/" + strings.TrimPrefix(name, p.Prefix+"-") + ".yaml"
 	i := Item{
 		Unit:         u.Unit,
 		Kind:         k.Name,
@@ -37,14 +37,14 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 		// With a dot, or in front of the name, so that no key can make the same.
 		Lock:     name + ".lock",
 		Restore:  "restore-" + name,
-		Scripts:  p.Instance + "-" + k.Short + "-scripts",
+		Scripts:  p.Prefix + "-" + k.Short + "-scripts",
 		RunAsUID: nobody,
 		RunAsGID: nobody,
 		Egress:   []Egress{},
 	}
 	b.optional(&i)
 	i.PodLabels = b.labels("holdfast.dev/unit", name, "holdfast.dev/role", "source")
-	i.ServiceAccount = p.Instance + "-backup"
+	i.ServiceAccount = p.Prefix + "-backup"
 	if len(u.RBAC)+len(u.ClusterRBAC) > 0 || u.Capture.How == "sync" {
 		i.ServiceAccount = name
 	}
@@ -148,7 +148,7 @@ func (b *builder) target(i *Item) {
 		return
 	}
 	i.Repository = i.Namespace
-	i.PodConfig = b.plan.Instance + "-jobs"
+	i.PodConfig = b.plan.Prefix + "-jobs"
 	expected.Host = i.Namespace
 	expected.Tag = i.Tags[0]
 	if restic := b.inst.Credentials.Restic; restic != nil {
@@ -197,13 +197,13 @@ func (b *builder) caName(engine string) string {
 	if b.plan.CAPem[engine] == "" {
 		return ""
 	}
-	return b.plan.Instance + "-" + engine + "-ca"
+	return b.plan.Prefix + "-" + engine + "-ca"
 }
 
 // podConfigName names the PodConfig of a claim's owner. Reading as the owner is
 // the only way to read everything without touching the live volume.
 func (b *builder) podConfigName(i *Item) string {
-	name := b.plan.Instance + "-uid-" + strconv.FormatInt(i.RunAsUID, 10)
+	name := b.plan.Prefix + "-uid-" + strconv.FormatInt(i.RunAsUID, 10)
 	if i.RunAsGID != i.RunAsUID {
 		name += "-" + strconv.FormatInt(i.RunAsGID, 10)
 	}
@@ -240,7 +240,7 @@ func (b *builder) copyTarget(i *Item) *Copy {
 		Region:                  r.Region,
 		Provider:                cmp.Or(r.Provider, "Other"),
 		Path:                    b.bucketPath(r.Bucket, r.Prefix, dnsLabel(key)),
-		Secret:                  b.plan.Instance + "-rclone",
+		Secret:                  b.plan.Prefix + "-rclone",
 		CA:                      b.caName(kind.Rclone),
 		Salted:                  b.inst.Credentials.Has("rclone.crypt.password2"),
 		PasswordsAre:            r.Crypt.PasswordsAre,

@@ -4,12 +4,31 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
 // MaxName is the longest Schedule name that works: K8up makes a Job
 // "backup-<name>-backup-xxxxx-prebackup" of it, and a label holds 63 bytes. One
 // more and the backup hangs for ever without failing.
 const MaxName = 33
+
+// prefix is what names of an instance's objects begin with. It is the id, unless names
+// could then be another instance's: shop's unit postgresql/pg-wiki and shop-pg's
+// postgresql/wiki would both be shop-pg-pg-wiki, and two runs do not see each other. A
+// name that is parted at the first short name of a kind is one instance's only.
+func prefix(id string, set kind.Set) string {
+	padded := id + "-"
+	taken := strings.HasPrefix(padded, "restore-") || strings.Contains(id, "--")
+	for _, k := range set.Kinds {
+		taken = taken || strings.Contains(padded, "-"+k.Short+"-")
+	}
+	if !taken {
+		return id
+	}
+	word, _, _ := strings.Cut(id, "-")
+	return word[:min(len(word), 4)] + "--" + digest(id)[:10]
+}
 
 // unitName makes the object name of a unit from its instance, its kind's short
 // name and its key. It is readable when it fits; else it is cut and made unique

@@ -12,8 +12,11 @@ import (
 type Plan struct {
 	SchemaVersion int    `json:"schemaVersion"`
 	Instance      string `json:"instance"`
-	Cluster       string `json:"cluster"`
-	Namespace     string `json:"namespace"`
+	// Prefix is what names of its objects begin with: its id, or a hash of it where names
+	// could be those of another instance.
+	Prefix    string `json:"prefix"`
+	Cluster   string `json:"cluster"`
+	Namespace string `json:"namespace"`
 	// Enabled is false when the state opts out; then nothing else is set.
 	Enabled bool `json:"enabled"`
 	// Reason says why backup is off.

@@ -38,15 +38,15 @@ func (b *builder) decideRepositories() {
 			Bucket:      bucket,
 			URL:         resticURL(restic.Endpoint, bucket),
 			Region:      restic.Region,
-			Secret:      b.plan.Instance + "-restic",
-			Environment: b.plan.Instance + "-restic",
-			Scripts:     b.plan.Instance + "-restic.scripts",
+			Secret:      b.plan.Prefix + "-restic",
+			Environment: b.plan.Prefix + "-restic",
+			Scripts:     b.plan.Prefix + "-restic.scripts",
 			CA:          b.caName(kind.Restic),
 			Egress:      egresses([]Egress{b.storage(i.Namespace, restic.Endpoint)}),
 			Proxy:       b.proxyFor(i.Namespace, endpointTarget(restic.Endpoint).host),
 		}
 		// A Job cannot be changed, so its name follows from what it does.
-		r.Bootstrap = b.plan.Instance + "-init-" + digest(r.URL, b.plan.Platform.Images["k8up"])[:8]
+		r.Bootstrap = b.plan.Prefix + "-init-" + digest(r.URL, b.plan.Platform.Images["k8up"])[:8]
 		b.plan.Repositories[i.Repository] = r
 	}
 	for id, r := range b.plan.Repositories {
@@ -79,7 +79,7 @@ func (b *builder) decideMaintenance() {
 		base := Maintenance{Namespace: r.Namespace, Repository: id, Labels: maps.Clone(p.Labels)}
 
 		check := base
-		check.Job, check.Name, check.PodConfig = "check", p.Instance+"-check", p.Instance+"-check"
+		check.Job, check.Name, check.PodConfig = "check", p.Prefix+"-check", p.Prefix+"-check"
 		expression := b.ask.maintenance("check", weekly(step(0), 0), 0)
 		check.Schedule = schedule(expression, p.TimeZone)
 		check.DeadlineSeconds = p.Platform.Deadlines["check"]
@@ -88,7 +88,7 @@ func (b *builder) decideMaintenance() {
 		for n, tier := range p.tiers(id) {
 			prune := base
 			prune.Job, prune.Tier, prune.Tag, prune.Retention = "prune", tier.name, TierPrefix+tier.name, tier.retention
-			prune.Name, prune.PodConfig = p.Instance+"-prune-"+tier.name, p.Instance+"-prune"
+			prune.Name, prune.PodConfig = p.Prefix+"-prune-"+tier.name, p.Prefix+"-prune"
 			expression := b.ask.maintenance("prune", weekly(step(n+1), 6), n)
 			prune.Schedule = schedule(expression, p.TimeZone)
 			prune.DeadlineSeconds = p.Platform.Deadlines["prune"]
@@ -131,10 +131,10 @@ func (b *builder) decidePods() {
 		}
 		dumps := slices.ContainsFunc(p.Units, func(i Item) bool { return i.Repository == id && i.Capture.How != "volume" })
 		if dumps {
-			add(p.Instance+"-jobs", "job", nobody, nobody, p.Platform.Resources["job"])
+			add(p.Prefix+"-jobs", "job", nobody, nobody, p.Platform.Resources["job"])
 		}
 		for _, role := range []string{"check", "prune"} {
-			add(p.Instance+"-"+role, role, nobody, nobody, p.Platform.Resources[role])
+			add(p.Prefix+"-"+role, role, nobody, nobody, p.Platform.Resources[role])
 		}
 		seen := map[string]bool{}
 		for _, i := range p.Units {
@@ -153,7 +153,7 @@ func (b *builder) decideMarkers() {
 	p := b.plan
 	for _, namespace := range p.Namespaces {
 		marker := Marker{
-			Name:      p.Instance + "-marker",
+			Name:      p.Prefix + "-marker",
 			Namespace: namespace,
 			Labels:    b.labels("holdfast.dev/role", "marker"),
 			Egress:    egresses([]Egress{b.api("label claims")}),
@@ -196,7 +196,7 @@ func (b *builder) decideSecrets() {
 		p.Secrets = append(p.Secrets, Secret{
 			Namespace: namespace, Name: name, Labels: p.Labels, Keys: keys,
 			Generation: generation, ExpiresAt: expires,
-			File: p.Instance + "/repository/" + namespace + "/secret-" + strings.TrimPrefix(name, p.Instance+"-") + ".yaml",
+			File: p.Instance + "/repository/" + namespace + "/secret-" + strings.TrimPrefix(name, p.Prefix+"-") + ".yaml",
 		})
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.Repositories)) {

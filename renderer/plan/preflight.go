@@ -19,7 +19,7 @@ func (b *builder) decidePreflights() {
 	cluster := b.inst.State.Cluster
 	for _, namespace := range p.Namespaces {
 		f := Preflight{
-			Name:            p.Instance + "-preflight",
+			Name:            p.Prefix + "-preflight",
 			Namespace:       namespace,
 			Labels:          b.labels("holdfast.dev/role", "preflight"),
 			DeadlineSeconds: p.Platform.Deadlines["preflight"],
@@ -59,7 +59,7 @@ func (b *builder) platformTrial(f *Preflight, name, image string) {
 func (b *builder) trial(f *Preflight, i Item) {
 	k := b.found[i.ID].Kind
 	t := Trial{
-		Name: strings.TrimPrefix(i.Name, b.plan.Instance+"-"), Units: []string{i.ID}, Kind: i.Kind, Need: i.Need,
+		Name: strings.TrimPrefix(i.Name, b.plan.Prefix+"-"), Units: []string{i.ID}, Kind: i.Kind, Need: i.Need,
 		Image: i.ResolvedImage, UID: i.RunAsUID, GID: i.RunAsGID, Root: i.Root, Item: i.Name, Scripts: i.Scripts,
 	}
 	if i.Capture.How == "volume" {

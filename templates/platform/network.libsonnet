@@ -124,7 +124,7 @@ local role(plan, name) = { matchLabels: { 'holdfast.dev/instance': plan.instance
 
   bootstrap(plan, repo, labels):: policies(
     plan,
-    plan.instance + '-bootstrap',
+    plan.prefix + '-bootstrap',
     repo.namespace,
     plan.labels,
     role(plan, 'bootstrap'),
@@ -137,7 +137,7 @@ local role(plan, name) = { matchLabels: { 'holdfast.dev/instance': plan.instance
   shared(plan, namespace)::
     if plan.network.engine == 'none' then [] else
       [
-        k8s.object('networking.k8s.io/v1', 'NetworkPolicy', plan.instance + '-default-deny', namespace, plan.labels, {
+        k8s.object('networking.k8s.io/v1', 'NetworkPolicy', plan.prefix + '-default-deny', namespace, plan.labels, {
           podSelector: { matchLabels: { 'holdfast.dev/instance': plan.instance } },
           policyTypes: ['Ingress', 'Egress'],
           ingress: [],
@@ -151,7 +151,7 @@ local role(plan, name) = { matchLabels: { 'holdfast.dev/instance': plan.instance
         for job in ['job', 'check', 'prune']
         for policy in policies(
           plan,
-          plan.instance + '-' + job,
+          plan.prefix + '-' + job,
           namespace,
           plan.labels,
           { matchLabels: role(plan, job).matchLabels { k8upjob: 'true' } },

@@ -19,7 +19,7 @@ local environment(plan, repo, shared) = [
 // Job makes it before anything else may run.
 local bootstrap(plan, repo, shared) =
   local labels = plan.labels { 'holdfast.dev/role': 'bootstrap' };
-  local scripts = plan.instance + '-bootstrap-scripts';
+  local scripts = plan.prefix + '-bootstrap-scripts';
   [
     k8s.configMap(
       name=scripts,

@@ -19,7 +19,7 @@ local lock(name, namespace, labels) = {
   // base is what stands before the unit runs: the preflight and the restore need
   // it, too. The preflight asks for the unit's rights through its own Role.
   base(plan, item)::
-    local preflight = plan.instance + '-preflight';
+    local preflight = plan.prefix + '-preflight';
     [lock(item.lock, item.namespace, item.labels)] +
     (if item.serviceAccount == item.name then [k8s.serviceAccount(item.name, item.namespace, item.labels)] else []) +
     k8s.roleFor(item.name, item.namespace, item.labels, [item.serviceAccount, preflight], std.get(item, 'rbac', [])) +
@@ -76,7 +76,7 @@ local lock(name, namespace, labels) = {
   ],
 
   // shared: the account without rights.
-  shared(plan, namespace):: [k8s.serviceAccount(plan.instance + '-backup', namespace, plan.labels)],
+  shared(plan, namespace):: [k8s.serviceAccount(plan.prefix + '-backup', namespace, plan.labels)],
 
   // sharedBase: the lock that stops all units, and the CA of the copies' storage.
   sharedBase(plan, namespace):: [lock(plan.instanceLock, namespace, plan.labels)] + (

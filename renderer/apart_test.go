@@ -1,0 +1,68 @@
+package renderer_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/holdfast-backup/holdfast/renderer"
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
+)
+
+// TestNamesApart: no two instances have an object of one name, though each is rendered
+// without knowing of the other: Flux would make each the other's, every few minutes.
+func TestNamesApart(t *testing.T) {
+	r := builtinRenderer(t)
+	words := []string{"pg", "vol", "restore", "restic", "check", "init", "b"}
+	ids := []string{"a", "a--b", "a-pg-pg", "a-pg-vol", "restore-a-pg", "a-restore-pg"}
+	var databases, volumes []any
+	for _, word := range words {
+		ids = append(ids, word, "a-"+word, "a-"+word+"-b")
+		for _, key := range []string{word, "pg-" + word} {
+			databases = append(databases, map[string]any{
+				"key": key, "name": key, "owner": "shop", "username": "shop", "backup": "required",
+				"passwordRef": map[string]any{"kind": "Secret", "name": "postgres", "key": "password"},
+			})
+			volumes = append(volumes, map[string]any{
+				"claim": key, "accessModes": []any{"ReadWriteOnce"}, "workload": map[string]any{"kind": "Deployment", "name": "of-" + key},
+				"owner": map[string]any{"uid": 1000, "gid": 1000}, "backup": "required",
+			})
+		}
+	}
+	owners, taken := map[string]string{}, 0
+	for _, id := range ids {
+		in := example(t, "minimal")
+		state := rewritten(t, in.States[0], func(root map[string]any) {
+			root["instanceId"] = id
+			root["databases"].(map[string]any)["postgresql"].([]any)[0].(map[string]any)["databases"] = databases
+			root["volumes"] = volumes
+		})
+		credentials := rewritten(t, in.Credentials[0], func(root map[string]any) { root["instanceId"] = id })
+		x := render(t, r, renderer.Inputs{States: []input.Document{state}, Credentials: []input.Document{credentials}}, manifest.Plain)
+		for _, f := range x.files {
+			if !strings.Contains(f.Path, "/backup/") && !strings.Contains(f.Path, "/repository/") && !strings.Contains(f.Path, "/restore/") || strings.HasSuffix(f.Path, "/kustomization.yaml") {
+				continue
+			}
+			objects, err := manifest.Decode(f.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, value := range objects {
+				o := manifest.Object{Value: value}
+				if strings.HasPrefix(o.Name(), "pod-executor") {
+					continue // K8up demands it: all have the same
+				}
+				if owner, found := owners[o.ID()]; found && owner != id {
+					t.Errorf("%s is of %s and of %s", o.ID(), owner, id)
+					if taken++; taken > 20 {
+						t.FailNow()
+					}
+				}
+				owners[o.ID()] = id
+			}
+		}
+	}
+	if len(owners) < 2000 {
+		t.Errorf("only %d objects", len(owners))
+	}
+}
