@@ -81,14 +81,14 @@ func (i identity) open(t testing.TB, armored string) []byte {
 		t.Fatal(err)
 	}
 	salt := slices.Concat(share.Bytes(), i.scalar.PublicKey().Bytes())
-	fileKey := chacha(t, derive(t, shared, salt, "age-encryption.org/v1/X25519"), make([]byte, 12), raw(parts[2]))
+	fileKey := chachaOpen(t, derive(t, shared, salt, "age-encryption.org/v1/X25519"), make([]byte, 12), raw(parts[2]))
 	sum := hmac.New(sha256.New, derive(t, fileKey, nil, "header"))
 	sum.Write([]byte(header))
 	if !hmac.Equal(sum.Sum(nil), raw(string(mac))) {
 		t.Error("the header's checksum is wrong")
 	}
 	last := append(make([]byte, 11), 1)
-	return chacha(t, derive(t, fileKey, payload[:16], "payload"), last, payload[16:])
+	return chachaOpen(t, derive(t, fileKey, payload[:16], "payload"), last, payload[16:])
 }
 
 func derive(t testing.TB, secret, salt []byte, info string) []byte {
@@ -100,7 +100,7 @@ func derive(t testing.TB, secret, salt []byte, info string) []byte {
 	return key
 }
 
-func chacha(t testing.TB, key, nonce, sealed []byte) []byte {
+func chachaOpen(t testing.TB, key, nonce, sealed []byte) []byte {
 	t.Helper()
 	aead, err := chacha20poly1305.New(key)
 	if err != nil {

@@ -45,10 +45,7 @@ func (k Key) SOPS(file string, leaves []Leaf, encrypted *regexp.Regexp, recipien
 	if len(recipients) == 0 {
 		return nil, nil, errors.New("no recipients")
 	}
-	recipients = slices.Clone(recipients)
-	slices.SortFunc(recipients, func(a, b Recipient) int { return cmp.Compare(a.text, b.text) })
-	recipients = slices.CompactFunc(recipients, func(a, b Recipient) bool { return a.text == b.text })
-
+	recipients = ordered(recipients)
 	s, err := k.source("holdfast sops 1", sopsContext(file, leaves, encrypted, recipients)...)
 	if err != nil {
 		return nil, nil, err
@@ -82,22 +79,38 @@ func (k Key) SOPS(file string, leaves []Leaf, encrypted *regexp.Regexp, recipien
 	if err != nil {
 		return nil, nil, err
 	}
-	sops = map[string]any{
-		"encrypted_regex": encrypted.String(),
-		"lastmodified":    lastModified,
-		"mac":             encrypt(gcm, iv, fmt.Sprintf("%X", sum.Sum(nil)), lastModified),
-		"version":         sopsVersion,
-	}
-	var age []any
-	for _, r := range recipients {
+	sops = SOPSFrame(encrypted, recipients, "")
+	sops["mac"] = encrypt(gcm, iv, fmt.Sprintf("%X", sum.Sum(nil)), lastModified)
+	for i, r := range recipients {
 		enc, err := s.age(r, dataKey)
 		if err != nil {
 			return nil, nil, err
 		}
-		age = append(age, map[string]any{"recipient": r.text, "enc": enc})
+		sops["age"].([]any)[i].(map[string]any)["enc"] = enc
 	}
-	sops["age"] = age
 	return texts, sops, nil
+}
+
+// SOPSFrame is a document's member "sops" with a text in the place of each ciphertext.
+func SOPSFrame(encrypted *regexp.Regexp, recipients []Recipient, ciphertext string) map[string]any {
+	var age []any
+	for _, r := range ordered(recipients) {
+		age = append(age, map[string]any{"recipient": r.text, "enc": ciphertext})
+	}
+	return map[string]any{
+		"age":             age,
+		"encrypted_regex": encrypted.String(),
+		"lastmodified":    lastModified,
+		"mac":             ciphertext,
+		"version":         sopsVersion,
+	}
+}
+
+// ordered are the recipients in the order in which a document has them, each once.
+func ordered(recipients []Recipient) []Recipient {
+	recipients = slices.Clone(recipients)
+	slices.SortFunc(recipients, func(a, b Recipient) int { return cmp.Compare(a.text, b.text) })
+	return slices.CompactFunc(recipients, func(a, b Recipient) bool { return a.text == b.text })
 }
 
 // ivSize is SOPS' own, in bytes; GCM's usual one is shorter.
