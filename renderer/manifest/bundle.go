@@ -19,6 +19,9 @@ type File struct {
 	Data []byte
 	// Secret says that Data holds secret values in plain text.
 	Secret bool
+	// Unseen is set where the values of a Secret are not known: Data has a
+	// placeholder for each ciphertext, and Unseen says what fits there.
+	Unseen *Unseen
 }
 
 // Bundle is a whole tree in memory, sorted by path. It is what a run writes,

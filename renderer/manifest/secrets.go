@@ -55,7 +55,20 @@ type Sealing struct {
 	rules           *sopsRules
 	certificate     *seal.Certificate
 	certificateName string
+	// withoutValues has files made of everything but the ciphertexts.
+	withoutValues bool
 }
+
+// WithoutValues is the same sealing for credentials whose secret values are not known:
+// a file has a placeholder in the place of each ciphertext, see File.Unseen. It is for
+// comparing only.
+func (s Sealing) WithoutValues() Sealing {
+	s.withoutValues = true
+	return s
+}
+
+// unseen says whether ciphertexts are left out.
+func (s Sealing) unseen() bool { return s.withoutValues && (s.mode == SOPS || s.mode == Sealed) }
 
 // NewSealing reads what a mode needs; either document may be nil, and one that
 // the mode does not need is not looked at. sops is a .sops.yaml, treePath where
@@ -102,7 +115,11 @@ func (s Sealing) files(p *plan.Plan, instance input.Instance) ([]File, problem.L
 		if err != nil {
 			problems = append(problems, broken(secret.File, err))
 		}
-		files = append(files, File{Path: secret.File, Data: data, Secret: s.mode == Plain})
+		file := File{Path: secret.File, Data: data, Secret: s.mode == Plain}
+		if s.unseen() {
+			file.Unseen = &Unseen{object: object, certificate: s.certificate}
+		}
+		files = append(files, file)
 	}
 	return files, problems
 }
@@ -127,7 +144,7 @@ func (s Sealing) missing(p *plan.Plan, instance input.Instance) problem.List {
 	if len(p.Secrets) == 0 {
 		return nil
 	}
-	if (s.mode == SOPS || s.mode == Sealed) && (c.Git == nil || c.Git.RenderKey == "") {
+	if (s.mode == SOPS || s.mode == Sealed) && !s.unseen() && (c.Git == nil || c.Git.RenderKey == "") {
 		at("/git/renderKey", "HF022", "the render key is missing, without which each run would encrypt to other bytes",
 			`add it: 32 random bytes in base64, as "head -c 32 /dev/urandom | base64" prints; or choose another --secrets`)
 	}
@@ -160,10 +177,10 @@ func (s Sealing) missing(p *plan.Plan, instance input.Instance) problem.List {
 					Message: "nothing says where the external store has " + k.Field,
 					Hint:    fmt.Sprintf("add it to externalSecrets: \"fields\": {%q: {\"key\": …, \"property\": …}}", k.Field), Rule: "HF025",
 				})
-			case s.mode != External && !given:
+			case s.mode != External && !given && !s.unseen():
 				at("/"+strings.ReplaceAll(k.Field, ".", "/"), "HF025",
 					"the value is kept outside, but the Secret "+secret.Namespace+"/"+secret.Name+" is to be made here",
-					"write the value in the place of null, or leave it outside with --secrets external")
+					"write the value in the place of null, or leave it outside with --secrets external; check --without-values compares all but the values")
 			}
 		}
 	}
@@ -178,6 +195,15 @@ func (s Sealing) object(secret plan.Secret, p *plan.Plan, c *input.Credentials) 
 	values := map[string]string{}
 	for _, k := range secret.Keys {
 		values[k.Key], _ = c.Field(k.Field)
+		if s.unseen() {
+			values[k.Key] = placeholder
+		}
+	}
+	if s.unseen() && s.mode == Sealed {
+		return sealedSecret(secret, values), nil
+	}
+	if s.unseen() {
+		return s.sops(plainSecret(secret, "data", values), secret.File, seal.Key{}, c)
 	}
 	if s.mode == Plain {
 		return plainSecret(secret, "stringData", values), nil
@@ -220,6 +246,10 @@ func (s Sealing) sops(object map[string]any, file string, key seal.Key, c *input
 		if problems := s.rules.covers(target, leaves); len(problems) > 0 {
 			return nil, problems
 		}
+	}
+	if s.unseen() {
+		object["sops"] = seal.SOPSFrame(target.encrypted, target.recipients, placeholder)
+		return object, nil
 	}
 	texts, sops, err := key.SOPS(file, leaves, target.encrypted, target.recipients)
 	if err != nil {
@@ -345,12 +375,16 @@ func externalSecret(s plan.Secret, from *plan.External) map[string]any {
 // sealedSecret makes the object from which the Sealed Secrets controller makes
 // the Secret.
 func sealedSecret(s plan.Secret, sealed map[string]string) map[string]any {
+	encrypted := map[string]any{}
+	for name, text := range sealed {
+		encrypted[name] = text
+	}
 	return map[string]any{
 		"apiVersion": "bitnami.com/v1alpha1",
 		"kind":       "SealedSecret",
 		"metadata":   head(s),
 		"spec": map[string]any{
-			"encryptedData": sealed,
+			"encryptedData": encrypted,
 			"template": map[string]any{
 				"type":     "Opaque",
 				"metadata": map[string]any{"name": s.Name, "namespace": s.Namespace, "labels": secretLabels(s)},
