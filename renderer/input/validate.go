@@ -318,7 +318,7 @@ func (d *checked) mayHave(lists ...[]string) {
 // encrypted says whether sops wrote the document.
 func encrypted(root map[string]any) bool {
 	sops, ok := root["sops"].(map[string]any)
-	return ok && (sops["mac"] != nil || sops["lastmodified"] != nil)
+	return ok && (sops["mac"] != nil || sops["lastmodified"] != nil || sops["age"] != nil)
 }
 
 // pair is the documents of one instance.
