@@ -29,6 +29,10 @@ type Inputs struct {
 	// Certificate is that of the Sealed Secrets controller, an X.509 certificate
 	// in PEM; only manifest.Sealed needs it.
 	Certificate *input.Document
+	// WithoutValues says that the credentials' secret values are not known: null
+	// stands in their place. What is rendered then is for comparing only, see
+	// manifest.File.Unseen.
+	WithoutValues bool
 	// Overlay is a kustomization of the user's own, which changes what is
 	// rendered; nil for none.
 	Overlay *overlay.Source
@@ -156,6 +160,9 @@ func early() []string {
 // whole bundle goes to the target, or nothing.
 func (r *Renderer) Render(in Inputs, secrets manifest.Secrets, to Target) ([]Planned, error) {
 	sealing, problems := manifest.NewSealing(secrets, in.SOPSConfig, in.TreePath, in.Certificate)
+	if in.WithoutValues {
+		sealing = sealing.WithoutValues()
+	}
 	planned, drafts, found := r.plan(in)
 	if len(found) > 0 {
 		for _, draft := range drafts {

@@ -34,9 +34,13 @@ func newCheck(c console) *cli.Command {
 		UsageText: "holdfast check -s STATE -c CREDENTIALS [-p POLICY] [--against DIR] [--secrets MODE] [--output FORMAT]",
 		Description: "All nine steps run; nothing is written. With --against the files that differ are\n" +
 			"listed, then shown as a diff in which the values of Secrets are masked, and the exit\n" +
-			"status is 4. Give the --secrets that the tree was written with.",
+			"status is 4. Give the --secrets that the tree was written with.\n\n" +
+			"--without-values needs no secret: all of the tree is compared but the values of\n" +
+			"Secrets, of which it is looked at whether they are encrypted, and for whom. With an\n" +
+			"age identity in SOPS_AGE_KEY or SOPS_AGE_KEY_FILE they must decrypt as well.",
 		Flags: slices.Concat(o.sources.flags(), []cli.Flag{
 			&cli.GenericFlag{Name: "against", Value: &o.against, Usage: "`DIR` with the tree to compare"},
+			o.withoutValuesFlag(),
 		}, o.overlayFlags(), o.secretOptions.flags(), []cli.Flag{o.output.flag()}),
 		Action: func(*cli.Context) error { return runCheck(c, o) },
 	}
@@ -46,7 +50,18 @@ func newCheck(c console) *cli.Command {
 type checkResult struct {
 	Instances []checkedInstance `json:"instances"`
 	Problems  problem.List      `json:"problems"`
-	Changes   emit.Changes      `json:"changes"`
+	Changes   []checkedChange   `json:"changes"`
+	// WithoutValues says that the secret values of the credentials were not looked at.
+	WithoutValues bool `json:"withoutValues"`
+	// NotCompared are the files of Secrets whose values were not compared for that.
+	NotCompared []unseenFile `json:"notCompared"`
+}
+
+// checkedChange is one file that differs.
+type checkedChange struct {
+	emit.Change
+	// Reasons say what differs in a Secret whose values are not known.
+	Reasons []string `json:"reasons,omitempty"`
 }
 
 // checkedInstance is one instance without problems.
@@ -71,8 +86,11 @@ func runCheck(c console, o *checkOptions) error {
 	if err != nil {
 		return err
 	}
-	against, err := compareWith(r, in, o.against.value, secrets)
-	result := checkResult{Instances: []checkedInstance{}, Problems: problem.List{}, Changes: emit.Changes{}}
+	against, err := compareWith(c, r, in, o.against.value, secrets)
+	result := checkResult{
+		Instances: []checkedInstance{}, Problems: problem.List{}, Changes: []checkedChange{},
+		WithoutValues: in.WithoutValues, NotCompared: append([]unseenFile{}, against.unseen.files...),
+	}
 	if errors.As(err, &result.Problems) && o.output.machine() {
 		return errors.Join(o.output.print(c, result, o.against.value), err)
 	}
@@ -83,7 +101,9 @@ func runCheck(c console, o *checkOptions) error {
 	if !o.output.machine() {
 		err = c.print(checkText(against, o.against.value))
 	} else {
-		result.Changes = append(result.Changes, against.changes...)
+		for _, change := range against.changes {
+			result.Changes = append(result.Changes, checkedChange{change, against.unseen.reasons[change.Path]})
+		}
 		for _, p := range against.planned {
 			result.Instances = append(result.Instances, checkedInstance{
 				Instance: p.Plan.Instance, Enabled: p.Plan.Enabled, Reason: p.Plan.Reason,
@@ -117,13 +137,21 @@ func checkText(against comparison, dir string) string {
 	}
 	switch {
 	case dir == "":
+	case len(against.changes) == 0 && against.unseen.without:
+		fmt.Fprintf(&b, "%s: as render would write it, but for what was not looked at\n", dir)
 	case len(against.changes) == 0:
 		fmt.Fprintf(&b, "%s: as render would write it\n", dir)
 	default:
 		for _, change := range against.changes {
 			fmt.Fprintf(&b, "%s: %s\n", change.Action, change.Path)
+			for _, reason := range against.unseen.reasons[change.Path] {
+				fmt.Fprintf(&b, "  %s\n", reason)
+			}
 		}
 		b.Write(against.diff)
+	}
+	for _, line := range against.unseen.lines() {
+		b.WriteString(line + "\n")
 	}
 	return b.String()
 }
@@ -133,12 +161,13 @@ type comparison struct {
 	planned []renderer.Planned
 	changes emit.Changes
 	diff    []byte
+	unseen  unseen
 }
 
 // compareWith renders, and compares the tree in dir with the result if dir is
 // not empty.
-func compareWith(r *renderer.Renderer, in renderer.Inputs, dir string, secrets manifest.Secrets) (comparison, error) {
-	var result comparison
+func compareWith(c console, r *renderer.Renderer, in renderer.Inputs, dir string, secrets manifest.Secrets) (comparison, error) {
+	result := comparison{unseen: unseen{without: in.WithoutValues}}
 	if dir != "" {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			return result, usageError{fmt.Sprintf("--against %s: this is no folder that can be read", dir), ""}
@@ -148,9 +177,17 @@ func compareWith(r *renderer.Renderer, in renderer.Inputs, dir string, secrets m
 		if dir == "" {
 			return nil
 		}
+		if in.WithoutValues {
+			if err := result.unseen.fill(c, dir, b); err != nil {
+				return err
+			}
+		}
 		var diff bytes.Buffer
 		changes, err := emit.Diff(&diff, dir, b)
 		result.changes, result.diff = changes, diff.Bytes()
+		if err == nil && in.WithoutValues {
+			err = extraSecrets(dir, b, changes)
+		}
 		return err
 	}))
 	result.planned = planned

@@ -25,6 +25,7 @@ func newDiff(c console) *cli.Command {
 			"that the tree was written with.",
 		Flags: slices.Concat(o.sources.flags(), []cli.Flag{
 			&cli.GenericFlag{Name: "against", Value: &o.against, Usage: "`DIR` with the tree to compare"},
+			o.withoutValuesFlag(),
 		}, o.overlayFlags(), o.secretOptions.flags()),
 		Action: func(*cli.Context) error { return runDiff(c, o) },
 	}
@@ -46,12 +47,15 @@ func runDiff(c console, o *diffOptions) error {
 	if err != nil {
 		return err
 	}
-	against, err := compareWith(r, in, o.against.value, secrets)
+	against, err := compareWith(c, r, in, o.against.value, secrets)
 	if err != nil {
 		return err
 	}
 	if err := c.print(string(against.diff)); err != nil {
 		return err
+	}
+	for _, line := range against.unseen.lines() {
+		c.note("holdfast: %s", line)
 	}
 	return against.verdict(c, o.against.value)
 }

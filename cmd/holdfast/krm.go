@@ -86,7 +86,10 @@ func runKRM(c console) error {
 	if err != nil {
 		return err
 	}
-	warnReadable(c, in.Credentials)
+	warnReadable(c, slices.DeleteFunc(slices.Clone(in.Credentials), safe))
+	if in.Credentials, err = config.sources.decrypted(c, in.Credentials); err != nil {
+		return config.withoutLines(err)
+	}
 	secrets, err := config.secrets(&in, "", true)
 	if err != nil {
 		return err
@@ -238,6 +241,10 @@ func (c *functionConfig) documents(field string, values []any, file string) ([]i
 			}
 			c.inline[name] = true
 			c.known.learn(data)
+			if input.Encrypted(input.Document{Data: data}) {
+				// Its checksum depends on the order of its keys, which kustomize has changed.
+				return nil, usageError{name + ": sops encrypted this document", "give its path"}
+			}
 			documents = append(documents, input.Document{Name: name, Data: data})
 		default:
 			return nil, usageError{name + ": expected a path or a document", ""}

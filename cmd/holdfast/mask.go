@@ -57,6 +57,16 @@ func (s *secrets) learn(document []byte) {
 	}
 }
 
+// hide has one value masked.
+func (s *secrets) hide(value string) {
+	if s == nil {
+		return
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.add(value)
+}
+
 // add has a value masked from now on, in all forms that libraries write.
 func (s *secrets) add(value string) {
 	for _, form := range secret.Forms(value, shortestSecret) {

@@ -27,7 +27,7 @@ func newPlan(c console) *cli.Command {
 		UsageText: "holdfast plan -s STATE -c CREDENTIALS [-p POLICY] [--output json]",
 		Description: "The table is for people and may change. --output json is the object of plan.json\n" +
 			"for one instance, and an array of them, sorted by instance, for several.",
-		Flags:  append(o.sources.flags(), o.output.flag()),
+		Flags:  append(o.sources.flags(), o.withoutValuesFlag(), o.output.flag()),
 		Action: func(*cli.Context) error { return runPlan(c, o) },
 	}
 }
@@ -46,6 +46,9 @@ func runPlan(c console, o *planOptions) error {
 		return err
 	}
 	warnExpiry(c, planned)
+	if in.WithoutValues {
+		c.note("holdfast: %s", notLookedAt)
+	}
 	if !o.output.json {
 		texts := make([]string, len(planned))
 		for i, p := range planned {

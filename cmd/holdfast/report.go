@@ -78,10 +78,14 @@ func findings(result checkResult, dir string) []finding {
 		all = append(all, finding{file: p.File, line: p.Line, column: p.Column, title: p.Rule, text: messageOf(p)})
 	}
 	for _, change := range result.Changes {
+		text := "render would have it " + change.Action
+		if len(change.Reasons) > 0 {
+			text += "\n" + strings.Join(change.Reasons, "\n")
+		}
 		all = append(all, finding{
 			file:  path.Join(filepath.ToSlash(dir), change.Path),
 			title: "not as rendered",
-			text:  "render would have it " + change.Action,
+			text:  text,
 		})
 	}
 	return all
@@ -118,6 +122,9 @@ func githubReport(result checkResult, dir string) string {
 		}
 		fmt.Fprintf(&b, "::notice title=holdfast::%s\n", message.Replace(strings.TrimSuffix(text+"\n"+foreignText(i.Instance, i.Ignored), "\n")))
 	}
+	for _, line := range (unseen{without: result.WithoutValues, files: result.NotCompared}).lines() {
+		fmt.Fprintf(&b, "::warning title=holdfast%%3A not checked::%s\n", message.Replace(line))
+	}
 	return b.String()
 }
 
@@ -128,6 +135,7 @@ type (
 		Name     string      `xml:"name,attr"`
 		Tests    int         `xml:"tests,attr"`
 		Failures int         `xml:"failures,attr"`
+		Skipped  int         `xml:"skipped,attr,omitempty"`
 		Cases    []junitCase `xml:"testcase"`
 	}
 	junitCase struct {
@@ -135,7 +143,11 @@ type (
 		Name    string        `xml:"name,attr"`
 		File    string        `xml:"file,attr,omitempty"`
 		Failure *junitFailure `xml:"failure"`
+		Skipped *junitSkipped `xml:"skipped"`
 		Out     string        `xml:"system-out,omitempty"`
+	}
+	junitSkipped struct {
+		Message string `xml:"message,attr"`
 	}
 	junitFailure struct {
 		Message string `xml:"message,attr"`
@@ -161,6 +173,10 @@ func junitReport(result checkResult, dir string) (string, error) {
 			Class: f.title, Name: cmp.Or(place, first), File: f.file,
 			Failure: &junitFailure{Message: first, Text: strings.TrimPrefix(place+"\n", "\n") + f.text},
 		})
+	}
+	for i, line := range (unseen{without: result.WithoutValues, files: result.NotCompared}).lines() {
+		suite.Skipped++
+		suite.Cases = append(suite.Cases, junitCase{Class: "not checked", Name: []string{"credentials", "values"}[i], Skipped: &junitSkipped{line}})
 	}
 	suite.Tests = len(suite.Cases)
 	data, err := xml.MarshalIndent(suite, "", "  ")

@@ -21,7 +21,7 @@ func hostile() checkResult {
 			{File: "a,b:c%.json", Line: 3, Column: 4, Pointer: "/x", Message: "<bad> & \"worse\"\n::error::forged", Hint: "do ]]> this", Rule: "HF012"},
 			{Pointer: "Schedule/ns/name", Message: "no place", Rule: "HF301"},
 		},
-		Changes: emit.Changes{{Path: "one/backup/a.yaml", Action: emit.Added}, {Path: "one/gone.yaml", Action: emit.Removed}},
+		Changes: []checkedChange{{Change: emit.Change{Path: "one/backup/a.yaml", Action: emit.Added}}, {Change: emit.Change{Path: "one/gone.yaml", Action: emit.Removed}}},
 	}
 }
 

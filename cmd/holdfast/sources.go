@@ -35,6 +35,8 @@ const maxDocument = 11 << 20
 type sources struct {
 	states, credentials manyPaths
 	policy, kinds       onePath
+	// withoutValues is for those commands only that write nothing.
+	withoutValues bool
 	// overlay and its root are for those commands only that have overlayFlags.
 	overlay, overlayRoot onePath
 }
@@ -49,6 +51,12 @@ func (s *sources) flags() []cli.Flag {
 		&cli.GenericFlag{Name: "policy", Aliases: []string{"p"}, Value: &s.policy, Usage: "`PATH` of the organisation's defaults, for all instances"},
 		&cli.GenericFlag{Name: "kinds", Value: &s.kinds, Usage: "`DIR` with folders of kinds of your own"},
 	}
+}
+
+// withoutValuesFlag is for the commands that write nothing.
+func (s *sources) withoutValuesFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "without-values", Destination: &s.withoutValues, DisableDefaultText: true,
+		Usage: "do without the secret values of the credentials: they may be null or encrypted, and what depends on them is not checked"}
 }
 
 // given reports whether any input is named.
@@ -82,7 +90,7 @@ func (s *sources) renderer() (*renderer.Renderer, error) {
 
 // read reads all documents of a run.
 func (s *sources) read(c console, command string) (renderer.Inputs, error) {
-	var in renderer.Inputs
+	in := renderer.Inputs{WithoutValues: s.withoutValues}
 	hint := fmt.Sprintf("holdfast %s --state runtime-state.json --credentials backup-credentials.json", command)
 	if len(s.states) == 0 {
 		return in, usageError{command + " needs --state", hint}
@@ -98,6 +106,10 @@ func (s *sources) read(c console, command string) (renderer.Inputs, error) {
 	if in.Credentials, err = r.all(s.credentials, credentialsName); err != nil {
 		return in, err
 	}
+	readable := slices.DeleteFunc(slices.Clone(in.Credentials), safe)
+	if in.Credentials, err = s.decrypted(c, in.Credentials); err != nil {
+		return in, err
+	}
 	if s.policy.value != "" {
 		policy, err := r.document(s.policy.value)
 		if err != nil {
@@ -105,7 +117,7 @@ func (s *sources) read(c console, command string) (renderer.Inputs, error) {
 		}
 		in.Policy = &policy
 	}
-	warnReadable(c, in.Credentials)
+	warnReadable(c, readable)
 	return in, s.readOverlay(&in)
 }
 

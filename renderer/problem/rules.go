@@ -241,7 +241,7 @@ func Rules() []Rule {
 			ID:     "HF033",
 			Title:  "The document is encrypted",
 			Story:  "Of a document that sops has encrypted every value is another text, so that each rule would complain about something else, and the one thing to do would stand nowhere.",
-			Fix:    "Decrypt it first, best into a pipe: sops -d FILE | holdfast … with - in the place of the file.",
+			Fix:    "Credentials are decrypted in memory if an age identity is at hand (SOPS_AGE_KEY, SOPS_AGE_KEY_FILE, sops' own file), or the program sops opens them; encrypt their secret fields alone if they are to be checked without. Decrypt any other document first, best into a pipe: sops -d FILE | holdfast … with - in the place of the file.",
 			Source: "promise \"total\"",
 		},
 		{
@@ -320,6 +320,20 @@ func Rules() []Rule {
 			Story:  "Secrets are committed encrypted, with a key for each that the render key makes again. Whoever learns the render key confirms guesses without a server that would count them: 50,000 a second on one core. A short or uniform password falls at once, and a render key of zeros is known to everybody.",
 			Fix:    "Give 16 characters or more, of 8 different ones at least, made by a generator; for the render key 32 random bytes: openssl rand -base64 32. The password of a repository changes with restic key add and restic key remove.",
 			Source: "measured: 51,836 guesses a second with plain Go; restic's own scrypt allows some tens",
+		},
+		{
+			ID:     "HF045",
+			Title:  "The encrypted document is damaged",
+			Story:  "A merge takes one value of one side and the checksum of the other, an editor without sops changes a bucket, a copy is cut short. What was rendered from that would be nobody's credentials.",
+			Fix:    "Take the file back from Git, and change it with sops edit only.",
+			Source: "promise \"nothing half done\"",
+		},
+		{
+			ID:     "HF046",
+			Title:  "A secret stands readable in an encrypted document",
+			Story:  "sops encrypts what its encrypted_regex matches. One that forgets the render key leaves it readable in a file that everybody takes for safe, and commits.",
+			Fix:    "Widen the encrypted_regex to all secret fields, encrypt the file anew, and change the value: it has been read.",
+			Source: "what was pushed stays in every clone",
 		},
 		{
 			ID:     "HF101",
@@ -971,6 +985,13 @@ func Rules() []Rule {
 			Story:  "A commit on no branch is lost at the next checkout. One that is made in the middle of a merge, or pushed together with somebody's unfinished work, brings to the cluster what nobody meant to bring there.",
 			Fix:    "Check out the branch that Flux follows and bring it up to date, or let --branch make one for a review.",
 			Source: "promise \"nothing half done\"",
+		},
+		{
+			ID:     "HF520",
+			Title:  "A Secret stands in the tree that nobody renders",
+			Story:  "A copy of a Secret beside the rendered one, perhaps a readable one, lies in the instance's folder. A check that does not know the values would pass, since files of others are left alone.",
+			Fix:    "Remove it, or move it out of the instance's folder. If it was readable, change its values.",
+			Source: "what was pushed stays in every clone",
 		},
 	}
 	slices.SortFunc(rules, func(a, b Rule) int { return cmp.Compare(a.ID, b.ID) })
