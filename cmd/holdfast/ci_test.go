@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
@@ -25,37 +26,50 @@ func documentBlocks(t *testing.T, document string) map[string]string {
 	return blocks
 }
 
-// commandsOf lists what a workflow runs, step by step: each "run" of GitHub's and
-// Forgejo's, each line of GitLab's "script".
-func commandsOf(t *testing.T, text string) []string {
+// commandsOf lists what each job of a workflow runs, step by step: each "run" of
+// GitHub's and Forgejo's, each line of GitLab's "script".
+func commandsOf(t *testing.T, text string) map[string][]string {
 	t.Helper()
 	documents, err := manifest.Decode([]byte(text))
 	if err != nil || len(documents) != 1 {
 		t.Fatalf("%d documents, %v", len(documents), err)
 	}
-	var commands []string
-	var walk func(value any)
-	walk = func(value any) {
-		switch v := value.(type) {
-		case []any:
-			for _, e := range v {
-				walk(e)
-			}
-		case map[string]any:
-			if run, ok := v["run"].(string); ok {
-				commands = append(commands, run)
-			}
-			script, _ := v["script"].([]any)
-			for _, line := range script {
-				commands = append(commands, line.(string))
-			}
-			for _, e := range v {
-				walk(e)
+	jobs, ok := documents[0]["jobs"].(map[string]any)
+	if !ok {
+		jobs = documents[0]
+	}
+	commands := map[string][]string{}
+	for name, value := range jobs {
+		job, _ := value.(map[string]any)
+		steps, _ := job["steps"].([]any)
+		for _, step := range steps {
+			if run, ok := step.(map[string]any)["run"].(string); ok {
+				commands[name] = append(commands[name], run)
 			}
 		}
+		script, _ := job["script"].([]any)
+		for _, line := range script {
+			commands[name] = append(commands[name], line.(string))
+		}
 	}
-	walk(documents[0])
 	return commands
+}
+
+// TestSnippetsKeepSecrets: actions are named by a commit, and no job that runs for a
+// merge request is given a secret.
+func TestSnippetsKeepSecrets(t *testing.T) {
+	pinned := regexp.MustCompile(`^[a-z-]+/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	for file, text := range documentBlocks(t, "ci.md") {
+		for _, uses := range regexp.MustCompile(`(?m)uses: (.*)$`).FindAllStringSubmatch(text, -1) {
+			if !pinned.MatchString(uses[1]) {
+				t.Errorf("%s: %s is not pinned", file, uses[1])
+			}
+		}
+		secrets := strings.Count(text, "secrets.")
+		if secrets > 1 || secrets == 1 && !strings.Contains(text[strings.Index(text, "github.event_name == 'push'"):], "secrets.") {
+			t.Errorf("%s gives a secret to a job that anybody can change", file)
+		}
+	}
 }
 
 // TestSnippets runs what docs/ci.md gives to GitHub, GitLab and Forgejo: it
@@ -70,16 +84,18 @@ func TestSnippets(t *testing.T) {
 			if err := xml.Unmarshal([]byte(readFile(t, filepath.Join(dir, "holdfast.xml"))), &suite); err != nil {
 				t.Fatal(err)
 			}
-			if suite.Failures == 0 {
-				return ""
+			for _, test := range suite.Cases {
+				if test.Failure != nil {
+					return test.File
+				}
 			}
-			return suite.Cases[len(suite.Cases)-1].File
+			return ""
 		},
 	} {
 		t.Run(file, func(t *testing.T) {
-			commands := commandsOf(t, blocks[file])
-			if len(commands) != 2 {
-				t.Fatalf("commands %q", commands)
+			jobs := commandsOf(t, blocks[file])
+			if len(jobs["check"]) != 2 || len(jobs) > 2 || len(jobs) == 2 && len(jobs["values"]) != 2 {
+				t.Fatalf("jobs %q", jobs)
 			}
 			dir := t.TempDir()
 			if err := copyFolder(dir, filepath.Join("..", "..", "examples", "minimal")); err != nil {
@@ -90,40 +106,58 @@ func TestSnippets(t *testing.T) {
 			if status := run([]string{"holdfast", "render", "-s", dir, "-c", dir, "-o", tree}, strings.NewReader(""), &ignored, &ignored); status != 0 {
 				t.Fatal(ignored.String())
 			}
-			credentials := readFile(t, filepath.Join(dir, credentialsName))
-			if err := os.Remove(filepath.Join(dir, credentialsName)); err != nil {
-				t.Fatal(err)
-			}
+			encryptCredentials(t, dir)
 			bin := installer(t)
-			job := func() (string, error) {
-				var all bytes.Buffer
-				for _, command := range commands {
-					step := exec.Command("bash", "-eo", "pipefail", "-c", command)
-					step.Dir = dir
-					step.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "BACKUP_CREDENTIALS="+credentials)
-					var stderr bytes.Buffer
-					step.Stdout, step.Stderr = &all, &stderr
-					if err := step.Run(); err != nil {
-						t.Log(stderr.String())
-						return all.String(), err
-					}
-				}
-				return all.String(), nil
-			}
-			stdout, err := job()
-			if err != nil || reports(t, stdout, dir) != "" {
-				t.Fatalf("%v\n%s", err, stdout)
-			}
+			identity, _ := examples.Identity(examples.Phrase)
 			flux := filepath.Join(tree, "shop", "flux.yaml")
-			writeFile(t, flux, readFile(t, flux)+"# edited\n")
-			stdout, err = job()
-			if err == nil || reports(t, stdout, dir) != "clusters/shop/flux.yaml" {
-				t.Errorf("error %v, stdout:\n%s", err, stdout)
-			}
-			if _, err := os.Stat(filepath.Join(dir, credentialsName)); err == nil {
-				t.Error("the credentials are a file")
+			right := readFile(t, flux)
+			for name, commands := range jobs {
+				environment := append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+dir, "XDG_CONFIG_HOME="+dir, ageKeyFileVariable+"=", ageKeyVariable+"=")
+				if name == "values" {
+					environment = append(environment, ageKeyVariable+"="+identity)
+				}
+				job := func() (string, error) {
+					var all bytes.Buffer
+					for _, command := range commands {
+						step := exec.Command("bash", "-eo", "pipefail", "-c", command)
+						step.Dir, step.Env = dir, environment
+						var stderr bytes.Buffer
+						step.Stdout, step.Stderr = &all, &stderr
+						if err := step.Run(); err != nil {
+							t.Log(stderr.String())
+							return all.String(), err
+						}
+					}
+					return all.String(), nil
+				}
+				writeFile(t, flux, right)
+				stdout, err := job()
+				if err != nil || reports(t, stdout, dir) != "" {
+					t.Fatalf("%s: %v\n%s", name, err, stdout)
+				}
+				writeFile(t, flux, right+"# edited\n")
+				stdout, err = job()
+				if err == nil || reports(t, stdout, dir) != "clusters/shop/flux.yaml" {
+					t.Errorf("%s: error %v, stdout:\n%s", name, err, stdout)
+				}
 			}
 		})
+	}
+}
+
+// encryptCredentials has the real sops encrypt the secret fields of a folder's
+// credentials, and removes the readable ones.
+func encryptCredentials(t *testing.T, dir string) {
+	t.Helper()
+	_, recipient := examples.Identity(examples.Phrase)
+	plain := filepath.Join(dir, credentialsName)
+	encrypted, err := exec.Command(builtTool(t, "sops"), "encrypt", "--age", recipient, "--encrypted-regex", secretFieldsOnly, plain).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "backup-credentials.sops.json"), string(encrypted))
+	if err := os.Remove(plain); err != nil {
+		t.Fatal(err)
 	}
 }
 

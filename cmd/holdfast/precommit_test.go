@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-backup/holdfast/examples"
 )
 
 // hooked is a repository of a user whose commits go through the real pre-commit,
@@ -44,9 +46,9 @@ func newHooked(t *testing.T, config string) *hooked {
 	if err := copyFolder(h.dir, filepath.Join("..", "..", "examples", "minimal")); err != nil {
 		t.Fatal(err)
 	}
+	encryptCredentials(t, h.dir)
 	config = strings.NewReplacer("https://github.com/holdfast-backup/holdfast", hooks, "v0.1.0", revision).Replace(config)
 	writeFile(t, filepath.Join(h.dir, ".pre-commit-config.yaml"), config)
-	writeFile(t, filepath.Join(h.dir, ".gitignore"), credentialsName+"\n")
 	h.must(t, "git", "add", "-A")
 	h.must(t, "pre-commit", "install")
 	return h
@@ -93,10 +95,14 @@ func (h *hooked) fails(t *testing.T, why string) {
 	}
 }
 
-// TestPreCommit: the hook of docs/ci.md refuses a commit whenever it wrote
+// TestPreCommit: the hook that writes refuses a commit whenever it wrote
 // anything, also when all that it wrote is new, and lets it pass with that.
 func TestPreCommit(t *testing.T) {
-	h := newHooked(t, documentBlocks(t, "ci.md")[".pre-commit-config.yaml"])
+	config := strings.NewReplacer("holdfast-check", "holdfast-render", "--without-values, --against, clusters", "-o, clusters").
+		Replace(documentBlocks(t, "ci.md")[".pre-commit-config.yaml"])
+	h := newHooked(t, config)
+	identity, _ := examples.Identity(examples.Phrase)
+	h.env = append(h.env, ageKeyVariable+"="+identity)
 	h.fails(t, "clusters was not up to date and is now: 22 files")
 	if status := h.must(t, "git", "status", "--porcelain", "clusters"); !strings.HasPrefix(status, "?? clusters/") {
 		t.Fatalf("the tree is not new to Git:\n%s", status)
@@ -122,11 +128,10 @@ func TestPreCommit(t *testing.T) {
 	h.fails(t, "runtime-state.json:23:23: ")
 }
 
-// TestPreCommitCheck: the other hook writes nothing.
+// TestPreCommitCheck: the hook of docs/ci.md writes nothing, and needs no secret.
 func TestPreCommitCheck(t *testing.T) {
-	config := strings.NewReplacer("holdfast-render", "holdfast-check", "-o, clusters", "--against, clusters").
-		Replace(documentBlocks(t, "ci.md")[".pre-commit-config.yaml"])
-	h := newHooked(t, config)
+	h := newHooked(t, documentBlocks(t, "ci.md")[".pre-commit-config.yaml"])
+	h.env = append(h.env, ageKeyVariable+"=", ageKeyFileVariable+"=")
 	if err := os.Mkdir(filepath.Join(h.dir, "clusters"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +139,8 @@ func TestPreCommitCheck(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Join(h.dir, "clusters")); err != nil || len(entries) > 0 {
 		t.Errorf("check wrote: %v, %v", entries, err)
 	}
-	h.must(t, filepath.Join(commandFolder(t), "holdfast"), "render", "-s", ".", "-c", ".", "-o", "clusters")
+	identity, _ := examples.Identity(examples.Phrase)
+	h.must(t, "env", ageKeyVariable+"="+identity, filepath.Join(commandFolder(t), "holdfast"), "render", "-s", ".", "-c", "backup-credentials.sops.json", "-o", "clusters")
 	h.must(t, "git", "add", "-A")
 	h.must(t, "git", "commit", "-qm", "first")
 }
