@@ -81,17 +81,23 @@ func TestRedact(t *testing.T) {
 				}
 				return files
 			}
+			planned, err := r.Plan(c.Inputs)
+			if err != nil {
+				t.Fatal(err)
+			}
 			want := render(c.Inputs)
 			redacted := c.Inputs
 			redacted.WithoutValues, redacted.Credentials = true, nil
 			for _, document := range c.Inputs.Credentials {
-				document, values, err := input.Redact(document)
+				document, _, err := input.Redact(document)
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, value := range values {
-					if !value.IsName() && strings.Contains(string(document.Data), value.Value) {
-						t.Errorf("%s is left", value.Pointer)
+				for _, p := range planned {
+					for _, value := range p.Instance.Credentials.Secrets() {
+						if !value.IsName() && strings.Contains(string(document.Data), value.Value) {
+							t.Errorf("%s is left", value.Pointer)
+						}
 					}
 				}
 				redacted.Credentials = append(redacted.Credentials, document)
