@@ -48,6 +48,10 @@ type Change struct {
 	// Action is Added, Changed or Removed. A listed file that somebody changed
 	// by hand counts as Changed.
 	Action string `json:"action"`
+	// LineEnds says that the file would be the same if its lines did not end in
+	// CRLF: Git checks files out so where core.autocrlf or eol asks for it. Only
+	// Diff tells.
+	LineEnds bool `json:"-"`
 }
 
 // Changes are sorted by path. The empty list means: the tree is right.
@@ -125,6 +129,23 @@ func compareTree(dir string, b manifest.Bundle) (*tree, error) {
 	}
 	t.inTheWay = t.inTheWay.Sorted()
 	return t, nil
+}
+
+// Files returns all files of a tree that WriteTree makes of b, the inventories
+// included, sorted by path.
+func Files(b manifest.Bundle) ([]manifest.File, error) {
+	folders, err := split(b)
+	if err != nil {
+		return nil, err
+	}
+	var files []manifest.File
+	for _, f := range folders {
+		for _, file := range f.wanted {
+			file.Path = f.name + "/" + file.Path
+			files = append(files, file)
+		}
+	}
+	return files, nil
 }
 
 // split sorts the files of b into top-level folders and adds the inventories.

@@ -993,6 +993,13 @@ func Rules() []Rule {
 			Fix:    "Remove it, or move it out of the instance's folder. If it was readable, change its values.",
 			Source: "what was pushed stays in every clone",
 		},
+		{
+			ID:     "HF516",
+			Title:  "Git would commit other bytes than were rendered",
+			Story:  "An attribute sends files through a filter on their way into Git: Git LFS puts a pointer where the manifest was, a formatter rewrites it, another encoding spoils its letters. What Flux applies then is nothing that was checked, and nobody sees it.",
+			Fix:    "Take the attribute off the tree in .gitattributes, as in: clusters/prod/** -filter. Line ends (text, eol) may stay: they do not change what is committed.",
+			Source: "gitattributes(5); promise \"what is committed is what was rendered\"",
+		},
 	}
 	slices.SortFunc(rules, func(a, b Rule) int { return cmp.Compare(a.ID, b.ID) })
 	return rules

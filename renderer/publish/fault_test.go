@@ -24,7 +24,7 @@ func scenes(t *testing.T) map[string]func(t *testing.T) scene {
 	first, changed := render(t, shop, "", nil), render(t, shop, `{"schemaVersion": 1, "timezone": "Europe/Berlin"}`, nil)
 	return map[string]func(t *testing.T) scene{
 		"unborn is interrupted": func(t *testing.T) scene {
-			return scene{dir: newRepository(t), publish: first}
+			return scene{dir: newRepository(t), publish: first, options: Options{Path: "."}}
 		},
 		"commit fails": func(t *testing.T) scene {
 			dir := newRepository(t)
@@ -38,11 +38,11 @@ func scenes(t *testing.T) map[string]func(t *testing.T) scene {
 			other := cloneAgain(t, remote)
 			commitFile(t, other, "a", "a\n")
 			run(t, other, "push", "--quiet")
-			return scene{dir: dir, remote: remote, publish: first, options: Options{Push: true}}
+			return scene{dir: dir, remote: remote, publish: first, options: Options{Path: ".", Push: true}}
 		},
 		"review is interrupted": func(t *testing.T) scene {
 			remote, dir := newRemote(t)
-			return scene{dir: dir, remote: remote, publish: first, options: Options{Branch: "review", Push: true}}
+			return scene{dir: dir, remote: remote, publish: first, options: Options{Path: ".", Branch: "review", Push: true}}
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"github.com/holdfast-backup/holdfast/renderer/emit"
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 )
 
@@ -22,6 +23,8 @@ type change struct {
 	differences []difference
 	// changes are the files that change, by instance.
 	changes map[string]emit.Changes
+	// files are all files of these instances, whether they change or not.
+	files []manifest.File
 	// mask is that of the options.
 	mask func(text string) string
 }

@@ -23,6 +23,7 @@ const (
 	ruleVanished  = "HF505"
 	ruleDirty     = "HF506"
 	ruleBranch    = "HF507"
+	ruleAltered   = "HF516"
 )
 
 // Misuse is a repository, a branch or a path that cannot be meant.

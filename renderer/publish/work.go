@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -60,7 +59,8 @@ func (r *Repository) newWork(ctx context.Context) (*work, error) {
 	w := &work{temp: temp, dir: filepath.Join(temp, filepath.Base(temp)), git: r.git, user: r.git}
 	w.git.dir = w.dir
 	// Every file is there, whatever the user's own work tree leaves out.
-	w.git.config = []string{"core.hooksPath=" + hooks, "core.sparseCheckout=false"}
+	// That a line end goes both ways need not be asked: what is added is compared.
+	w.git.config = []string{"core.hooksPath=" + hooks, "core.sparseCheckout=false", "core.safecrlf=false"}
 	if _, err := r.git.output(ctx, "worktree", "add", "--quiet", "--no-checkout", "--detach", w.dir, start); err != nil {
 		return nil, errors.Join(err, w.remove(ctx))
 	}
@@ -116,11 +116,19 @@ func (p *publication) commit(ctx context.Context, base string) (tip string, comm
 			return "", nil, problem.List{{Pointer: link, Message: "this is a symlink or a file, not a folder", Rule: ruleUnsafe, Hint: "choose another folder"}}
 		}
 	}
-	differences, problems, err := p.compare()
+	committed, err := w.index(ctx, p.options.Path)
 	if err != nil {
 		return "", nil, err
 	}
-	changes, err := emit.WriteTree(filepath.Join(w.dir, filepath.FromSlash(p.options.Path)), p.bundle, emit.TreeOptions{AllowShrink: p.options.AllowShrink})
+	differences, problems, err := p.compare(ctx, committed)
+	if err != nil {
+		return "", nil, err
+	}
+	files, err := emit.Files(p.bundle)
+	if err != nil {
+		return "", nil, err
+	}
+	written, err := emit.WriteTree(filepath.Join(w.dir, filepath.FromSlash(p.options.Path)), p.bundle, emit.TreeOptions{AllowShrink: p.options.AllowShrink})
 	var found problem.List
 	if errors.As(err, &found) {
 		problems, err = append(problems, found...), nil
@@ -137,6 +145,7 @@ func (p *publication) commit(ctx context.Context, base string) (tip string, comm
 			return "", nil, err
 		}
 	}
+	changes := p.changes(committed, files, written)
 	for _, group := range p.instances() {
 		change := change{changes: map[string]emit.Changes{}, mask: p.options.Mask}
 		for _, instance := range group {
@@ -146,8 +155,13 @@ func (p *publication) commit(ctx context.Context, base string) (tip string, comm
 					change.changes[instance] = append(change.changes[instance], c)
 				}
 			}
+			for _, file := range files {
+				if strings.HasPrefix(file.Path, instance+"/") {
+					change.files = append(change.files, file)
+				}
+			}
 		}
-		next, err := w.commit(ctx, p.options.Path, change, last)
+		next, err := p.commitGroup(ctx, change, last)
 		if err != nil {
 			return "", nil, err
 		}
@@ -176,18 +190,13 @@ func (w *work) symlink(name string) string {
 	return ""
 }
 
-// compare tells each instance's plan from the published one, and finds what must
+// compare tells each instance's plan from the committed one, and finds what must
 // not be published.
-func (p *publication) compare() (map[string]difference, problem.List, error) {
-	root, err := os.OpenRoot(p.work.dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = root.Close() }() // read only
+func (p *publication) compare(ctx context.Context, committed map[string]entry) (map[string]difference, problem.List, error) {
 	differences := map[string]difference{}
 	var problems problem.List
 	for _, one := range p.plans {
-		d, found, err := p.compareOne(root, one)
+		d, found, err := p.compareOne(ctx, committed, one)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -200,7 +209,7 @@ func (p *publication) compare() (map[string]difference, problem.List, error) {
 const planName = "plan.json"
 
 // compareOne is compare for one instance.
-func (p *publication) compareOne(root *os.Root, one *plan.Plan) (difference, problem.List, error) {
+func (p *publication) compareOne(ctx context.Context, committed map[string]entry, one *plan.Plan) (difference, problem.List, error) {
 	file := path.Join(one.Instance, planName)
 	d := difference{plan: one}
 	at := slices.IndexFunc(p.bundle.Files, func(f manifest.File) bool { return f.Path == file })
@@ -212,16 +221,24 @@ func (p *publication) compareOne(root *os.Root, one *plan.Plan) (difference, pro
 			Hint: "bring it back from the history, or remove " + path.Join(p.options.Path, one.Instance) + " with git rm to begin anew", Rule: ruleVanished}}
 	}
 	folder := path.Join(p.options.Path, one.Instance)
-	before, err := root.ReadFile(filepath.FromSlash(path.Join(folder, planName)))
+	published, found := committed[path.Join(folder, planName)]
+	_, listed := committed[path.Join(folder, emit.InventoryName)]
+	var before []byte
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if _, err := root.Lstat(filepath.FromSlash(path.Join(folder, emit.InventoryName))); err == nil {
-			return d, unknown("the published plan is missing"), nil
+	case !found && listed:
+		return d, unknown("the published plan is missing"), nil
+	case !found:
+		d.first = true
+	case !published.isFile():
+		return d, unknown("the published plan is no file"), nil
+	default:
+		text, err := p.work.git.output(ctx, "cat-file", "blob", published.id)
+		if err != nil {
+			return d, nil, err
 		}
-		before, d.first = nil, true
-	case err != nil:
-		return d, unknown("the published plan cannot be read"), nil
+		before = []byte(text)
 	}
+	var err error
 	if d.Difference, err = plan.Compare(before, p.bundle.Files[at].Data); err != nil {
 		return d, unknown("the published plan is none"), nil
 	}
@@ -231,19 +248,26 @@ func (p *publication) compareOne(root *os.Root, one *plan.Plan) (difference, pro
 // tree is a commit with the id of its files; both are "" for none.
 type tree struct{ commit, id string }
 
-// commit commits a change on top of last, unless Git finds that nothing differs.
-func (w *work) commit(ctx context.Context, folder string, c change, last tree) (tree, error) {
-	var names strings.Builder
-	for _, changes := range c.changes {
-		for _, one := range changes {
-			names.WriteString(path.Join(folder, one.Path) + "\x00")
+// commitGroup commits a change on top of last, unless Git finds that nothing
+// differs. What it commits are the bytes that were rendered.
+func (p *publication) commitGroup(ctx context.Context, c change, last tree) (tree, error) {
+	w := p.work
+	var names []string
+	var changes emit.Changes
+	for _, instance := range c.differences {
+		for _, one := range c.changes[instance.plan.Instance] {
+			names = append(names, path.Join(p.options.Path, one.Path))
+			changes = append(changes, one)
 		}
 	}
-	if names.Len() == 0 {
+	if len(names) == 0 {
 		return last, nil
 	}
 	// A .gitignore that matches a file of ours would leave it out.
-	if _, err := w.git.feed(ctx, []byte(names.String()), "--literal-pathspecs", "add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul"); err != nil {
+	if _, err := w.git.feed(ctx, []byte(strings.Join(names, "\x00")), "--literal-pathspecs", "add", "--force", "--chmod=-x", "--pathspec-from-file=-", "--pathspec-file-nul"); err != nil {
+		return last, p.refusedToAdd(ctx, names, err)
+	}
+	if err := p.altered(ctx, c.files, changes); err != nil {
 		return last, err
 	}
 	var next tree
@@ -266,7 +290,7 @@ func (w *work) commit(ctx context.Context, folder string, c change, last tree) (
 		return last, err
 	}
 	if committed != next.id {
-		return last, fmt.Errorf("a hook of the repository changes what is committed: keep it away from %s; %s", folder, nothing)
+		return last, fmt.Errorf("a hook of the repository changes what is committed: keep it away from %s; %s", p.options.Path, nothing)
 	}
 	return next, nil
 }
