@@ -202,6 +202,9 @@ func (r comparison) verdict(c console, dir string) error {
 	if r.otherSecrets() {
 		c.note("holdfast: hint: the tree seems to be written with another --secrets: give the same here")
 	}
+	if !slices.ContainsFunc(r.changes, func(change emit.Change) bool { return !change.LineEnds }) {
+		c.note("holdfast: hint: only line ends differ, perhaps by Git's core.autocrlf or eol: let a .gitattributes file in %s say \"* -text\", and check it out anew", dir)
+	}
 	return differs{dir: dir, files: len(r.changes)}
 }
 

@@ -1,6 +1,7 @@
 package emit
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -29,7 +30,7 @@ func Diff(w io.Writer, dir string, b manifest.Bundle) (Changes, error) {
 	}
 	changes := t.changes()
 	var out []byte
-	for _, change := range changes {
+	for i, change := range changes {
 		before, err := onDisk(filepath.Join(t.dir, filepath.FromSlash(change.Path)))
 		if err != nil {
 			return nil, fmt.Errorf("comparing the tree: %w", err)
@@ -38,12 +39,19 @@ func Diff(w io.Writer, dir string, b manifest.Bundle) (Changes, error) {
 		if file, ok := wanted[change.Path]; ok {
 			after = version{data: file.Data, exists: true, secret: file.Secret}
 		}
+		changes[i].LineEnds = before.exists && after.exists && lineEnds(before.data, after.data)
 		out = appendDiff(out, change.Path, before, after)
 	}
 	if _, err := w.Write(out); err != nil {
 		return nil, fmt.Errorf("writing the differences: %w", err)
 	}
 	return changes, nil
+}
+
+// lineEnds reports whether two texts differ, but only in that the lines of the
+// first end in CRLF.
+func lineEnds(before, after []byte) bool {
+	return len(before) > len(after) && bytes.Equal(bytes.ReplaceAll(before, []byte("\r\n"), []byte("\n")), after)
 }
 
 func onDisk(name string) (version, error) {
@@ -81,6 +89,9 @@ func appendDiff(dst []byte, name string, before, after version) []byte {
 	dst = fmt.Appendf(dst, "--- %s\n+++ %s\n", oldName, newName)
 	if before.exists && after.exists && string(before.data) == string(after.data) {
 		return append(dst, "# only the mode differs: others can read this secret\n"...)
+	}
+	if before.exists && after.exists && lineEnds(before.data, after.data) {
+		return append(dst, "# only the line ends differ: they are CRLF here\n"...)
 	}
 	was, now, ok := presentable(name, before, after)
 	switch {
