@@ -53,15 +53,15 @@ type Result struct {
 	// Pushed is the branch at its remote, as messages name it; empty if nothing
 	// was pushed.
 	Pushed string
-	// Behind says why the branch here does not have what was pushed; nil if it
-	// has.
+	// Behind says why the branch here does not have what was pushed, by this run
+	// or before; nil if it has.
 	Behind error
 }
 
 // Publish commits a bundle, made of these plans, and returns what it did. All of
 // it is done, or nothing: with an error the repository and its remote are as they
-// were. The exceptions are a push that was interrupted, of which nobody knows,
-// and a branch that could not follow what was pushed, which is Result.Behind.
+// were. The exceptions are a push that was interrupted, of which nobody knows until
+// the next run, and a branch that could not follow what was pushed, which is Result.Behind.
 //
 // The error is a problem.List when the bundle or the repository must not be
 // published as it is, and a Misuse when the options cannot be meant.
@@ -90,6 +90,9 @@ func (r *Repository) Publish(ctx context.Context, b manifest.Bundle, plans []*pl
 	}
 	if len(problems) > 0 {
 		return Result{}, problems.Sorted()
+	}
+	if err := r.sweep(ctx, o.Note); err != nil {
+		return Result{}, orInterrupted(ctx, nothing, err)
 	}
 	if p.work, err = r.newWork(ctx); err != nil {
 		return Result{}, orInterrupted(ctx, nothing, err)
@@ -134,14 +137,25 @@ func (p *publication) run(ctx context.Context) (Result, error) {
 		}
 		result.Commits = commits
 		if !p.options.Push || len(commits) == 0 && !here.unpushed {
-			if err := p.settle(ctx, here, tip, commits); err != nil {
-				return Result{}, orInterrupted(ctx, nothing, fmt.Errorf("%w; %s", err, nothing))
+			if len(commits) == 0 && p.lags(here, tip) {
+				// Somebody else, or a run that was killed after it pushed, has done it.
+				if result.Behind = p.settle(context.WithoutCancel(ctx), here, tip); result.Behind == nil {
+					p.options.Note("%s here has come up to %s", p.target.branch, p.target.name())
+				}
+				return result, nil
+			}
+			if len(commits) > 0 {
+				if err := p.settle(ctx, here, tip); err != nil {
+					return Result{}, orInterrupted(ctx, nothing, fmt.Errorf("%w; %s", err, nothing))
+				}
 			}
 			return result, nil
 		}
 		pushed := func() (Result, error) {
 			result.Pushed = p.target.name()
-			result.Behind = p.settle(context.WithoutCancel(ctx), here, tip, commits)
+			if tip != here.local {
+				result.Behind = p.settle(context.WithoutCancel(ctx), here, tip)
+			}
 			return result, nil
 		}
 		failed := p.git.aloud(ctx, "push", "--quiet", "--", p.target.remote, tip+":"+p.target.ref)
@@ -293,10 +307,15 @@ func (p *publication) refuseOthers(ctx context.Context, s sight) error {
 		"push them first, or leave --push away")
 }
 
+// lags reports whether the branch here lacks what it has at the remote.
+func (p *publication) lags(here sight, tip string) bool {
+	return p.options.Push && tip != "" && tip == here.remote && tip != here.local
+}
+
 // settle moves the branch forward to the commits. It is short, and nothing stops
 // it half-way.
-func (p *publication) settle(ctx context.Context, here sight, tip string, commits []Commit) error {
-	if len(commits) == 0 || ctx.Err() != nil {
+func (p *publication) settle(ctx context.Context, here sight, tip string) error {
+	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	ctx = context.WithoutCancel(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -190,6 +191,43 @@ func TestBehind(t *testing.T) {
 	}
 	same(t, "the repository", withoutTracking(before), withoutTracking(picture(t, dir)))
 	noRemains(t, dir)
+	// The next run says so again, and brings it up as soon as it can.
+	if again := must(t, dir, render(t, shop, "", nil), Options{Push: true}); again.Behind == nil || len(again.Commits) != 0 || again.Pushed != "" {
+		t.Errorf("%+v", again)
+	}
+	run(t, dir, "restore", "README")
+	var notes []string
+	last := must(t, dir, render(t, shop, "", nil), Options{Push: true, Note: func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }})
+	if got := run(t, dir, "rev-parse", "HEAD"); last.Behind != nil || len(last.Commits) != 0 || got != result.Commits[0].ID {
+		t.Errorf("%+v, the branch is at %s", last, got)
+	}
+	if len(notes) != 1 || notes[0] != "main here has come up to origin/main" {
+		t.Errorf("notes: %q", notes)
+	}
+	if status := run(t, dir, "status", "--porcelain"); status != "" {
+		t.Errorf("status: %s", status)
+	}
+}
+
+// TestReviewBehind: a branch for a review comes up to its remote, too, and is not
+// made where there is nothing to review.
+func TestReviewBehind(t *testing.T) {
+	isolate(t)
+	r := render(t, shop, "", nil)
+	remote, dir := newRemote(t)
+	pushed := must(t, dir, r, Options{Branch: "review", Push: true}).Commits[0].ID
+	run(t, dir, "branch", "--quiet", "-D", "review")
+	if again := must(t, dir, r, Options{Branch: "review", Push: true}); len(again.Commits) != 0 || again.Behind != nil {
+		t.Errorf("%+v", again)
+	}
+	if got := run(t, dir, "rev-parse", "review"); got != pushed {
+		t.Errorf("review is at %s", got)
+	}
+	run(t, remote, "update-ref", "refs/heads/main", pushed)
+	must(t, dir, r, Options{Branch: "other", Push: true})
+	if refs := run(t, dir, "for-each-ref", "refs/heads/other"); refs != "" {
+		t.Errorf("made %s", refs)
+	}
 }
 
 // TestUnpushed: our own commits that wait are pushed along, those of others are

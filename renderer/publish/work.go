@@ -26,6 +26,8 @@ type work struct {
 	git git
 	// user is git in the user's work tree.
 	user git
+	// locks keep other runs from sweeping this one away.
+	locks []*os.File
 }
 
 // orphanRef is a branch of the work tree that is gone with it.
@@ -48,21 +50,27 @@ func (r *Repository) newWork(ctx context.Context) (*work, error) {
 			return nil, err
 		}
 	}
-	temp, err := os.MkdirTemp("", "holdfast-publish-")
+	temp, lock, err := newTemp()
 	if err != nil {
 		return nil, err
 	}
-	if temp, err = filepath.EvalSymlinks(temp); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(temp))
-	}
 	// Git calls the work tree by its last name: one that no other has.
-	w := &work{temp: temp, dir: filepath.Join(temp, filepath.Base(temp)), git: r.git, user: r.git}
+	w := &work{temp: temp, dir: filepath.Join(temp, filepath.Base(temp)), git: r.git, user: r.git, locks: []*os.File{lock}}
 	w.git.dir = w.dir
 	// Every file is there, whatever the user's own work tree leaves out.
 	// That a line end goes both ways need not be asked: what is added is compared.
 	w.git.config = []string{"core.hooksPath=" + hooks, "core.sparseCheckout=false", "core.safecrlf=false"}
 	if _, err := r.git.output(ctx, "worktree", "add", "--quiet", "--no-checkout", "--detach", w.dir, start); err != nil {
 		return nil, errors.Join(err, w.remove(ctx))
+	}
+	// What the repository knows of it is seen by runs on machines that see no
+	// temporary folder of this one.
+	known, err := w.git.output(ctx, "rev-parse", "--absolute-git-dir")
+	if err != nil {
+		return nil, errors.Join(err, w.remove(ctx))
+	}
+	if lock, err := tryLock(known); err == nil {
+		w.locks = append(w.locks, lock)
 	}
 	return w, nil
 }
@@ -76,7 +84,11 @@ func (w *work) remove(ctx context.Context) error {
 	if known == nil {
 		_, err = g.output(context.WithoutCancel(ctx), "worktree", "remove", "--force", "--force", w.dir)
 	}
-	return errors.Join(err, os.RemoveAll(w.temp))
+	err = errors.Join(err, os.RemoveAll(w.temp))
+	for _, lock := range w.locks {
+		_ = lock.Close() // a lock that is nil, too
+	}
+	return err
 }
 
 // checkOut brings the files of a commit into the work tree; "" is for none.
@@ -275,7 +287,7 @@ func (p *publication) commitGroup(ctx context.Context, c change, last tree) (tre
 	if next.id, err = w.git.output(ctx, "write-tree"); err != nil || next.id == last.id {
 		return last, err
 	}
-	message := filepath.Join(w.temp, "message")
+	message := filepath.Join(w.temp, messageName)
 	if err := os.WriteFile(message, []byte(c.message()), 0o600); err != nil {
 		return last, err
 	}
