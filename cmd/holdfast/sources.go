@@ -118,6 +118,9 @@ func (s *sources) read(c console, command string) (renderer.Inputs, error) {
 		in.Policy = &policy
 	}
 	warnReadable(c, readable)
+	if err := refuseExposed(c, command, readable); err != nil {
+		return in, err
+	}
 	return in, s.readOverlay(&in)
 }
 

@@ -994,6 +994,13 @@ func Rules() []Rule {
 			Source: "what was pushed stays in every clone",
 		},
 		{
+			ID:     "HF515",
+			Title:  "Git has the credentials, or would take them",
+			Story:  "backup-credentials.json lies beside the state in a work tree, and somebody adds everything. What no manifest shows, the password of the repository and the key of the bucket, is then in every clone, and stays there after it was removed.",
+			Fix:    "Name the file in .gitignore, keep it outside of the work tree, or give it on stdin. Change secrets that were pushed. publish refuses such a file, the other commands warn. What SOPS encrypted may be tracked, and the examples' keys open nothing.",
+			Source: "what was pushed stays in every clone",
+		},
+		{
 			ID:     "HF516",
 			Title:  "Git would commit other bytes than were rendered",
 			Story:  "An attribute sends files through a filter on their way into Git: Git LFS puts a pointer where the manifest was, a formatter rewrites it, another encoding spoils its letters. What Flux applies then is nothing that was checked, and nobody sees it.",

@@ -1,0 +1,84 @@
+package publish
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Exposed is a file that Git has, or takes with the next git add.
+type Exposed struct {
+	// Name is the file as it was given.
+	Name string
+	// Tracked says that Git has it, else it is only not ignored.
+	Tracked bool
+}
+
+// Expose finds out which of these files Git would let out of the machine: those in
+// a work tree that are tracked there, or not ignored. A link counts for what it
+// leads to. Where git is missing, or says anything else, nothing is claimed.
+//
+// No program of a repository's settings is run, and no repository is opened that
+// lies in a work tree as plain files.
+func Expose(ctx context.Context, names []string) []Exposed {
+	files := map[string][]string{} // by work tree
+	place := map[string]string{}   // by name
+	for _, name := range names {
+		real, err := filepath.Abs(name)
+		if err == nil {
+			real, err = filepath.EvalSymlinks(real)
+		}
+		if info, statErr := os.Stat(real); err != nil || statErr != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		top := workTree(filepath.Dir(real))
+		if top != "" && !strings.HasPrefix(real, filepath.Join(top, ".git")+string(filepath.Separator)) {
+			files[top] = append(files[top], real)
+			place[name] = real
+		}
+	}
+	tracked, ignored, asked := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for top, inside := range files {
+		g := git{dir: top, config: []string{"safe.bareRepository=explicit", "core.fsmonitor=false"}}
+		list, err := g.output(ctx, append([]string{"--literal-pathspecs", "ls-files", "-z", "--"}, inside...)...)
+		if err != nil {
+			continue
+		}
+		for name := range strings.SplitSeq(list, "\x00") {
+			tracked[filepath.Join(top, filepath.FromSlash(name))] = true
+		}
+		list, err = g.feed(ctx, []byte(strings.Join(inside, "\x00")+"\x00"), "check-ignore", "-z", "--stdin")
+		if status, _ := exitStatus(err); err != nil && status != 1 { // none is
+			continue
+		}
+		for name := range strings.SplitSeq(list, "\x00") {
+			ignored[name] = true
+		}
+		for _, name := range inside {
+			asked[name] = true
+		}
+	}
+	var exposed []Exposed
+	for _, name := range names {
+		if file := place[name]; asked[file] && (tracked[file] || !ignored[file]) {
+			exposed = append(exposed, Exposed{Name: name, Tracked: tracked[file]})
+		}
+	}
+	return exposed
+}
+
+// workTree returns the folder above with a ".git", "" if there is none. Git is
+// asked only where there is one.
+func workTree(dir string) string {
+	for {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return ""
+		}
+		dir = up
+	}
+}
