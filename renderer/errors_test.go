@@ -244,6 +244,8 @@ func elsewhere() map[string]string {
 		"HF505": "renderer/publish TestVanished",
 		"HF506": "renderer/publish TestDirty",
 		"HF507": "renderer/publish TestDetached",
+		"HF515": "cmd/holdfast TestScript/exposed",
+		"HF516": "renderer/publish TestAttributes",
 		"HF520": "cmd/holdfast TestWithoutValues",
 	}
 }
