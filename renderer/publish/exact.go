@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"path"
 	"strings"
 
@@ -51,12 +50,12 @@ func (e entry) is(data []byte) bool {
 // blobID is the id by which Git names a file's bytes, of as many hexadecimal
 // digits as the repository's ids have.
 func blobID(data []byte, digits int) string {
-	var h hash.Hash = sha1.New() //nolint:gosec // it is what Git names objects by
+	h := sha1.New() //nolint:gosec // it is what Git names objects by
 	if digits == 2*sha256.Size {
 		h = sha256.New()
 	}
-	fmt.Fprintf(h, "blob %d\x00", len(data))
-	h.Write(data)
+	_, _ = fmt.Fprintf(h, "blob %d\x00", len(data)) // a hash never fails
+	_, _ = h.Write(data)
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -25,17 +25,17 @@ func Expose(ctx context.Context, names []string) []Exposed {
 	files := map[string][]string{} // by work tree
 	place := map[string]string{}   // by name
 	for _, name := range names {
-		real, err := filepath.Abs(name)
+		file, err := filepath.Abs(name)
 		if err == nil {
-			real, err = filepath.EvalSymlinks(real)
+			file, err = filepath.EvalSymlinks(file)
 		}
-		if info, statErr := os.Stat(real); err != nil || statErr != nil || !info.Mode().IsRegular() {
+		if info, statErr := os.Stat(file); err != nil || statErr != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		top := workTree(filepath.Dir(real))
-		if top != "" && !strings.HasPrefix(real, filepath.Join(top, ".git")+string(filepath.Separator)) {
-			files[top] = append(files[top], real)
-			place[name] = real
+		top := workTree(filepath.Dir(file))
+		if top != "" && !strings.HasPrefix(file, filepath.Join(top, ".git")+string(filepath.Separator)) {
+			files[top] = append(files[top], file)
+			place[name] = file
 		}
 	}
 	tracked, ignored, asked := map[string]bool{}, map[string]bool{}, map[string]bool{}

@@ -13,7 +13,7 @@ import (
 // system does that when a run is killed. It fails with errLocked if another run
 // has it, or has just removed it.
 func tryLock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0) //nolint:gosec // it follows no link
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = errLocked
@@ -41,7 +41,7 @@ func lockFile(f *os.File, dir string) error {
 	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != os.Geteuid() {
 		return fs.ErrPermission
 	}
-	if now, err := os.Lstat(dir); err != nil || !os.SameFile(info, now) {
+	if now, err := os.Lstat(dir); err != nil || !os.SameFile(info, now) { //nolint:gosec // it only looks
 		return errLocked
 	}
 	return nil

@@ -78,7 +78,7 @@ func (r *Repository) sweep(ctx context.Context, note func(format string, args ..
 		}
 	}
 	if len(places) > 0 {
-		_ = os.Remove(known) // as git does it, if it is empty
+		_ = os.Remove(known) //nolint:gosec // as git does it, if it is empty
 	}
 	return nil
 }
@@ -102,7 +102,7 @@ func tempsIn(dir string) []string {
 // ours is false if it is not where we put it.
 func placeOf(known string) (temp string, ours bool) {
 	name := filepath.Base(known)
-	file, err := os.ReadFile(filepath.Join(known, "gitdir"))
+	file, err := os.ReadFile(filepath.Join(known, "gitdir")) //nolint:gosec // it is only read as a path
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(file) == 0 {
 		// Git was killed before it wrote that down.
 		return filepath.Join(os.TempDir(), name), true
@@ -136,5 +136,5 @@ func removeLocked(dir string) error {
 	if err != nil {
 		return nil //nolint:nilerr // it is held, or nobody can tell
 	}
-	return errors.Join(os.RemoveAll(dir), lock.Close())
+	return errors.Join(os.RemoveAll(dir), lock.Close()) //nolint:gosec // its name is ours, its owner we, and nobody holds it
 }

@@ -79,12 +79,12 @@ func (r *Repository) newWork(ctx context.Context) (*work, error) {
 func (w *work) remove(ctx context.Context) error {
 	g := w.user
 	g.apart, g.testOnlyStep = true, nil
-	_, known := os.Lstat(filepath.Join(w.dir, ".git"))
+	_, known := os.Lstat(filepath.Join(w.dir, ".git")) //nolint:gosec // it only looks
 	var err error
 	if known == nil {
 		_, err = g.output(context.WithoutCancel(ctx), "worktree", "remove", "--force", "--force", w.dir)
 	}
-	err = errors.Join(err, os.RemoveAll(w.temp))
+	err = errors.Join(err, os.RemoveAll(w.temp)) //nolint:gosec // we made it
 	for _, lock := range w.locks {
 		_ = lock.Close() // a lock that is nil, too
 	}
