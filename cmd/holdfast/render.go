@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ func newRender(c console) *cli.Command {
 		UsageText: "holdfast render -s STATE -c CREDENTIALS [-p POLICY] [-o DIR] [--secrets MODE]",
 		Description: "Without --out the objects to apply go to stdout as one YAML stream. With --out the\n" +
 			"whole tree is written, all of it or nothing: files of ours that are no longer wanted\n" +
-			"are removed, files of others are never touched. Secrets of a tree are encrypted for\n" +
+			"are removed, files of others are kept. Secrets of a tree are encrypted for\n" +
 			"the recipients that the credentials name, unless --secrets says otherwise; in plain\n" +
 			"text they are never written into a Git work tree.",
 		Flags: slices.Concat(o.sources.flags(), []cli.Flag{
@@ -39,11 +40,11 @@ func newRender(c console) *cli.Command {
 			&cli.BoolFlag{Name: "allow-shrink", Destination: &o.allowShrink, DisableDefaultText: true, Usage: "let more than a quarter of an instance's files vanish"},
 			o.writtenOption.flag(),
 		}, o.overlayFlags()),
-		Action: func(*cli.Context) error { return runRender(c, o) },
+		Action: func(run *cli.Context) error { return runRender(run.Context, c, o) },
 	}
 }
 
-func runRender(c console, o *renderOptions) error {
+func runRender(ctx context.Context, c console, o *renderOptions) error {
 	if err := o.writtenOption.check(o.out.value); err != nil {
 		return err
 	}
@@ -65,7 +66,8 @@ func runRender(c console, o *renderOptions) error {
 		if o.out.value == "" {
 			return emit.Stream(c.out, b)
 		}
-		changes, err := emit.WriteTree(o.out.value, b, emit.TreeOptions{AllowShrink: o.allowShrink})
+		changes, err := emit.WriteTree(ctx, o.out.value, b, emit.TreeOptions{AllowShrink: o.allowShrink,
+			Note: func(text string) { c.note("%s", text) }})
 		written = tree{files: b.Files, changes: changes}
 		return err
 	}))

@@ -71,7 +71,7 @@ func TestInGitWorkTree(t *testing.T) {
 			if got := rules(t, err); len(got) != 1 || got[0][:5] != "HF504" {
 				t.Errorf("problems %q", got)
 			}
-			if _, err := WriteTree(filepath.Join(root, dir), bundle("a/x", "x"), TreeOptions{}); err == nil {
+			if _, err := WriteTree(t.Context(), filepath.Join(root, dir), bundle("a/x", "x"), TreeOptions{}); err == nil {
 				t.Error("WriteTree is content")
 			}
 		})

@@ -1,9 +1,14 @@
 package emit
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,17 +44,90 @@ func syncFiles(dir string, _ []string) error {
 	return nil
 }
 
-// lock keeps two runs from writing into dir at once. The system releases it
-// when a run is killed.
-func lock(dir string) (unlock func(), err error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
+// moveNew renames a file to where nothing stands.
+func moveNew(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	switch {
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
+		return lookAndMove(from, to)
+	case err != nil:
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, errors.Join(fmt.Errorf("another run is writing into %s", dir), f.Close())
+	return nil
+}
+
+// identityOf is what a file keeps when it is renamed.
+func identityOf(info fs.FileInfo) uint64 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return stat.Ino
+	}
+	return 0
+}
+
+// mayEmpty reports whether this user may take files out of a folder, or may
+// allow it.
+func mayEmpty(dir string, info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || int(stat.Uid) == os.Geteuid() || unix.Faccessat(unix.AT_FDCWD, dir, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
+}
+
+// lock keeps two runs from writing into dir at once: it waits for the other, and no longer than wait. The
+// system releases it when a run is killed. same is false if dir is another
+// folder by then.
+func lock(ctx context.Context, dir string, wait time.Duration) (unlock func(), same bool, err error) {
+	f, err := os.Open(dir)
+	if missing(err) {
+		return func() {}, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	patience := time.NewTimer(wait)
+	defer patience.Stop()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK) {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, false, errors.Join(fmt.Errorf("waiting for %s, into which another run is writing: %w", dir, context.Cause(ctx)), f.Close())
+		case <-patience.C:
+			return nil, false, errors.Join(fmt.Errorf("another run is writing into %s%s, and was not done after %v", dir, holder(f), wait), f.Close())
+		}
 	}
 	// A file system without locks is used without them.
-	return func() { _ = f.Close() }, nil
+	unlock = func() { _ = f.Close() }
+	mine, err := f.Stat()
+	if err != nil {
+		unlock()
+		return nil, false, err
+	}
+	now, err := os.Stat(dir)
+	return unlock, err == nil && os.SameFile(mine, now), nil
+}
+
+// holder says which process holds a folder's lock, " (process 12, holdfast)",
+// where the system tells.
+func holder(f *os.File) string {
+	info, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(locks)) {
+		// 1: FLOCK ADVISORY WRITE 4711 fd:01:1234 0 EOF
+		fields := strings.Fields(line)
+		if len(fields) < 6 || fields[1] != "FLOCK" || !strings.HasSuffix(fields[5], fmt.Sprintf(":%d", identityOf(info))) {
+			continue
+		}
+		name, err := os.ReadFile("/proc/" + fields[4] + "/comm")
+		if err != nil { // in another container
+			continue
+		}
+		return fmt.Sprintf(" (process %s, %s)", fields[4], strings.TrimSpace(string(name)))
+	}
+	return ""
 }

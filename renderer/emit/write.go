@@ -1,6 +1,8 @@
 package emit
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
@@ -26,6 +30,9 @@ const (
 type TreeOptions struct {
 	// AllowShrink lets more than a quarter of a folder's files vanish.
 	AllowShrink bool
+	// Note is given one line of text for each file of somebody else that could
+	// not keep its name. Nil ignores them.
+	Note func(text string)
 
 	// testOnlyStep is called before each step; its error fails that step.
 	testOnlyStep func(step string) error
@@ -33,6 +40,8 @@ type TreeOptions struct {
 	testOnlyPerFile bool
 	// testOnlyNoSync saves a test with many runs the wait for the disk.
 	testOnlyNoSync bool
+	// testOnlyLockWait is how long to wait for another run, if it is not 0.
+	testOnlyLockWait time.Duration
 }
 
 // WriteTree makes the tree in dir equal to b and returns what it did. It
@@ -40,41 +49,45 @@ type TreeOptions struct {
 // every folder that differs, as a whole, beside the one it replaces, and then
 // swaps them. When a step fails, everything is as it was before; only when the
 // old files cannot be removed at the very end, the new ones stay, and the
-// error says so.
+// error says so. What a killed run leaves, the next one removes.
 //
-// It removes only files that an inventory lists, and it returns a problem.List
-// and changes nothing when a file that nobody lists is in the way, when the
-// tree would shrink sharply, when a symlink leads elsewhere, or when secrets in
-// plain text would go into a Git work tree.
+// Other runs that write into dir are waited for, 10 seconds or until ctx ends.
+//
+// It removes only files that an inventory lists. What others make or save in
+// the tree while it is written is kept: under its name, or if that is one of
+// ours, beside it with ".holdfast-kept" at the end, of which o.Note hears. It
+// returns a problem.List and changes nothing when a file that nobody lists is in
+// the way (HF502), when the tree would shrink sharply (HF503), when a symlink
+// leads elsewhere or a folder belongs to another user (HF504), or when secrets
+// in plain text would go into a Git work tree (HF501).
 //
 // Files have mode 0644, those with plain-text secrets 0600.
-func WriteTree(dir string, b manifest.Bundle, o TreeOptions) (Changes, error) {
+func WriteTree(ctx context.Context, dir string, b manifest.Bundle, o TreeOptions) (Changes, error) {
 	if len(b.Files) == 0 && !o.AllowShrink {
 		return nil, problem.List{{Pointer: dir, Message: "there is nothing to write: the new tree is empty", Rule: ruleShrink}}
 	}
 	if err := refuseSecretsInGit(dir, b); err != nil {
 		return nil, err
 	}
-	place, exists, err := resolve(dir)
+	place, _, err := resolve(dir)
 	if err != nil {
 		return nil, err
 	}
 	w := &writing{dir: place, options: o}
-	if exists {
-		unlock, err := lock(place)
-		if err != nil {
-			return nil, err
-		}
-		defer unlock()
+	defer w.tell()
+	unlock, err := w.lockRoot(ctx)
+	if err != nil {
+		return nil, w.takeBack(err)
 	}
+	defer unlock()
 	t, err := compareTree(place, b)
 	if err != nil {
-		return nil, err
+		return nil, w.takeBack(err)
 	}
 	if problems := append(t.inTheWay, t.shrinking(o)...); len(problems) > 0 {
-		return nil, problems.Sorted()
+		return nil, w.takeBack(problems.Sorted())
 	}
-	if err := w.sweep(t); err != nil {
+	if err := w.sweep(); err != nil {
 		return nil, err
 	}
 	changes := t.changes()
@@ -113,10 +126,25 @@ func (t *tree) shrinking(o TreeOptions) problem.List {
 type writing struct {
 	dir     string
 	options TreeOptions
-	// staged are the folders beside the tree that this run made.
-	staged []string
+	// roots are the tree's folder and those above it that this run made.
+	roots []string
+	// stages are the folders beside the tree's that this run made.
+	stages []*stage
 	// undo takes back what was done to the tree itself, last one first.
 	undo []func() error
+	// notes are what the user should know though nothing failed.
+	notes []string
+}
+
+// tell passes on the notes. They wait until now, so that nobody hears of what
+// was taken back.
+func (w *writing) tell() {
+	if w.options.Note == nil {
+		return
+	}
+	for _, note := range w.notes {
+		w.options.Note(note)
+	}
 }
 
 func (w *writing) step(format string, args ...any) error {
@@ -136,96 +164,98 @@ func (w *writing) takeBack(cause error) error {
 			return errors.Join(cause, fmt.Errorf("taking it back: %w", err))
 		}
 	}
-	for _, stage := range w.staged {
-		if err := os.RemoveAll(stage); err != nil {
+	w.undo, w.notes = nil, nil
+	for _, s := range w.stages {
+		s.before = s.staged // it holds the new folder again
+		if err := w.removeStage(s); err != nil {
+			return errors.Join(cause, fmt.Errorf("taking it back: %w", err))
+		}
+	}
+	for _, at := range slices.Backward(w.roots) {
+		// Another run may have put its tree there meanwhile.
+		if err := os.Remove(at); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrExist) && !missing(err) {
 			return errors.Join(cause, fmt.Errorf("taking it back: %w", err))
 		}
 	}
 	return cause
 }
 
-// stagePrefix starts the name of a staged folder; os.MkdirTemp adds digits.
+// stagePrefix starts the name of a stage; os.MkdirTemp adds digits.
 func stagePrefix(top string) string { return "." + top + ".holdfast-" }
 
-// sweep removes what a killed run left behind: folders with our name pattern
-// that hold our inventory, or nothing yet.
-func (w *writing) sweep(t *tree) error {
-	if !t.exists {
-		return nil
-	}
-	entries, err := os.ReadDir(w.dir)
+// sweep removes what killed runs left behind.
+func (w *writing) sweep() error {
+	left, err := w.leftStages()
 	if err != nil {
-		return err
+		return fmt.Errorf("looking for what an earlier run left: %w", err)
 	}
-	for _, f := range t.folders {
-		for _, entry := range entries {
-			digits, ok := strings.CutPrefix(entry.Name(), stagePrefix(f.name))
-			left := filepath.Join(w.dir, entry.Name())
-			if !ok || !entry.IsDir() || digits == "" || strings.Trim(digits, "0123456789") != "" || !isStage(left) {
-				continue
-			}
-			if err := w.step("sweep %s", f.name); err != nil {
-				return err
-			}
-			if err := os.RemoveAll(left); err != nil {
-				return fmt.Errorf("removing what an earlier run left: %w", err)
-			}
+	for _, s := range left {
+		if err := w.step("sweep %s", s.top); err != nil {
+			return err
+		}
+		if err := w.removeStage(s); err != nil {
+			return fmt.Errorf("removing what an earlier run left: %w", err)
 		}
 	}
+	w.undo = nil // what was kept there is not taken back
 	return nil
 }
 
-func isStage(dir string) bool {
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) == 0 {
-		return err == nil
+// lockWait is how long a run waits for another that writes into the same folder.
+const lockWait = 10 * time.Second
+
+// lockRoot makes the tree's folder if it is missing and waits for other runs
+// that write into it.
+func (w *writing) lockRoot(ctx context.Context) (unlock func(), err error) {
+	patience := cmp.Or(w.options.testOnlyLockWait, lockWait)
+	for {
+		if err := w.makeRoot(); err != nil {
+			return nil, err
+		}
+		unlock, same, err := lock(ctx, w.dir, patience)
+		if err != nil {
+			return nil, err
+		}
+		if same {
+			return unlock, nil
+		}
+		unlock() // the run before made the folder and took it back
 	}
-	info, err := os.Lstat(filepath.Join(dir, InventoryName))
-	if err != nil || !info.Mode().IsRegular() {
-		return false
-	}
-	data, err := os.ReadFile(filepath.Join(dir, InventoryName))
-	if err != nil {
-		return false
-	}
-	_, ok := parseInventory(data)
-	return ok
 }
 
 // replace stages all folders that differ, and swaps them when all are staged.
 func (w *writing) replace(t *tree) error {
-	if !t.exists {
-		if err := w.makeRoot(); err != nil {
-			return err
-		}
-		unlock, err := lock(w.dir)
-		if err != nil {
-			return err
-		}
-		defer unlock()
-	}
-	stages := map[string]string{}
+	stages := map[string]*stage{}
+	var paths []string
 	for _, f := range t.folders {
 		if len(f.actions) == 0 {
 			continue
 		}
-		stage, err := w.stage(f)
+		s, err := w.stage(f)
 		if err != nil {
 			return err
 		}
-		stages[f.name] = stage
+		stages[f.name] = s
+		paths = append(paths, s.path)
 	}
 	if err := w.step("sync"); err != nil {
 		return err
 	}
 	if !w.options.testOnlyNoSync {
-		if err := syncFiles(w.dir, w.staged); err != nil {
+		if err := syncFiles(w.dir, paths); err != nil {
 			return err
 		}
 	}
 	for _, f := range t.folders {
-		if stage, ok := stages[f.name]; ok {
-			if err := w.swap(f, stage); err != nil {
+		if s, ok := stages[f.name]; ok {
+			if err := w.swap(f, s); err != nil {
+				return err
+			}
+		}
+	}
+	for _, f := range t.folders {
+		if s, ok := stages[f.name]; ok && s.swapped {
+			if err := w.rescue(s, "."); err != nil {
 				return err
 			}
 		}
@@ -248,63 +278,56 @@ func (w *writing) makeRoot() error {
 		if err := w.step("make %s", filepath.Base(at)); err != nil {
 			return err
 		}
-		if err := os.Mkdir(at, folderMode); err != nil {
+		if err := os.Mkdir(at, folderMode); errors.Is(err, fs.ErrExist) {
+			continue // another run was faster
+		} else if err != nil {
 			return err
 		}
-		// Staged folders still stand in it when this runs.
-		w.undoing(func() error {
-			for _, stage := range w.staged {
-				if err := os.RemoveAll(stage); err != nil {
-					return err
-				}
-			}
-			return os.Remove(at)
-		})
+		w.roots = append(w.roots, at)
 	}
 	return nil
 }
 
 // stage makes a complete new copy of f beside it. What does not change is
 // linked, so that it stays the same file with the same times.
-func (w *writing) stage(f *folder) (string, error) {
+func (w *writing) stage(f *folder) (*stage, error) {
 	if err := w.step("stage %s", f.name); err != nil {
-		return "", err
+		return nil, err
 	}
-	stage, err := os.MkdirTemp(w.dir, stagePrefix(f.name)+"*")
+	made, err := w.newStage(f)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	w.staged = append(w.staged, stage)
-	s := staging{writing: w, folder: f, path: stage, made: map[string]fs.FileMode{}}
-	// The inventory comes first: it marks the folder as ours, should the run
-	// be killed.
-	for _, file := range f.wanted {
-		if file.Path == InventoryName {
-			if err := s.file(file); err != nil {
-				return "", err
-			}
+	s := staging{writing: w, folder: f, stage: made, made: map[string]fs.FileMode{}}
+	if f.exists {
+		if err := w.look(made, f); err != nil {
+			return nil, err
 		}
 	}
 	for _, file := range f.wanted {
-		if file.Path != InventoryName {
-			if err := s.file(file); err != nil {
-				return "", err
-			}
+		if err := s.file(file); err != nil {
+			return nil, err
 		}
 	}
 	if f.exists {
 		if err := s.keepOthers("."); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	return stage, s.setModes()
+	if err := s.setModes(); err != nil {
+		return nil, err
+	}
+	if err := w.step("save %s", f.name); err != nil {
+		return nil, err
+	}
+	return made, made.save()
 }
 
 // staging is one folder while it is staged.
 type staging struct {
 	*writing
 	folder *folder
-	path   string
+	stage  *stage
 	// made are the folders made so far and the modes they get.
 	made map[string]fs.FileMode
 }
@@ -312,7 +335,16 @@ type staging struct {
 func (s *staging) old(name string) string {
 	return filepath.Join(s.folder.path, filepath.FromSlash(name))
 }
-func (s *staging) new(name string) string { return filepath.Join(s.path, filepath.FromSlash(name)) }
+func (s *staging) new(name string) string { return s.stage.tree(name) }
+
+// note records what was put into the new folder.
+func (s *staging) note(name string, ours bool) error {
+	info, err := os.Lstat(s.new(name))
+	if err == nil {
+		s.stage.staged[name] = recordOf(info, ours)
+	}
+	return err
+}
 
 func (s *staging) file(file manifest.File) error {
 	if err := s.step("file %s/%s", s.folder.name, file.Path); err != nil {
@@ -322,13 +354,19 @@ func (s *staging) file(file manifest.File) error {
 		return err
 	}
 	if s.folder.actions[file.Path] == "" {
-		return carry(s.old(file.Path), s.new(file.Path))
+		if err := carry(s.old(file.Path), s.new(file.Path)); err != nil {
+			return err
+		}
+		return s.note(file.Path, true)
 	}
 	mode := fs.FileMode(fileMode)
 	if file.Secret {
 		mode = secretMode
 	}
-	return writeNew(s.new(file.Path), file.Data, mode)
+	if err := writeNew(s.new(file.Path), file.Data, mode); err != nil {
+		return err
+	}
+	return s.note(file.Path, true)
 }
 
 // makeFolder makes a folder in the stage, with the mode of the old one.
@@ -340,6 +378,7 @@ func (s *staging) makeFolder(name string) error {
 		return err
 	}
 	s.made[name] = folderMode
+	s.stage.staged[name+"/"] = record{}
 	if info, err := os.Lstat(s.old(name)); err == nil && info.IsDir() {
 		s.made[name] = folderBits(info.Mode())
 	}
@@ -362,12 +401,17 @@ func (s *staging) setModes() error {
 	if s.folder.exists {
 		mode = folderBits(s.folder.mode)
 	}
-	return os.Chmod(s.path, mode)
+	return os.Chmod(s.new("."), mode)
 }
 
-// keepOthers carries over what is in the old folder and not ours.
+// keepOthers carries over what is in the old folder and not ours. Files that
+// cannot be linked, as those of other users, are moved after the swap: a copy
+// would change hands.
 func (s *staging) keepOthers(under string) error {
 	entries, err := os.ReadDir(s.old(under))
+	if missing(err) {
+		return nil // somebody removed it
+	}
 	if err != nil {
 		return err
 	}
@@ -391,12 +435,27 @@ func (s *staging) keepOthers(under string) error {
 			if err := s.makeFolder(path.Dir(name)); err != nil {
 				return err
 			}
-			if err := carry(s.old(name), s.new(name)); err != nil {
+			if err := s.keepOther(name); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+func (s *staging) keepOther(name string) error {
+	info, err := os.Lstat(s.old(name))
+	if missing(err) {
+		return nil // gone meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	if os.Link(s.old(name), s.new(name)) != nil {
+		return nil //nolint:nilerr // it is moved later
+	}
+	s.stage.before[name] = recordOf(info, false)
+	return s.note(name, false)
 }
 
 // writeNew writes a file that does not exist yet. The mode does not depend on
@@ -411,6 +470,16 @@ func writeNew(name string, data []byte, mode fs.FileMode) error {
 		err = errors.Join(err, f.Chmod(mode))
 	}
 	return errors.Join(err, f.Close())
+}
+
+// lookAndMove is moveNew where the system cannot do it in one step.
+func lookAndMove(from, to string) error {
+	if _, err := os.Lstat(to); err == nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: fs.ErrExist}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Rename(from, to)
 }
 
 // carry makes the file at from appear at to as well: as a link, or where the
@@ -452,35 +521,37 @@ func copyFile(from, to string) error {
 }
 
 // swap puts a staged folder in its place.
-func (w *writing) swap(f *folder, stage string) error {
+func (w *writing) swap(f *folder, s *stage) error {
 	if err := w.step("swap %s", f.name); err != nil {
 		return err
 	}
 	if !f.exists {
-		if err := os.Rename(stage, f.path); err != nil {
+		if err := moveNew(s.tree("."), f.path); err != nil {
 			return err
 		}
-		w.undoing(func() error { return os.Rename(f.path, stage) })
+		s.swapped = true
+		w.undoing(func() error { return moveNew(f.path, s.tree(".")) })
 		return nil
 	}
 	err := errNoExchange
 	if !w.options.testOnlyPerFile {
-		err = exchange(stage, f.path)
+		err = exchange(s.tree("."), f.path)
 	}
 	if errors.Is(err, errNoExchange) {
-		return w.swapFiles(f, stage)
+		return w.swapFiles(f, s)
 	}
 	if err != nil {
 		return err
 	}
-	w.undoing(func() error { return exchange(stage, f.path) })
+	s.swapped = true
+	w.undoing(func() error { return exchange(s.tree("."), f.path) })
 	return nil
 }
 
 // swapFiles is swap where folders cannot be exchanged: file by file, removals
 // last. A killed run leaves a mix of old and new files, all of them whole; the
 // inventory lists both meanwhile, so that the next run can finish it.
-func (w *writing) swapFiles(f *folder, stage string) error {
+func (w *writing) swapFiles(f *folder, stage *stage) error {
 	s := fileSwap{writing: w, folder: f, stage: stage}
 	var put, remove, early []string
 	for name, action := range f.actions {
@@ -530,7 +601,7 @@ func (w *writing) swapFiles(f *folder, stage string) error {
 type fileSwap struct {
 	*writing
 	folder *folder
-	stage  string
+	stage  *stage
 	saved  int
 }
 
@@ -557,14 +628,23 @@ func (s *fileSwap) disk(name string) string {
 // spare returns an unused path in the stage, which is removed in the end.
 func (s *fileSwap) spare() string {
 	s.saved++
-	return filepath.Join(s.stage, ".holdfast-old-"+strconv.Itoa(s.saved))
+	return s.stage.at(stageSpare + strconv.Itoa(s.saved))
+}
+
+// saving remembers the spare of a file that somebody changed since the tree was
+// compared. What is changed in the moment between a look and a rename is lost:
+// only where folders can be exchanged there is no such moment.
+func (s *fileSwap) saving(spare, name string, info fs.FileInfo) {
+	if r, ok := s.stage.before[name]; name != InventoryName && (!ok || !r.is(info)) {
+		s.stage.spares[filepath.Base(spare)] = name
+	}
 }
 
 func (s *fileSwap) put(name string) error {
 	if err := s.makeFolders(path.Dir(name)); err != nil {
 		return err
 	}
-	return s.move(filepath.Join(s.stage, filepath.FromSlash(name)), name)
+	return s.move(s.stage.tree(name), name)
 }
 
 func (s *fileSwap) putInventory(data []byte) error {
@@ -581,7 +661,7 @@ func (s *fileSwap) move(from, name string) error {
 		return err
 	}
 	to, old := s.disk(name), s.spare()
-	_, err := os.Lstat(to)
+	info, err := os.Lstat(to)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := os.Rename(from, to); err != nil {
@@ -595,6 +675,7 @@ func (s *fileSwap) move(from, name string) error {
 	if err := carry(to, old); err != nil {
 		return err
 	}
+	s.saving(old, name, info)
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
@@ -630,6 +711,11 @@ func (s *fileSwap) remove(name string) error {
 		return err
 	}
 	s.undoing(func() error { return os.Rename(old, from) })
+	info, err := os.Lstat(old)
+	if err != nil {
+		return err
+	}
+	s.saving(old, name, info)
 	for up := path.Dir(name); up != "."; up = path.Dir(up) {
 		at := s.disk(up)
 		info, err := os.Lstat(at)
@@ -648,14 +734,11 @@ func (s *fileSwap) remove(name string) error {
 
 // removeOld removes what the swaps left in the stages.
 func (w *writing) removeOld() error {
-	for _, stage := range w.staged {
-		if _, err := os.Lstat(stage); missing(err) {
-			continue // it is a new folder of the tree now
-		}
-		if err := w.step("clean %s", filepath.Base(stage)); err != nil {
+	for _, s := range w.stages {
+		if err := w.step("clean %s", s.top); err != nil {
 			return err
 		}
-		if err := os.RemoveAll(stage); err != nil {
+		if err := w.removeStage(s); err != nil {
 			return err
 		}
 	}

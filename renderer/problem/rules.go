@@ -961,8 +961,8 @@ func Rules() []Rule {
 		{
 			ID:     "HF504",
 			Title:  "The folder cannot be written safely",
-			Story:  "A link inside the tree, or a path that leads out of it, would have files written and removed where nobody expects it.",
-			Fix:    "Render into a folder of its own, without links in it.",
+			Story:  "A link inside the tree, or a path that leads out of it, would have files written and removed where nobody expects it. A folder that another user owns can be neither replaced nor kept.",
+			Fix:    "Render into a folder of its own, without links in it and without folders that you may not write to.",
 			Source: "promise \"nothing half done\"",
 		},
 		{
