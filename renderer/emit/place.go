@@ -1,12 +1,15 @@
 package emit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
@@ -14,13 +17,37 @@ import (
 )
 
 // InGitWorkTree reports whether dir, which need not exist yet, is inside a Git
-// work tree: whether it or a folder above it has a ".git". Symlinks are
-// resolved first, so that a link cannot hide where files would really end up.
-func InGitWorkTree(dir string) (bool, error) {
+// work tree: whether it or a folder above it has a ".git", or git, where there
+// is one, finds a work tree from the working folder that dir is in: GIT_WORK_TREE
+// and core.worktree may put it anywhere. Symlinks are resolved first, so that a
+// link cannot hide where files would really end up.
+func InGitWorkTree(ctx context.Context, dir string) (bool, error) {
 	place, _, err := resolve(dir)
 	if err != nil {
 		return false, err
 	}
+	if inside, err := belowDotGit(place); inside || err != nil {
+		return inside, err
+	}
+	return belowTopOfGit(ctx, place), nil
+}
+
+// belowTopOfGit asks git. One that is not there, or knows of no work tree, says
+// nothing.
+func belowTopOfGit(ctx context.Context, place string) bool {
+	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--show-toplevel").Output()
+	if err != nil {
+		return false
+	}
+	top, err := filepath.EvalSymlinks(strings.TrimSuffix(string(out), "\n"))
+	if err != nil {
+		return false
+	}
+	below, err := filepath.Rel(top, place)
+	return err == nil && filepath.IsLocal(below)
+}
+
+func belowDotGit(place string) (bool, error) {
 	for {
 		_, err := os.Lstat(filepath.Join(place, ".git"))
 		if err == nil {
@@ -40,11 +67,11 @@ func InGitWorkTree(dir string) (bool, error) {
 }
 
 // refuseSecretsInGit is HF501: what is committed once is never secret again.
-func refuseSecretsInGit(dir string, b manifest.Bundle) error {
+func refuseSecretsInGit(ctx context.Context, dir string, b manifest.Bundle) error {
 	if !slices.ContainsFunc(b.Files, func(f manifest.File) bool { return f.Secret }) {
 		return nil
 	}
-	inside, err := InGitWorkTree(dir)
+	inside, err := InGitWorkTree(ctx, dir)
 	if err != nil || !inside {
 		return err
 	}

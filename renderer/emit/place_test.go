@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -44,7 +46,7 @@ func TestInGitWorkTree(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			// Not filepath.Join: it would shorten "link/..".
-			got, err := InGitWorkTree(root + "/" + tt.dir)
+			got, err := InGitWorkTree(t.Context(), root+"/"+tt.dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,7 +58,7 @@ func TestInGitWorkTree(t *testing.T) {
 	t.Run("relative", func(t *testing.T) {
 		t.Chdir(filepath.Join(root, "repo/deep"))
 		for dir, want := range map[string]bool{".": true, "er": true, "not/yet": true, "../../plain/sub": false} {
-			got, err := InGitWorkTree(dir)
+			got, err := InGitWorkTree(t.Context(), dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +69,7 @@ func TestInGitWorkTree(t *testing.T) {
 	})
 	for name, dir := range map[string]string{"file": "plain/file", "below a file": "plain/file/x", "dangling link": "plain/dangling", "below a dangling link": "plain/dangling/x"} {
 		t.Run(name, func(t *testing.T) {
-			_, err := InGitWorkTree(filepath.Join(root, dir))
+			_, err := InGitWorkTree(t.Context(), filepath.Join(root, dir))
 			if got := rules(t, err); len(got) != 1 || got[0][:5] != "HF504" {
 				t.Errorf("problems %q", got)
 			}
@@ -76,12 +78,63 @@ func TestInGitWorkTree(t *testing.T) {
 			}
 		})
 	}
-	if _, err := InGitWorkTree(""); err == nil {
+	if _, err := InGitWorkTree(t.Context(), ""); err == nil {
 		t.Error("no error without a name")
 	}
-	if _, err := InGitWorkTree(filepath.Join(root, "plain") + "/none/../x"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := InGitWorkTree(t.Context(), filepath.Join(root, "plain")+"/none/../x"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v for a way up from nowhere", err)
 	}
+}
+
+// TestInGitWorkTreeAsksGit: a work tree may be where no ".git" is above it.
+func TestInGitWorkTreeAsksGit(t *testing.T) {
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Log("git is not installed; TestInGitWorkTree has what is seen without it")
+		return
+	}
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"work/tree", "beside", "repo", "configured"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"} { // a hook may run the tests
+		t.Setenv(name, "")
+		_ = os.Unsetenv(name)
+	}
+	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
+	for _, args := range [][]string{{"init", "--quiet", "repo"}, {"-C", "repo", "config", "core.worktree", "../../configured"}} {
+		cmd := exec.Command(git, args...)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	check := func(where string, want map[string]bool) {
+		t.Helper()
+		t.Chdir(filepath.Join(root, where))
+		for dir, want := range want {
+			got, err := InGitWorkTree(t.Context(), filepath.Join(root, dir))
+			if err != nil || got != want {
+				t.Errorf("from %s: %s: got %v, %v, want %v", where, dir, got, err, want)
+			}
+		}
+	}
+	check("repo", map[string]bool{"configured": true, "configured/not/yet": true, "work/tree": false})
+	check("beside", map[string]bool{"configured": false, "work/tree": false, "beside": false})
+	t.Setenv("GIT_DIR", filepath.Join(root, "repo/.git"))
+	t.Setenv("GIT_WORK_TREE", filepath.Join(root, "work"))
+	check("beside", map[string]bool{"work/tree/not/yet": true, "work": true, "beside": false, "work-not": false})
+	_, err = WriteTree(t.Context(), filepath.Join(root, "work/tree"), bundle("a/secret.yaml", "s"), TreeOptions{})
+	if got := rules(t, err); len(got) != 1 || !strings.HasPrefix(got[0], "HF501 ") {
+		t.Errorf("problems %q", got)
+	}
+	t.Setenv("PATH", t.TempDir()) // no git: as before
+	check("beside", map[string]bool{"work/tree": false, "repo/x": true})
 }
 
 func TestWriteTreeThroughLink(t *testing.T) {

@@ -66,7 +66,7 @@ func WriteTree(ctx context.Context, dir string, b manifest.Bundle, o TreeOptions
 	if len(b.Files) == 0 && !o.AllowShrink {
 		return nil, problem.List{{Pointer: dir, Message: "there is nothing to write: the new tree is empty", Rule: ruleShrink}}
 	}
-	if err := refuseSecretsInGit(dir, b); err != nil {
+	if err := refuseSecretsInGit(ctx, dir, b); err != nil {
 		return nil, err
 	}
 	place, _, err := resolve(dir)
