@@ -290,9 +290,13 @@ func (c *comparison) readInventory() error {
 	if err != nil || !mode.IsRegular() { // compareFile says what is wrong with it
 		return err
 	}
-	data, err := os.ReadFile(c.disk(InventoryName))
+	data, err := readAtMost(c.disk(InventoryName), maxRead+1)
 	if err != nil {
 		return err
+	}
+	if len(data) > maxRead {
+		c.refuse(InventoryName, fmt.Sprintf("this inventory has more than %d bytes, which none of Holdfast has", maxRead))
+		return nil
 	}
 	names, ok := parseInventory(data)
 	if !ok {

@@ -16,7 +16,8 @@ import (
 // No value of a Secret is ever shown. A file with a Secret on either side is
 // shown as its objects, "(masked)" in place of each value, and
 // "(masked, changed)" on the new side where a value differs. A file that cannot
-// be masked is only named.
+// be masked is only named, and so is one of more than 4 MiB that is also more
+// than twice as large as what b has there.
 func Diff(w io.Writer, dir string, b manifest.Bundle) (Changes, error) {
 	t, err := compareTree(dir, b)
 	if err != nil {
@@ -31,13 +32,13 @@ func Diff(w io.Writer, dir string, b manifest.Bundle) (Changes, error) {
 	changes := t.changes()
 	var out []byte
 	for i, change := range changes {
-		before, err := onDisk(filepath.Join(t.dir, filepath.FromSlash(change.Path)))
-		if err != nil {
-			return nil, fmt.Errorf("comparing the tree: %w", err)
-		}
 		var after version
 		if file, ok := wanted[change.Path]; ok {
 			after = version{data: file.Data, exists: true, secret: file.Secret}
+		}
+		before, err := onDisk(filepath.Join(t.dir, filepath.FromSlash(change.Path)), max(maxRead, 2*int64(len(after.data))))
+		if err != nil {
+			return nil, fmt.Errorf("comparing the tree: %w", err)
 		}
 		changes[i].LineEnds = before.exists && after.exists && lineEnds(before.data, after.data)
 		out = appendDiff(out, change.Path, before, after)
@@ -54,7 +55,11 @@ func lineEnds(before, after []byte) bool {
 	return len(before) > len(after) && bytes.Equal(bytes.ReplaceAll(before, []byte("\r\n"), []byte("\n")), after)
 }
 
-func onDisk(name string) (version, error) {
+// maxRead is how many bytes of a file are read in any case: Holdfast writes
+// files of some hundred kilobytes, and what lies in a tree may be anything.
+const maxRead = 4 << 20
+
+func onDisk(name string, limit int64) (version, error) {
 	info, err := os.Lstat(name)
 	if err != nil || info.IsDir() {
 		// A folder that makes room for a file is gone in the end.
@@ -63,9 +68,15 @@ func onDisk(name string) (version, error) {
 		}
 		return version{}, err
 	}
-	data, err := os.ReadFile(name)
+	if info.Size() > limit {
+		return version{exists: true, size: info.Size()}, nil
+	}
+	data, err := readAtMost(name, limit+1)
 	if err != nil {
 		return version{}, err
+	}
+	if int64(len(data)) > limit { // it grows
+		return version{exists: true, size: int64(len(data))}, nil
 	}
 	v := version{data: data, exists: true}
 	switch filepath.Ext(name) {
@@ -87,6 +98,9 @@ func appendDiff(dst []byte, name string, before, after version) []byte {
 		newName = "/dev/null"
 	}
 	dst = fmt.Appendf(dst, "--- %s\n+++ %s\n", oldName, newName)
+	if before.size > 0 {
+		return fmt.Appendf(dst, "# it has %d bytes and is not shown: that is more than Holdfast would write\n", before.size)
+	}
 	if before.exists && after.exists && string(before.data) == string(after.data) {
 		return append(dst, "# only the mode differs: others can read this secret\n"...)
 	}

@@ -79,6 +79,16 @@ func TestDiff(t *testing.T) {
 			want: head + "@@ -1,6 +1,6 @@\n ---\n apiVersion: v1\n-kind: Secrt\n+kind: Secret\n metadata:\n   name: s\n stringData:\n"},
 		"last applied": {before: strings.Replace(secret("a", "b"), "  name: s\n", "  name: s\n  annotations:\n    kubectl: '{\"a\":\"hunter2\"}'\n", 1), after: secret("a", "b"),
 			want: head + "@@ -3,7 +3,5 @@\n kind: Secret\n metadata:\n   name: s\n-  annotations:\n-    kubectl: \"(masked)\"\n stringData:\n   a: \"(masked)\"\n"},
+		"misspelled kind, removed": {before: strings.Replace(secret("a", "hunter2"), "Secret", "Secrt", 1),
+			want: "--- a/a/x.yaml\n+++ /dev/null\n@@ -1,7 +0,0 @@\n----\n-apiVersion: v1\n-kind: Secrt\n-metadata:\n-  name: s\n-stringData:\n-  a: \"(masked)\"\n"},
+		"misspelled fields, removed": {before: "kind: Secrets\nDATA:\n  a: hunter2\n",
+			want: "--- a/a/x.yaml\n+++ /dev/null\n@@ -1,4 +0,0 @@\n----\n-kind: Secrets\n-DATA:\n-  a: \"(masked)\"\n"},
+		"named as a secret, removed": {name: "secret-x.yaml", before: "kind: Thing\ndatum: hunter2\n",
+			want: "--- a/a/secret-x.yaml\n+++ /dev/null\n@@ -1,3 +0,0 @@\n----\n-kind: Thing\n-datum: \"(masked)\"\n"},
+		"named as a secret, a reference": {name: "secret-x.yaml", before: "kind: ExternalSecret\nspec: here\n", after: "kind: ExternalSecret\nspec: there\n",
+			want: "--- a/a/secret-x.yaml\n+++ b/a/secret-x.yaml\n@@ -1,2 +1,2 @@\n kind: ExternalSecret\n-spec: here\n+spec: there\n"},
+		"misspelled in a list":   {before: "kind: List\nitems:\n- kind: Secrt\n  stringData: {a: hunter2}\n", after: "kind: List\n", want: head + "# the content differs; it is not shown, for it may hold a secret\n"},
+		"config map":             {before: "kind: ConfigMap\ndata: {a: x}\n", after: "kind: ConfigMap\ndata: {a: y}\n", want: head + "@@ -1,2 +1,2 @@\n kind: ConfigMap\n-data: {a: x}\n+data: {a: y}\n"},
 		"script":                 {name: "x.sh", before: "a\n", after: "b\n", want: "--- a/a/x.sh\n+++ b/a/x.sh\n@@ -1 +1 @@\n-a\n+b\n"},
 		"secret of another kind": {name: "x.env", before: "A=hunter2\n", after: "A=hunter3\n", secretAfter: true, want: "--- a/a/x.env\n+++ b/a/x.env\n# the content differs; it is not shown, for it may hold a secret\n"},
 		"not text":               {name: "x.bin", before: "a\x00", after: "b\n", want: "--- a/a/x.bin\n+++ b/a/x.bin\n# the content differs; it is not shown, for it may hold a secret\n"},
@@ -100,7 +110,7 @@ func TestDiff(t *testing.T) {
 			mustWrite(t, dir, with(tt.before, tt.secretAfter), TreeOptions{})
 			got := diff(t, dir, with(tt.after, tt.secretAfter))
 			// The inventory's own difference is checked once, below.
-			if i := strings.Index(got, "a/x."); i >= 0 && strings.Contains(got[:i], InventoryName) {
+			if i := strings.Index(got, "a/"+file); i >= 0 && strings.Contains(got[:i], InventoryName) {
 				got = got[strings.LastIndex(got[:i], "--- "):]
 			}
 			if got != tt.want {
@@ -216,14 +226,15 @@ func TestDiffNeverShowsSecrets(t *testing.T) {
 		if !before.exists {
 			before.data = nil
 		}
+		name := pick("x.yaml", "x.json", "x.yml")
 		if r.IntN(6) == 0 {
 			before, after = after, version{}
 			before.secret = false
 			if !strings.Contains(string(before.data), "kind: Secret\n") {
-				continue // nothing tells that it was one
+				name = "secret-" + name // nothing else may tell that it was one
 			}
 		}
-		out := string(appendDiff(nil, "a/"+pick("x.yaml", "x.json", "x.yml"), before, after))
+		out := string(appendDiff(nil, "a/"+name, before, after))
 		if strings.Contains(out, maskedValue) {
 			shown++
 		}
@@ -237,6 +248,44 @@ func TestDiffNeverShowsSecrets(t *testing.T) {
 	}
 	if shown < 1000 {
 		t.Errorf("only %d rounds show anything", shown)
+	}
+}
+
+// TestDiffReadsNoHugeFiles: what lies in a tree may be of any size. The files are
+// sparse, and reading them would need all their bytes.
+func TestDiffReadsNoHugeFiles(t *testing.T) {
+	dir := t.TempDir()
+	mustWrite(t, dir, bundle("a/plan.json", "{}", "a/gone.yaml", "a: 1", "a/small.yaml", "a: 1"), TreeOptions{})
+	const huge = 1 << 40
+	for _, name := range []string{"a/plan.json", "a/gone.yaml"} {
+		if err := os.Truncate(filepath.Join(dir, name), huge); err != nil {
+			t.Skip("the file system has no such files: ", err)
+		}
+	}
+	got := diff(t, dir, bundle("a/plan.json", "{}", "a/small.yaml", "a: 1"))
+	for _, want := range []string{
+		"--- a/a/plan.json\n+++ b/a/plan.json\n# it has 1099511627776 bytes and is not shown: that is more than Holdfast would write\n",
+		"--- a/a/gone.yaml\n+++ /dev/null\n# it has 1099511627776 bytes and is not shown: that is more than Holdfast would write\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got\n%s\nwithout\n%s", got, want)
+		}
+	}
+	if err := os.Truncate(filepath.Join(dir, "a", InventoryName), huge); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Compare(dir, bundle("a/plan.json", "{}"))
+	if got := rules(t, err); !reflect.DeepEqual(got, []string{"HF504 a/" + InventoryName}) || !strings.Contains(err.Error(), "more than 4194304 bytes") {
+		t.Errorf("problems %q", got)
+	}
+	if err := os.Truncate(filepath.Join(dir, "a", InventoryName), 0); err != nil {
+		t.Fatal(err)
+	}
+	// A large file that a large one replaces is compared.
+	large := strings.Repeat("a line\n", maxRead/6)
+	put(t, dir, "a/large.txt", large+"old\n")
+	if got := diff(t, dir, bundle("a/large.txt", large+"new\n")); !strings.Contains(got, "-old\n+new\n") {
+		t.Error("a large file is not shown")
 	}
 }
 

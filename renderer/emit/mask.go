@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"reflect"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
@@ -21,6 +22,8 @@ type version struct {
 	exists bool
 	// secret says that the file is known to hold plain-text secrets.
 	secret bool
+	// size is that of a file too large to be read, 0 for others.
+	size int64
 }
 
 // presentable returns what of both versions of a file may be shown. ok is
@@ -42,8 +45,9 @@ func presentable(name string, before, after version) (was, now string, ok bool) 
 	if err != nil {
 		return "", "", false
 	}
+	secret = secret || namesSecret(name) && (!allReferences(oldObjects) || !allReferences(newObjects))
 	for _, object := range append(append([]map[string]any{}, oldObjects...), newObjects...) {
-		if isSecret(object) {
+		if isSecret(object) || seemsSecret(object) {
 			secret = true
 		} else if holdsSecret(object) {
 			return "", "", false
@@ -71,12 +75,47 @@ func text(data []byte) bool {
 
 func isSecret(object map[string]any) bool { return object["kind"] == "Secret" }
 
+// namesSecret reports whether a file is called as those are in which Holdfast
+// writes Secrets.
+func namesSecret(name string) bool {
+	return strings.HasPrefix(strings.ToLower(path.Base(name)), "secret")
+}
+
+// allReferences reports whether there are only objects that stand for a Secret
+// and hold no value.
+func allReferences(objects []map[string]any) bool {
+	for _, object := range objects {
+		if kind := object["kind"]; kind != "ExternalSecret" && kind != "SealedSecret" || seemsSecret(object) {
+			return false
+		}
+	}
+	return true
+}
+
+// seemsSecret reports whether an object looks like a Secret whose kind or fields
+// somebody misspelled: rather one too many is masked than one too few.
+func seemsSecret(object map[string]any) bool {
+	kind, _ := object["kind"].(string)
+	for key, value := range object {
+		if value == nil {
+			continue
+		}
+		switch {
+		case strings.EqualFold(key, "stringData"):
+			return true
+		case strings.EqualFold(key, "data") && kind != "ConfigMap":
+			return true
+		}
+	}
+	return false
+}
+
 // holdsSecret reports whether a Secret is somewhere inside value, as in a List.
 // What only names a Secret, as {kind: Secret, name: x} does, is none.
 func holdsSecret(value any) bool {
 	switch v := value.(type) {
 	case map[string]any:
-		if v["kind"] == "SecretList" || isSecret(v) && (v["data"] != nil || v["stringData"] != nil) {
+		if v["kind"] == "SecretList" || v["stringData"] != nil || isSecret(v) && (v["data"] != nil || v["stringData"] != nil) {
 			return true
 		}
 		for _, item := range v {
