@@ -90,6 +90,11 @@ func Inspect(objects []Object, p *plan.Plan) problem.List {
 	for _, p := range in.pods {
 		in.pod(p)
 	}
+	for _, o := range objects {
+		hostAccess(o.Value, func(field string) {
+			in.add(o, "HF409", "", "Pod Security restricted refuses: %s", field)
+		})
+	}
 	in.confinement()
 	in.complete()
 	in.size()

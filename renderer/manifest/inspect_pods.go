@@ -58,15 +58,15 @@ func (in *inspector) pod(p pod) {
 	o := p.owner
 	if p.spec == nil || len(list(p.spec, "containers")) == 0 {
 		in.add(o, "HF424", "", "the pod has no container")
-		return
+		if len(p.containers()) == 0 {
+			return
+		}
 	}
 	if _, set := object(p.spec, "securityContext")["fsGroup"]; set && !p.ownVolumesOnly() {
 		in.add(o, "HF405", "", "fsGroup makes kubelet rewrite the owner and modes of a live volume")
 	}
-	if root := in.mayBeRoot(o); !root {
-		for _, what := range p.restrictions() {
-			in.add(o, "HF409", "", "Pod Security restricted refuses: %s", what)
-		}
+	for _, what := range p.restrictions(in.asRoot(o)) {
+		in.add(o, "HF409", "", "Pod Security restricted refuses: %s", what)
 	}
 	volumes := map[string]bool{}
 	for _, v := range list(p.spec, "volumes") {
@@ -110,19 +110,35 @@ func (p pod) ownVolumesOnly() bool {
 	return own && !p.partial
 }
 
-// mayBeRoot says whether a reason was given for a pod that runs as uid 0.
-func (in *inspector) mayBeRoot(o Object) bool {
-	for _, c := range in.plan.PodConfigs {
-		if o.Kind() == "PodConfig" && c.Name == o.Name() && c.Namespace == o.Namespace() {
-			return c.Root
+// asRoot says what a pod may have for a reason that was given for root. It is that
+// of the plan's own objects and of no others.
+func (in *inspector) asRoot(o Object) asRoot {
+	switch o.Kind() {
+	case "PodConfig":
+		for _, c := range in.plan.PodConfigs {
+			if c.Root && c.Name == o.Name() && c.Namespace == o.Namespace() {
+				return rootReader()
+			}
+		}
+	case "Job":
+		if in.restores[place(o)].Root {
+			return rootRestorer()
+		}
+		for _, f := range in.plan.Preflights {
+			if f.Name != o.Name() || f.Namespace != o.Namespace() {
+				continue
+			}
+			trials := rootRestorer()
+			trials.whole = false
+			for _, t := range f.Trials {
+				if t.Root {
+					trials.containers = append(trials.containers, t.Name)
+				}
+			}
+			return trials
 		}
 	}
-	for _, f := range in.plan.Preflights {
-		if f.Name == o.Name() && f.Namespace == o.Namespace() {
-			return slices.ContainsFunc(f.Trials, func(t plan.Trial) bool { return t.Root })
-		}
-	}
-	return in.restores[place(o)].Root
+	return asRoot{}
 }
 
 // volume checks what a volume refers to.

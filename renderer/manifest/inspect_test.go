@@ -284,6 +284,123 @@ func TestInspectNoticesEachChange(t *testing.T) {
 	}
 }
 
+// TestInspectEveryPod: the rules for pods hold in whatever object a pod is, and however
+// deep.
+func TestInspectEveryPod(t *testing.T) {
+	x := rendered(t, "minimal")
+	under := func(spec any, keys ...string) map[string]any {
+		for _, key := range slices.Backward(keys) {
+			spec = map[string]any{key: spec}
+		}
+		return spec.(map[string]any)
+	}
+	for name, place := range map[string][]string{
+		"Pod": {"spec"}, "PodTemplate": {"template", "spec"}, "Deployment": {"spec", "template", "spec"}, "DaemonSet": {"spec", "template", "spec"},
+		"StatefulSet": {"spec", "template", "spec"}, "ReplicaSet": {"spec", "template", "spec"}, "ReplicationController": {"spec", "template", "spec"},
+		"Job": {"spec", "template", "spec"}, "CronJob": {"spec", "jobTemplate", "spec", "template", "spec"},
+		"PreBackupPod": {"spec", "pod", "spec"}, "PodConfig": {"spec", "template", "spec"},
+		"Sidecars": {}, "Workflow": {"spec", "steps", "podTemplate"}, "Rollout": {"spec", "template", "spec"}, "ConfigMap": {"more"},
+	} {
+		for _, what := range []string{"containers", "initContainers", "ephemeralContainers"} {
+			spec := map[string]any{what: []any{map[string]any{"name": "c", "image": "a:1", "securityContext": map[string]any{"privileged": true}}}}
+			t.Run(name+" with "+what, func(t *testing.T) {
+				objects := x.copied(t)
+				value := under(spec, place...)
+				value["apiVersion"], value["kind"] = "example.com/v1", name
+				value["metadata"] = map[string]any{"name": "more", "namespace": "shop", "labels": map[string]any{"app.kubernetes.io/managed-by": "holdfast"}}
+				o := manifest.Object{Path: "shop/backup/more.yaml", Value: value}
+				found := inspect(append(objects, o), x.plan)
+				for _, want := range []string{"HF409 ", "HF414 "} {
+					if !slices.Contains(found, want+o.ID()) {
+						t.Errorf("found %q, want %s", found, want)
+					}
+				}
+			})
+		}
+	}
+	// Shapes that are no pod's, and open the node all the same.
+	for _, spec := range []map[string]any{
+		{"volumeSource": map[string]any{"hostPath": map[string]any{"path": "/"}}}, {"container": map[string]any{"securityContext": map[string]any{"privileged": true}}},
+		{"deep": []any{map[string]any{"hostNetwork": true}}}, {"hostPID": true}, {"hostIPC": true},
+	} {
+		o := manifest.Object{Path: "shop/backup/more.yaml", Value: map[string]any{
+			"apiVersion": "example.com/v1", "kind": "Other", "spec": spec,
+			"metadata": map[string]any{"name": "more", "namespace": "shop", "labels": map[string]any{"app.kubernetes.io/managed-by": "holdfast"}},
+		}}
+		if found := inspect(append(x.copied(t), o), x.plan); !slices.Contains(found, "HF409 "+o.ID()) {
+			t.Errorf("%v: found %q", spec, found)
+		}
+	}
+}
+
+// TestInspectRoot: a reason to run as root is a reason for that, in the objects that
+// the plan has it for, and for the capabilities that reading or restoring takes.
+func TestInspectRoot(t *testing.T) {
+	x := rendered(t, "layout-a")
+	isRoot := func(o manifest.Object) bool {
+		data, err := json.Marshal(o.Value)
+		return err == nil && strings.Contains(string(data), `"runAsUser":0`)
+	}
+	seen := map[string]bool{}
+	for n, o := range x.copied(t) {
+		if !isRoot(o) {
+			continue
+		}
+		what := o.Kind() + " " + strings.SplitN(o.Path, "/", 3)[1]
+		if seen[what] {
+			continue
+		}
+		seen[what] = true
+		spec := []any{"spec", "template", "spec"}
+		in := func(keys ...any) []any { return append(slices.Clone(spec), keys...) }
+		list, at := "containers", 0
+		if containers, _ := o.Value["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["initContainers"].([]any); o.Kind() == "Job" && strings.HasSuffix(o.Name(), "-preflight") {
+			list, at = "initContainers", slices.IndexFunc(containers, func(c any) bool { return isRoot(manifest.Object{Value: c.(map[string]any)}) })
+		}
+		other := "CHOWN" // is for restores
+		if o.Kind() == "Job" {
+			other = "DAC_READ_SEARCH"
+		}
+		for _, test := range []struct {
+			keys []any
+			to   any
+		}{
+			{in("hostNetwork"), true},
+			{in("hostPID"), true},
+			{in("volumes"), []any{map[string]any{"name": "v", "hostPath": map[string]any{"path": "/"}}}},
+			{in(list, at, "securityContext", "privileged"), true},
+			{in(list, at, "securityContext", "allowPrivilegeEscalation"), true},
+			{in(list, at, "securityContext", "seccompProfile"), map[string]any{"type": "Unconfined"}},
+			{in(list, at, "securityContext", "capabilities", "drop"), []any{}},
+			{in(list, at, "securityContext", "capabilities", "add"), []any{"SYS_ADMIN"}},
+			{in(list, at, "securityContext", "capabilities", "add"), []any{other}},
+			{[]any{"metadata", "name"}, "other"},
+		} {
+			objects := x.copied(t)
+			set(t, objects[n].Value, test.to, test.keys...)
+			if found := inspect(objects, x.plan); !slices.Contains(found, "HF409 "+objects[n].ID()) {
+				t.Errorf("%s, %v = %v: found %q", what, test.keys, test.to, found)
+			}
+		}
+	}
+	for _, what := range []string{"PodConfig repository", "Job restore", "Job repository"} {
+		if !seen[what] {
+			t.Errorf("there is no %s that runs as root, only %v", what, seen)
+		}
+	}
+	// A trial that has no reason of its own does not become root beside one that has.
+	objects := x.copied(t)
+	for _, o := range objects {
+		if !strings.HasSuffix(o.Name(), "-preflight") || o.Kind() != "Job" || !isRoot(o) {
+			continue
+		}
+		set(t, o.Value, 0, "spec", "template", "spec", "containers", 0, "securityContext", "runAsUser")
+		if found := inspect(objects, x.plan); !slices.Contains(found, "HF409 "+o.ID()) {
+			t.Errorf("the report as root: found %q", found)
+		}
+	}
+}
+
 // TestInspectFSGroup: kubelet gives a pod's volumes to its fsGroup, so it may stand
 // only where they are all the pod's own.
 func TestInspectFSGroup(t *testing.T) {

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -20,28 +21,120 @@ type pod struct {
 }
 
 // podsOf lists the pods that the objects cause. K8up overwrites the labels of
-// a PreBackupPod's pod, and takes those of its jobs from the PodConfig itself.
+// a PreBackupPod's pod, and takes those of its jobs from the PodConfig itself. In
+// any other object, and anywhere else in these, what has the shape of a pod is one:
+// who makes pods of it need not be known.
 func podsOf(objects []Object) []pod {
 	var pods []pod
 	for _, o := range objects {
-		switch o.Kind() {
-		case "Job":
-			pods = append(pods, ofTemplate(o, object(o.Value, "spec", "template")))
-		case "CronJob":
-			pods = append(pods, ofTemplate(o, object(o.Value, "spec", "jobTemplate", "spec", "template")))
-		case "PreBackupPod":
-			p := ofTemplate(o, object(o.Value, "spec", "pod"))
-			p.labels = map[string]string{"k8up.io/backupCommandPod": "true", "k8up.io/preBackupPod": o.Name()}
-			pods = append(pods, p)
-		case "PodConfig":
-			p := ofTemplate(o, object(o.Value, "spec", "template"))
-			p.annotations, p.partial = object(o.Value, "metadata", "annotations"), true
-			p.labels = labels(o.Value, "metadata", "labels")
-			p.labels["k8upjob"] = "true"
-			pods = append(pods, p)
+		known, found := podAt(o)
+		if found {
+			pods = append(pods, known)
 		}
+		podsIn(map[string]any{"": o.Value}, func(template map[string]any) {
+			if found && sameMap(object(template, "spec"), known.spec) {
+				return
+			}
+			pods = append(pods, ofTemplate(o, template))
+		})
 	}
 	return pods
+}
+
+// podAt is the pod of an object that must have one, with containers or without.
+func podAt(o Object) (pod, bool) {
+	switch o.Kind() {
+	case "Pod":
+		return ofTemplate(o, o.Value), true
+	case "Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job":
+		return ofTemplate(o, object(o.Value, "spec", "template")), true
+	case "PodTemplate":
+		return ofTemplate(o, object(o.Value, "template")), true
+	case "CronJob":
+		return ofTemplate(o, object(o.Value, "spec", "jobTemplate", "spec", "template")), true
+	case "PreBackupPod":
+		p := ofTemplate(o, object(o.Value, "spec", "pod"))
+		p.labels = map[string]string{"k8up.io/backupCommandPod": "true", "k8up.io/preBackupPod": o.Name()}
+		return p, true
+	case "PodConfig":
+		p := ofTemplate(o, object(o.Value, "spec", "template"))
+		p.annotations, p.partial = object(o.Value, "metadata", "annotations"), true
+		p.labels = labels(o.Value, "metadata", "labels")
+		p.labels["k8upjob"] = "true"
+		return p, true
+	}
+	return pod{}, false
+}
+
+// containerFields are the lists of a pod's containers, in the order in which they
+// start.
+func containerFields() []string {
+	return []string{"initContainers", "containers", "ephemeralContainers"}
+}
+
+// podsIn calls with each pod template in a value: what holds a pod's spec, which is
+// whatever lists containers. A spec that is nobody's spec has no labels.
+func podsIn(value any, call func(template map[string]any)) {
+	switch v := value.(type) {
+	case []any:
+		for _, e := range v {
+			podsIn(e, call)
+		}
+	case map[string]any:
+		for name, entry := range v {
+			switch below, _ := entry.(map[string]any); {
+			case !listsContainers(below):
+			case name == "spec":
+				call(v)
+			default:
+				call(map[string]any{"spec": below})
+			}
+			podsIn(entry, call)
+		}
+	}
+}
+
+// listsContainers reports whether a value has the shape of a pod's spec.
+func listsContainers(spec map[string]any) bool {
+	return slices.ContainsFunc(containerFields(), func(field string) bool {
+		return slices.ContainsFunc(list(spec, field), func(c any) bool {
+			_, is := c.(map[string]any)
+			return is
+		})
+	})
+}
+
+// hostAccess calls with each field that opens the node to a pod, where a value has
+// it outside of a pod's spec: some objects have a shape of their own for pods.
+func hostAccess(value any, call func(field string)) {
+	switch v := value.(type) {
+	case []any:
+		for _, e := range v {
+			hostAccess(e, call)
+		}
+	case map[string]any:
+		if listsContainers(v) {
+			return
+		}
+		for name, entry := range v {
+			switch name {
+			case "hostNetwork", "hostPID", "hostIPC", "privileged":
+				if entry == true {
+					call(name)
+				}
+			case "hostPath":
+				if _, is := entry.(map[string]any); is {
+					call(name)
+				}
+			}
+			hostAccess(entry, call)
+		}
+	}
+}
+
+// sameMap reports whether two maps are one and the same.
+func sameMap(a, b map[string]any) bool {
+	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
 }
 
 // ofTemplate is the pod of a pod template.
@@ -55,7 +148,7 @@ func ofTemplate(o Object, template map[string]any) pod {
 // containers lists a pod's containers, init containers first.
 func (p pod) containers() []map[string]any {
 	var all []map[string]any
-	for _, field := range []string{"initContainers", "containers"} {
+	for _, field := range containerFields() {
 		for _, c := range list(p.spec, field) {
 			if m, ok := c.(map[string]any); ok {
 				all = append(all, m)
@@ -76,10 +169,35 @@ func labels(value any, path ...string) map[string]string {
 	return read
 }
 
-// restrictions lists what Pod Security "restricted" would refuse in the pod.
-// K8up's and our own pods use few fields, so the list is short; the tests hold
-// it against Kubernetes' own evaluator.
-func (p pod) restrictions() []string {
+// asRoot is what a pod with a reason to run as uid 0 may have beyond Pod Security
+// "restricted". The zero value is nothing.
+type asRoot struct {
+	// whole is for the pod's own security context and all of its containers, else
+	// containers names those that it is for.
+	whole      bool
+	containers []string
+	// capabilities are those that its containers may add.
+	capabilities []string
+}
+
+func (r asRoot) of(container string) bool {
+	return r.whole || slices.Contains(r.containers, container)
+}
+
+// rootReader and rootRestorer are all there is beyond "restricted" in a tree, both
+// for claims whose files belong to root or to several users, and for which the state
+// gives a reason: K8up's job that reads the files of such a claim, and the restore
+// that gives them back to their owners, which the preflight tries beforehand.
+// lib/k8s.libsonnet has the same for the templates.
+func rootReader() asRoot { return asRoot{whole: true, capabilities: []string{"DAC_READ_SEARCH"}} }
+func rootRestorer() asRoot {
+	return asRoot{whole: true, capabilities: []string{"CHOWN", "DAC_OVERRIDE", "FOWNER"}}
+}
+
+// restrictions lists what Pod Security "restricted" would refuse in the pod, but
+// for what root is allowed. K8up's and our own pods use few fields, so the list is
+// short; the tests hold it against Kubernetes' own evaluator.
+func (p pod) restrictions(root asRoot) []string {
 	var found []string
 	say := func(bad bool, what string) {
 		if bad {
@@ -106,10 +224,10 @@ func (p pod) restrictions() []string {
 	}
 	// What a context sets wrongly is refused, though a container may set it
 	// right.
-	loosens := func(context map[string]any, where string) {
-		say(context["runAsNonRoot"] == false, where+"runAsNonRoot is false")
+	loosens := func(context map[string]any, root bool, where string) {
+		say(context["runAsNonRoot"] == false && !root, where+"runAsNonRoot is false")
 		uid, set := number(context, "runAsUser")
-		say(set && uid == 0, where+"runAsUser is 0")
+		say(set && uid == 0 && !root, where+"runAsUser is 0")
 		seccomp := text(context, "seccompProfile", "type")
 		say(seccomp != "" && seccomp != "RuntimeDefault" && seccomp != "Localhost", where+"seccompProfile is "+seccomp)
 		armor := text(context, "appArmorProfile", "type")
@@ -117,11 +235,11 @@ func (p pod) restrictions() []string {
 		say(len(object(context, "seLinuxOptions")) > 0, where+"seLinuxOptions")
 		say(at(context, "windowsOptions", "hostProcess") == true, where+"hostProcess")
 	}
-	loosens(podContext, "")
+	loosens(podContext, root.whole, "")
 	for _, c := range p.containers() {
-		name := "container " + text(c, "name") + ": "
+		name, mayBeRoot := "container "+text(c, "name")+": ", root.of(text(c, "name"))
 		context := object(c, "securityContext")
-		loosens(context, name)
+		loosens(context, mayBeRoot, name)
 		either := func(field string) any {
 			if v, set := context[field]; set {
 				return v
@@ -131,7 +249,7 @@ func (p pod) restrictions() []string {
 		say(context["allowPrivilegeEscalation"] != false, name+"allowPrivilegeEscalation is not false")
 		say(context["privileged"] == true, name+"privileged")
 		say(context["procMount"] != nil && context["procMount"] != "Default", name+"procMount")
-		say(either("runAsNonRoot") == nil, name+"runAsNonRoot is not true")
+		say(either("runAsNonRoot") == nil && !mayBeRoot, name+"runAsNonRoot is not true")
 		say(text(either("seccompProfile"), "type") == "", name+"seccompProfile is not RuntimeDefault")
 		dropped := false
 		for _, d := range list(context, "capabilities", "drop") {
@@ -139,7 +257,9 @@ func (p pod) restrictions() []string {
 		}
 		say(!dropped, name+"capabilities are not all dropped")
 		for _, a := range list(context, "capabilities", "add") {
-			say(a != "NET_BIND_SERVICE", name+"adds a capability")
+			capability, _ := a.(string)
+			known := capability == "NET_BIND_SERVICE" || mayBeRoot && slices.Contains(root.capabilities, capability)
+			say(!known, name+"adds a capability")
 		}
 		for _, port := range list(c, "ports") {
 			host, _ := number(port, "hostPort")
