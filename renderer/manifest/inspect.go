@@ -67,6 +67,7 @@ func Inspect(objects []Object, p *plan.Plan) problem.List {
 		in.identity(o)
 		in.byID[o.ID()] = o
 	}
+	allowed := in.mayExport()
 	for _, o := range objects {
 		switch o.Kind() {
 		case "Schedule":
@@ -82,7 +83,7 @@ func Inspect(objects []Object, p *plan.Plan) problem.List {
 		case "NetworkPolicy", "CiliumNetworkPolicy":
 			in.networkPolicy(o)
 		case "Role", "ClusterRole":
-			in.role(o)
+			in.role(o, allowed)
 		case "RoleBinding", "ClusterRoleBinding":
 			in.binding(o)
 		}
@@ -163,41 +164,6 @@ func (in *inspector) configMap(o Object) {
 	}
 	if text(o.Value, "metadata", "annotations", "kustomize.toolkit.fluxcd.io/ssa") != "IfNotPresent" {
 		in.add(o, "HF423", "", "without IfNotPresent Flux would take the lock away from its holder")
-	}
-}
-
-// role refuses rights that name everything.
-func (in *inspector) role(o Object) {
-	for _, rule := range list(o.Value, "rules") {
-		for _, field := range []string{"apiGroups", "resources", "verbs"} {
-			values := list(rule, field)
-			if len(values) == 0 || slices.Contains(values, any("*")) {
-				in.add(o, "HF421", "", "%s must name what it grants, one by one", field)
-			}
-		}
-		for _, verb := range []string{"bind", "escalate", "impersonate"} {
-			if slices.Contains(list(rule, "verbs"), any(verb)) {
-				in.add(o, "HF421", "", "who may %s gives himself every right", verb)
-			}
-		}
-	}
-}
-
-// binding checks that a binding's two ends exist.
-func (in *inspector) binding(o Object) {
-	kind := text(o.Value, "roleRef", "kind")
-	id := kind + "/" + text(o.Value, "roleRef", "name")
-	if kind == "Role" {
-		id = kind + "/" + o.Namespace() + "/" + text(o.Value, "roleRef", "name")
-	}
-	if _, found := in.byID[id]; !found {
-		in.add(o, "HF406", "", "roleRef names %s, which nobody makes", id)
-	}
-	for _, subject := range list(o.Value, "subjects") {
-		id := "ServiceAccount/" + text(subject, "namespace") + "/" + text(subject, "name")
-		if _, found := in.byID[id]; !found {
-			in.add(o, "HF406", "", "subject %s is made by nobody", id)
-		}
 	}
 }
 

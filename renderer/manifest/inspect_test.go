@@ -401,6 +401,131 @@ func TestInspectRoot(t *testing.T) {
 	}
 }
 
+// TestInspectRights: a role has no right but those that built-in kinds need, and
+// nobody gets those of a restore.
+func TestInspectRights(t *testing.T) {
+	x := rendered(t, "layout-b")
+	with := func(kind, path string, fields map[string]any) manifest.Object {
+		metadata := map[string]any{"name": "more", "namespace": "playground-timi-3-c-timy", "labels": map[string]any{"app.kubernetes.io/managed-by": "holdfast"}}
+		if strings.HasPrefix(kind, "Cluster") {
+			delete(metadata, "namespace")
+		}
+		value := map[string]any{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata}
+		for name, field := range fields {
+			value[name] = field
+		}
+		return manifest.Object{Path: x.plan.Instance + "/" + path + "/more.yaml", Value: value}
+	}
+	rule := func(group, resource, verb string, names ...any) map[string]any {
+		r := map[string]any{"apiGroups": []any{group}, "resources": []any{resource}, "verbs": []any{verb}}
+		if len(names) > 0 {
+			r["resourceNames"] = names
+		}
+		return map[string]any{"rules": []any{r}}
+	}
+	refused := func(what, want string, more ...manifest.Object) {
+		t.Helper()
+		found := inspect(append(x.copied(t), more...), x.plan)
+		id := more[len(more)-1].ID()
+		switch {
+		case want == "" && len(found) > 0:
+			t.Errorf("%s: found %q", what, found)
+		case want != "" && !slices.Contains(found, want+" "+id):
+			t.Errorf("%s: found %q, want %s %s", what, found, want, id)
+		}
+	}
+	for _, test := range []struct {
+		kind, path, group, resource, verb string
+		named                             bool
+		want                              string
+	}{
+		{kind: "Role", path: "backup", resource: "secrets", verb: "list"},
+		{kind: "Role", path: "restore", resource: "secrets", verb: "create"},
+		{kind: "Role", path: "backup", resource: "pods/exec", verb: "create", named: true},
+		{kind: "ClusterRole", path: "backup", resource: "nodes", verb: "list"},
+		{kind: "Role", path: "backup", resource: "secrets", verb: "get", want: "HF421"},
+		{kind: "Role", path: "backup", resource: "secrets", verb: "watch", want: "HF421"},
+		{kind: "Role", path: "backup", resource: "secrets", verb: "create", want: "HF421"},
+		{kind: "ClusterRole", path: "backup", resource: "secrets", verb: "list", want: "HF421"},
+		{kind: "ClusterRole", path: "backup", resource: "secrets", verb: "get", named: true, want: "HF421"},
+		{kind: "Role", path: "backup", resource: "pods/exec", verb: "create", want: "HF421"},
+		{kind: "Role", path: "restore", resource: "pods/exec", verb: "create", want: "HF421"},
+		{kind: "Role", path: "backup", resource: "pods", verb: "create", want: "HF421"},
+		{kind: "Role", path: "restore", resource: "pods", verb: "create", want: "HF421"},
+		{kind: "Role", path: "backup", group: "apps", resource: "deployments", verb: "create", want: "HF421"},
+		{kind: "Role", path: "backup", group: "rbac.authorization.k8s.io", resource: "rolebindings", verb: "create", want: "HF421"},
+		{kind: "ClusterRole", path: "restore", group: "rbac.authorization.k8s.io", resource: "clusterrolebindings", verb: "create", want: "HF421"},
+		{kind: "Role", path: "backup", resource: "serviceaccounts/token", verb: "create", want: "HF421"},
+		{kind: "Role", path: "backup", group: "example.com", resource: "secrets", verb: "list", want: "HF421"},
+		{kind: "ClusterRole", path: "backup", group: "apps", resource: "deployments", verb: "list", want: "HF421"},
+		{kind: "Role", path: "backup", resource: "configmaps", verb: "delete", named: true, want: "HF421"},
+		{kind: "Role", path: "backup", resource: "configmaps", verb: "patch", want: "HF421"},
+	} {
+		var names []any
+		if test.named {
+			names = []any{"one"}
+		}
+		refused(fmt.Sprintf("%+v", test), test.want, with(test.kind, test.path, rule(test.group, test.resource, test.verb, names...)))
+	}
+	all := rule("", "nodes", "list")
+	all["aggregationRule"] = map[string]any{"clusterRoleSelectors": []any{map[string]any{}}}
+	refused("rights of others", "HF421", with("ClusterRole", "backup", all))
+	labelled := with("ClusterRole", "backup", rule("", "nodes", "list"))
+	labelled.Value["metadata"].(map[string]any)["labels"].(map[string]any)["rbac.authorization.k8s.io/aggregate-to-view"] = "true"
+	refused("rights for others", "HF421", labelled)
+	admin := with("ClusterRole", "backup", rule("", "nodes", "list"))
+	admin.Value["metadata"].(map[string]any)["name"] = "cluster-admin"
+	refused("a name of Kubernetes' own", "HF421", admin)
+
+	// Bindings.
+	account, restores := x.plan.Instance+"-backup", "Role/playground-timi-3-c-timy/restore-"+x.plan.Instance+"-sec-application"
+	bind := func(kind, group, roleKind, role string, subject map[string]any) manifest.Object {
+		return with(kind, "backup", map[string]any{"roleRef": map[string]any{"apiGroup": group, "kind": roleKind, "name": role}, "subjects": []any{subject}})
+	}
+	ours := map[string]any{"kind": "ServiceAccount", "name": account, "namespace": "playground-timi-3-c-timy"}
+	const group = "rbac.authorization.k8s.io"
+	role := with("Role", "backup", rule("", "secrets", "list"))
+	refused("our own role for our own account", "", role, bind("RoleBinding", group, "Role", "more", ours))
+	refused("a role of the cluster's", "HF406", bind("RoleBinding", group, "ClusterRole", "cluster-admin", ours))
+	refused("a role of the cluster's, for all of it", "HF406", bind("ClusterRoleBinding", group, "ClusterRole", "cluster-admin", ours))
+	imposter := with("ClusterRole", "backup", rule("", "nodes", "list"))
+	imposter.Value["apiVersion"] = "example.com/v1"
+	imposter.Value["metadata"].(map[string]any)["name"] = "edit"
+	refused("a role of the cluster's, beside another object of that name", "HF406", imposter, bind("RoleBinding", group, "ClusterRole", "edit", ours))
+	for _, kind := range []string{"User", "Group"} {
+		refused("an account's name as a "+kind, "HF406", role,
+			bind("RoleBinding", group, "Role", "more", map[string]any{"kind": kind, "apiGroup": group, "name": account, "namespace": "playground-timi-3-c-timy"}))
+	}
+	// As it stands beside the backups, it is applied before anybody restores.
+	name := strings.TrimPrefix(restores, "Role/playground-timi-3-c-timy/")
+	theirs := map[string]any{"kind": "ServiceAccount", "name": name, "namespace": "playground-timi-3-c-timy"}
+	refused("a restore's rights at any time", "HF421", bind("RoleBinding", group, "Role", name, theirs))
+	// In the restore's own binding.
+	objects := x.copied(t)
+	at := slices.IndexFunc(objects, func(o manifest.Object) bool { return o.ID() == "RoleBinding"+strings.TrimPrefix(restores, "Role") })
+	set(t, objects[at].Value, ours, "subjects", 0)
+	if found := inspect(objects, x.plan); !slices.Contains(found, "HF421 "+objects[at].ID()) {
+		t.Errorf("a restore's rights for a backup's account: found %q", found)
+	}
+}
+
+// TestRightsAreListed: whoever writes a kind reads which rights there are.
+func TestRightsAreListed(t *testing.T) {
+	data, err := os.ReadFile("../../templates/kinds/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, found := strings.Cut(string(data), "**Rights.**")
+	if !found || len(manifest.RightsTo()) < 30 {
+		t.Fatalf("found %t, %d resources", found, len(manifest.RightsTo()))
+	}
+	for _, resource := range manifest.RightsTo() {
+		if !strings.Contains(list, "`"+resource+"`") {
+			t.Errorf("the list lacks %s", resource)
+		}
+	}
+}
+
 // TestInspectFSGroup: kubelet gives a pod's volumes to its fsGroup, so it may stand
 // only where they are all the pod's own.
 func TestInspectFSGroup(t *testing.T) {

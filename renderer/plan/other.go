@@ -8,6 +8,23 @@ import (
 // otherPlace is the place of the nth entry of the state's others.
 func otherPlace(n int) string { return fmt.Sprintf("/others/%d", n) }
 
+// ExtraResources are the API resources that the state exports beyond the built-in
+// list, as group/resource; the core group is empty.
+func (p *Plan) ExtraResources() []string {
+	if p.inputs == nil {
+		return nil
+	}
+	kubernetes, _ := p.inputs.instance.State.Root()["kubernetes"].(map[string]any)
+	values, _ := kubernetes["extraResources"].([]any)
+	var all []string
+	for _, v := range values {
+		if s, ok := v.(string); ok {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // exemptOthers makes an exemption of each skipped entry of the state's others
 // that no kind knows: what is not backed up is in the plan with its reason.
 func (b *builder) exemptOthers() {

@@ -890,9 +890,9 @@ func Rules() []Rule {
 		},
 		{
 			ID:     "HF421",
-			Title:  "A role that grants everything",
-			Story:  "A dump pod runs a database's client on a database's content. With \"*\" in its role, whoever takes over that client has the namespace, or the cluster.",
-			Fix:    "Name groups, resources and verbs one by one in the unit's rbac.",
+			Title:  "A right that no backup needs, or one that is given to somebody else",
+			Story:  "A dump pod runs a database's client on a database's content. With \"*\" in its role, or with the right to make pods or to read Secrets of the whole cluster, whoever takes over that client has the namespace, or the cluster. A restore may write what a backup never does, so nobody has its rights before he restores.",
+			Fix:    "Name groups, resources and verbs one by one in the unit's rbac, out of those that templates/kinds/README.md lists; bind them to the unit's own accounts.",
 			Source: "promise \"least privilege\"",
 		},
 		{
