@@ -583,6 +583,10 @@ func TestKubernetesSecrets(t *testing.T) {
 	})
 	bare.apply(t, secretsBefore[len(secretsBefore)-1],
 		`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"ours","labels":{"app.kubernetes.io/managed-by":"holdfast"}},"data":{"password":"eA=="}}`)
+	// One that was made by hand, for --secrets omit, has its name alone.
+	for _, s := range bare.instance.Plan.Secrets {
+		bare.apply(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":%q},"data":{"password":"eA=="}}`, s.Name))
+	}
 	t.Run("failure/empty", func(t *testing.T) {
 		for _, shell := range []string{"ash", "dash"} {
 			bare.instance.Dump(t, unit, harness.Options{Kubeconfig: bare.account(t, unit, false), Image: harness.Image{Shell: shell}}).

@@ -86,6 +86,10 @@ func inTexts(value any) []reference {
 		switch {
 		case isText && (field == "HOLDFAST_LOCK" || field == "HOLDFAST_INSTANCE_LOCK"):
 			found = append(found, reference{"ConfigMap", text, ""})
+		case isText && field == "HOLDFAST_OWN_SECRETS":
+			for name := range strings.SplitSeq(text, "\n") {
+				found = append(found, reference{"Secret", name, ""})
+			}
 		case isText && field == "k8up.io/preBackupPod":
 			found = append(found, reference{"PreBackupPod", text, ""})
 		default:

@@ -27,6 +27,9 @@ type inspector struct {
 	// units and restores are the plan's items, by namespace/name of the objects
 	// that run and that restore them.
 	units, restores map[string]plan.Item
+	// keepers are what opens the backup's storage beside K8up's own jobs, by ID: what
+	// makes, tries and copies to it, and what restores.
+	keepers map[string]bool
 	// bound are the accounts that a binding gives rights, by namespace/name.
 	bound    map[string]bool
 	problems problem.List
@@ -38,11 +41,19 @@ func newInspector(objects []Object, p *plan.Plan) *inspector {
 		plan: p, objects: objects, pods: podsOf(objects),
 		byID: map[string]Object{}, byKind: map[string][]Object{},
 		units: map[string]plan.Item{}, restores: map[string]plan.Item{},
-		bound: map[string]bool{},
+		bound: map[string]bool{}, keepers: map[string]bool{},
+	}
+	for _, r := range p.Repositories {
+		in.keepers["Job/"+r.Namespace+"/"+r.Bootstrap] = true
+	}
+	for _, f := range p.Preflights {
+		in.keepers["Job/"+f.Namespace+"/"+f.Name] = true
 	}
 	for _, i := range p.Units {
 		in.units[i.Namespace+"/"+i.Name] = i
 		in.restores[i.Namespace+"/"+i.Restore] = i
+		in.keepers["Job/"+i.Namespace+"/"+i.Restore] = true
+		in.keepers["CronJob/"+i.Namespace+"/"+i.Name] = i.Copy != nil
 	}
 	for _, o := range objects {
 		in.byKind[o.Kind()] = append(in.byKind[o.Kind()], o)
@@ -65,7 +76,18 @@ func Inspect(objects []Object, p *plan.Plan) problem.List {
 	in := newInspector(objects, p)
 	for _, o := range objects {
 		in.identity(o)
+		in.notOurs(o)
 		in.byID[o.ID()] = o
+	}
+	// What an overlay may say of a Secret is its name, labels and annotations.
+	for _, s := range p.Secrets {
+		labels := map[string]any{}
+		for name, value := range s.Labels {
+			labels[name] = value
+		}
+		in.identity(Object{Path: s.File, Value: map[string]any{
+			"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": s.Name, "namespace": s.Namespace, "labels": labels},
+		}})
 	}
 	allowed := in.mayExport()
 	for _, o := range objects {
@@ -141,6 +163,10 @@ func (in *inspector) identity(o Object) {
 	if _, twice := in.byID[o.ID()]; twice {
 		in.add(o, "HF403", "", "the object is rendered twice")
 	}
+}
+
+// notOurs refuses what no template and no overlay may make.
+func (in *inspector) notOurs(o Object) {
 	switch o.Kind() {
 	case "Secret":
 		in.add(o, "HF419", "name the credentials in the unit's capture instead", "a template made a Secret; only Go does, so that no template sees a value")
@@ -271,6 +297,9 @@ func (in *inspector) secretKey(o Object, name, key string) {
 	for _, s := range in.plan.Secrets {
 		if s.Namespace != o.Namespace() || s.Name != name {
 			continue
+		}
+		if slices.ContainsFunc(s.Keys, func(k plan.SecretKey) bool { return plan.BackupsOwn(k.Field) }) && !in.keepers[o.ID()] && o.Kind() != "Schedule" {
+			in.add(o, "HF428", "", "its pod has no need of the Secret %s, which opens the backup itself", name)
 		}
 		if key != "" && !slices.ContainsFunc(s.Keys, func(k plan.SecretKey) bool { return k.Key == key }) {
 			in.add(o, "HF406", "", "Secret %s has no key %q", name, key)

@@ -87,6 +87,7 @@ func Apply(source Source, files []eval.Rendered, p *plan.Plan) ([]eval.Rendered,
 	}
 	for _, o := range a.out {
 		a.followDumpPods(o.Value)
+		a.followSecrets(o)
 	}
 	return a.grouped(), a.renamed(), nil
 }
@@ -327,6 +328,24 @@ func (a *application) followDumpPods(value map[string]any) {
 			}
 		}
 	}
+}
+
+// ownSecrets is the list of Secrets that a copy of a namespace's Secrets leaves out, one
+// a line. kustomize knows names, and no lists of them.
+const ownSecrets = "HOLDFAST_OWN_SECRETS"
+
+// followSecrets corrects that list.
+func (a *application) followSecrets(o manifest.Object) {
+	data, _ := o.Value["data"].(map[string]any)
+	names, listed := data[ownSecrets].(string)
+	if o.Kind() != "ConfigMap" || !listed {
+		return
+	}
+	lines := strings.Split(names, "\n")
+	for i := range lines {
+		lines[i] = a.now("Secret", o.Namespace(), lines[i])
+	}
+	data[ownSecrets] = strings.Join(lines, "\n")
 }
 
 // dumpPod is the label that K8up gives a dump pod: its PreBackupPod's name.

@@ -227,6 +227,7 @@ func (c *checker) references() {
 				c.at(of(i.Unit), "HF111", "name a unit of this instance", "unit %s must be taken after %q, which is no unit", i.ID, before)
 			}
 		}
+		c.keys(i)
 		for _, credential := range i.Capture.Credentials {
 			if !in.instance.Credentials.Has(credential.Field) {
 				c.at(of(i.Unit), "HF020", "add "+credential.Field+" to backup-credentials.json, or skip the unit with a reason",
@@ -245,6 +246,35 @@ func (c *checker) references() {
 			fmt.Sprintf("%d minutes after those that it must follow", settle),
 			"the window %s to %s has no minute left; of its %d minutes %d are in use",
 			p.Window.Start, p.Window.End, len(p.Window.minutes(p.TimeZone)), len(p.Units)-len(in.unplaced))
+	}
+}
+
+// BackupsOwn says whether a field of the credentials is the backup's own: what opens the
+// repositories, the copies or the Secrets in Git. A source is read without it.
+func BackupsOwn(field string) bool {
+	section, _, _ := strings.Cut(field, ".")
+	return section == "git" || section == kind.Restic || section == kind.Rclone
+}
+
+// keys checks that a unit asks for no credential of the backup's own.
+func (c *checker) keys(i Item) {
+	const hint = "a kind names what its source needs; where copies go is the platform's"
+	for _, credential := range i.Capture.Credentials {
+		if BackupsOwn(credential.Field) {
+			c.at("unit "+i.ID, "HF428", hint, "its capture.credentials ask for %s", credential.Field)
+		}
+	}
+	names := []string{}
+	for _, e := range i.Capture.SecretEnv {
+		names = append(names, e.Secret)
+	}
+	for _, f := range i.Capture.Files {
+		names = append(names, f.Secret)
+	}
+	for _, s := range c.plan.Secrets {
+		if s.Namespace == i.Namespace && slices.Contains(names, s.Name) {
+			c.at(of(i.Unit), "HF428", hint, "unit %s takes a value of the Secret %s, which is the backup's own", i.ID, s.Name)
+		}
 	}
 }
 

@@ -938,6 +938,13 @@ func Rules() []Rule {
 			Source: "promise \"symmetric\"",
 		},
 		{
+			ID:     "HF428",
+			Title:  "A source's pod has the backup's own credentials",
+			Story:  "A dump pod talks to a database that anybody may have filled. With the repository's password or the render key in its environment, whoever takes over that pod reads all copies, deletes them, or opens the Secrets in Git.",
+			Fix:    "Name in capture.credentials what the source itself needs. Where copies go is the platform's: K8up, the bootstrap, the preflight, the copy of buckets and the restore have those keys.",
+			Source: "promise \"least privilege\"",
+		},
+		{
 			ID:     "HF501",
 			Title:  "Secrets in plain text would go into a Git work tree",
 			Story:  "A folder inside a work tree is committed sooner or later, and a pushed password stays in every clone even after it was removed.",

@@ -34,6 +34,7 @@ local volumes = import 'volumes.libsonnet';
         instanceLock: plan.instanceLock,
         platformImages: plan.platform.images,
         toolResources: plan.platform.resources.tool,
+        ownSecrets: [secret.name for secret in plan.secrets if secret.namespace == item.namespace],
         [if std.objectHas(item, 'repository') then 'repository']: repositories[item.repository],
       };
       local items = [full(item) for item in plan.units];

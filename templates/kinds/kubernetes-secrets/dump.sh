@@ -5,6 +5,7 @@
 #   HOLDFAST_NAMESPACE
 #   EXCLUDE_TYPES   types to leave out, one a line
 #   EXPECT_NAMES    names that must be there, with data
+#   HOLDFAST_OWN_SECRETS  names of the backup's own, one a line
 # shellcheck disable=SC2016 # jq has variables of its own
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
@@ -25,9 +26,9 @@ PAGE=20
 # first_request: the path and query of the first page; the others only add where it
 # ended.
 attempt 64 'reading EXCLUDE_TYPES' jq -nr --arg page "$PAGE" '
-  ((env.EXCLUDE_TYPES // "") | split("\n") | map(select(test("[^[:space:]]"))
-    # Both the list and what is compared have characters of their own.
-    | "type!=" + gsub("(?<c>[\\\\,=])"; "\\\(.c)")) | join(",")) as $fields
+  # Both the list and what is compared have characters of their own.
+  def without($field): split("\n") | map(select(test("[^[:space:]]")) | $field + "!=" + gsub("(?<c>[\\\\,=])"; "\\\(.c)"));
+  ((env.EXCLUDE_TYPES // "" | without("type")) + (env.HOLDFAST_OWN_SECRETS // "" | without("metadata.name")) | join(",")) as $fields
   | "/api/v1/namespaces/\(env.HOLDFAST_NAMESPACE)/secrets?limit=\($page)"
     + "&labelSelector=" + ("app.kubernetes.io/managed-by!=holdfast" | @uri)
     + (if $fields == "" then "" else "&fieldSelector=" + ($fields | @uri) end)' >"$WORK/request"
