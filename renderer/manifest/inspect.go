@@ -167,6 +167,12 @@ func (in *inspector) identity(o Object) {
 
 // notOurs refuses what no template and no overlay may make.
 func (in *inspector) notOurs(o Object) {
+	if _, is := o.Value["items"].([]any); is {
+		in.add(o, "HF429", "give each object by itself", "it is a list, whatever its kind: who applies it makes all that is in it, and nothing of that is looked at")
+	}
+	if o.Kind() != "Secret" && Readable(o.Value) {
+		in.add(o, "HF419", "encrypt it and apply it on its own, or let an ExternalSecret make it", "a Secret stands in it in plain text")
+	}
 	switch o.Kind() {
 	case "Secret":
 		in.add(o, "HF419", "name the credentials in the unit's capture instead", "a template made a Secret; only Go does, so that no template sees a value")

@@ -425,3 +425,60 @@ func withoutDecryption(objects []Object) {
 		}
 	}
 }
+
+// Readable reports whether a Secret that anybody could read stands in a value, at any
+// depth: a Secret, or what has a Secret's stringData, with values that SOPS has not
+// encrypted; or a list of Secrets.
+func Readable(value any) bool {
+	switch v := value.(type) {
+	case map[string]any:
+		kind, _ := v["kind"].(string)
+		_, like := v["stringData"].(map[string]any)
+		if (kind == "Secret" || like) && !encrypted(v) {
+			return true
+		}
+		if items, _ := v["items"].([]any); kind == "SecretList" && len(items) > 0 {
+			return true
+		}
+		for _, entry := range v {
+			if Readable(entry) {
+				return true
+			}
+		}
+	case []any:
+		for _, entry := range v {
+			if Readable(entry) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// encrypted reports whether a Secret holds no value, or only such that SOPS
+// encrypted. What only names a Secret, as {kind: Secret, name: x} does, holds none.
+func encrypted(secret map[string]any) bool {
+	values := 0
+	for _, field := range []string{"data", "stringData"} {
+		switch entries := secret[field].(type) {
+		case nil:
+		case map[string]any:
+			for _, value := range entries {
+				values++
+				if text, ok := value.(string); !ok || text != "" && !isCiphertext(text) {
+					return false
+				}
+			}
+		default:
+			return false
+		}
+	}
+	sops, _ := secret["sops"].(map[string]any)
+	mac, _ := sops["mac"].(string)
+	return values == 0 || isCiphertext(mac)
+}
+
+// isCiphertext reports whether a text has the form of SOPS' values.
+func isCiphertext(text string) bool {
+	return strings.HasPrefix(text, "ENC[AES256_GCM,data:") && strings.HasSuffix(text, "]")
+}

@@ -876,7 +876,7 @@ func Rules() []Rule {
 		},
 		{
 			ID:     "HF419",
-			Title:  "A template made a Secret",
+			Title:  "A template or an overlay made a Secret",
 			Story:  "Whatever a template can write into a Secret it can write anywhere else. So templates never see a value: Secrets are made outside of them, from fields that a unit names.",
 			Fix:    "Name the fields in the unit's capture.credentials.",
 			Source: "promise \"secrets never reach a template\"",
@@ -943,6 +943,13 @@ func Rules() []Rule {
 			Story:  "A dump pod talks to a database that anybody may have filled. With the repository's password or the render key in its environment, whoever takes over that pod reads all copies, deletes them, or opens the Secrets in Git.",
 			Fix:    "Name in capture.credentials what the source itself needs. Where copies go is the platform's: K8up, the bootstrap, the preflight, the copy of buckets and the restore have those keys.",
 			Source: "promise \"least privilege\"",
+		},
+		{
+			ID:     "HF429",
+			Title:  "An object that is a list of others",
+			Story:  "Flux and kubectl make every object that stands in another's items, whatever the other calls itself. None of them is looked at before: a pod with the node's files, a role for everything, a Secret in plain text.",
+			Fix:    "Give each object by itself.",
+			Source: "k8s.io/apimachinery: Unstructured.IsList looks at items alone",
 		},
 		{
 			ID:     "HF501",

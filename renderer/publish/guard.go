@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
-	"strings"
 	"unicode"
 
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
@@ -32,7 +31,7 @@ func unsealed(b manifest.Bundle) problem.List {
 func readable(file manifest.File) bool {
 	if path.Ext(file.Path) == ".json" {
 		var value any
-		return json.Unmarshal(file.Data, &value) != nil || holdsReadable(value)
+		return json.Unmarshal(file.Data, &value) != nil || manifest.Readable(value)
 	}
 	if !suspect(file.Data) {
 		return false
@@ -42,7 +41,7 @@ func readable(file manifest.File) bool {
 		return true
 	}
 	for _, object := range objects {
-		if holdsReadable(object) {
+		if manifest.Readable(object) {
 			return true
 		}
 	}
@@ -70,60 +69,6 @@ func suspect(data []byte) bool {
 		}
 	}
 	return false
-}
-
-// holdsReadable looks for a readable Secret in a value, at any depth.
-func holdsReadable(value any) bool {
-	switch v := value.(type) {
-	case map[string]any:
-		kind, _ := v["kind"].(string)
-		if kind == "Secret" && !encrypted(v) {
-			return true
-		}
-		if items, _ := v["items"].([]any); kind == "SecretList" && len(items) > 0 {
-			return true
-		}
-		for _, entry := range v {
-			if holdsReadable(entry) {
-				return true
-			}
-		}
-	case []any:
-		for _, entry := range v {
-			if holdsReadable(entry) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// encrypted reports whether a Secret holds no value, or only such that SOPS
-// encrypted. What only names a Secret, as {kind: Secret, name: x} does, holds none.
-func encrypted(secret map[string]any) bool {
-	values := 0
-	for _, field := range []string{"data", "stringData"} {
-		switch entries := secret[field].(type) {
-		case nil:
-		case map[string]any:
-			for _, value := range entries {
-				values++
-				if text, ok := value.(string); !ok || text != "" && !isCiphertext(text) {
-					return false
-				}
-			}
-		default:
-			return false
-		}
-	}
-	sops, _ := secret["sops"].(map[string]any)
-	mac, _ := sops["mac"].(string)
-	return values == 0 || isCiphertext(mac)
-}
-
-// isCiphertext reports whether a text has the form of SOPS' values.
-func isCiphertext(text string) bool {
-	return strings.HasPrefix(text, "ENC[AES256_GCM,data:") && strings.HasSuffix(text, "]")
 }
 
 // vanished is HF505.
