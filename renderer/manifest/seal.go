@@ -40,7 +40,7 @@ const (
 // credentials, lists each stage's files for kustomize, adds plan.json, and
 // encodes everything. Nothing is sealed that breaks a rule about objects.
 func Seal(objects []Object, p *plan.Plan, instance input.Instance, secrets Sealing) (Bundle, problem.List) {
-	problems := Inspect(objects, p)
+	problems := append(Inspect(objects, p), sizes(objects, p, instance)...)
 	if secrets.mode == External || secrets.mode == Sealed {
 		withoutDecryption(objects)
 	}

@@ -952,6 +952,13 @@ func Rules() []Rule {
 			Source: "k8s.io/apimachinery: Unstructured.IsList looks at items alone",
 		},
 		{
+			ID:     "HF430",
+			Title:  "Too large for an API server, or for a program's environment",
+			Story:  "An object of more than 1.5 MiB, or a ConfigMap or Secret of more than 1 MiB, is refused, and Flux applies all of the tree or nothing. A value of more than 128 KiB is worse: the pod is made, and its program never starts, \"argument list too long\".",
+			Fix:    "Make what the message names smaller: a bundle with the one CA that is needed, names by a pattern or by type in the place of thousands.",
+			Source: "etcd: --max-request-bytes; Kubernetes: MaxSecretSize; Linux: MAX_ARG_STRLEN and execve(2)",
+		},
+		{
 			ID:     "HF501",
 			Title:  "Secrets in plain text would go into a Git work tree",
 			Story:  "A folder inside a work tree is committed sooner or later, and a pushed password stays in every clone even after it was removed.",
