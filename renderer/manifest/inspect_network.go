@@ -3,6 +3,8 @@ package manifest
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/holdfast-backup/holdfast/renderer/plan"
 )
 
 // networkPolicy checks addresses, and that the policy selects a pod of ours.
@@ -21,6 +23,15 @@ func (in *inspector) networkPolicy(o Object) {
 	}
 	if !ingress && len(selector) == 0 {
 		in.add(o, "HF414", "", "it selects every pod of the namespace, the applications' too")
+	}
+	// Whom a policy selects for ingress is shut to all that no policy admits. What admits
+	// dump pods to a target of unknown labels must select everybody, so it may stand only
+	// where the state says that everybody is shut already.
+	if ingress && len(selector) == 0 && !slices.ContainsFunc(in.plan.Units, func(i plan.Item) bool {
+		return slices.ContainsFunc(i.Ingress, func(target plan.Ingress) bool { return target.Namespace == o.Namespace() })
+	}) {
+		in.add(o, "HF414", "where the namespace denies ingress by default, say so: defaultDenyIngress of the state",
+			"it shuts every pod of the namespace to everybody but its own sources")
 	}
 	for _, rule := range list(o.Value, "spec", "ingress") {
 		if len(list(rule, "from")) == 0 || len(list(rule, "ports")) == 0 {
