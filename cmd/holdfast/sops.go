@@ -45,7 +45,7 @@ func (i *identities) usual(known *secrets) error {
 	if dir == "" || runtime.GOOS != "darwin" {
 		var err error
 		if dir, err = os.UserConfigDir(); err != nil {
-			return nil // without a home there is no such file
+			return nil //nolint:nilerr // without a home there is no such file
 		}
 	}
 	if name := filepath.Join(dir, "sops", "age", "keys.txt"); isThere(name) {
@@ -131,7 +131,7 @@ func open(c console, document input.Document, found identities) (input.Document,
 	}
 	// It reads and writes pipes: nothing of it is ever a file.
 	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(program, "decrypt", "--input-type", "json", "--output-type", "json", "/dev/stdin")
+	cmd := exec.Command(program, "decrypt", "--input-type", "json", "--output-type", "json", "/dev/stdin") //nolint:gosec // the user's own PATH
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(document.Data), &stdout, &stderr
 	if failed := cmd.Run(); failed != nil {
 		if lacking {

@@ -30,7 +30,7 @@ var ErrOtherKeys = errors.New("only sops itself reads it")
 func Decrypt(document Document, identities []seal.Identity) (Document, error) {
 	text, err := readText(document.Data)
 	if err != nil || text.sops == nil {
-		return document, nil // Load says what is wrong with it
+		return document, nil //nolint:nilerr // Load says what is wrong with it
 	}
 	if problems := text.readable(document); len(problems) > 0 {
 		return document, problems
@@ -79,13 +79,13 @@ func NotDecrypted(document Document, why string) problem.Problem {
 }
 
 // Redact returns a credentials document with null in the place of every secret value,
-// and those that were readable; nil if the document is no JSON. In one that sops encrypted only secret fields may be encrypted, else
-// that is a problem, HF033; it need not be decrypted. A document that is no JSON comes
-// back as it is, for Load to say what is wrong with it.
+// and those that were readable; nil if the document is no JSON, which comes back as it
+// is, for Load to say what is wrong with it. In one that sops encrypted only secret
+// fields may be encrypted, else that is a problem, HF033; it need not be decrypted.
 func Redact(document Document) (Document, []Secret, error) {
 	text, err := readText(document.Data)
 	if err != nil {
-		return document, nil, nil
+		return document, nil, nil //nolint:nilerr // as above
 	}
 	if problems := text.readable(document); len(problems) > 0 {
 		return document, nil, problems
@@ -109,7 +109,7 @@ func Redact(document Document) (Document, []Secret, error) {
 		return document, nil, problems.Sorted()
 	}
 	if err != nil {
-		return document, nil, nil
+		return document, nil, nil //nolint:nilerr // as above
 	}
 	document.Data = redacted
 	return document, values, nil

@@ -127,6 +127,7 @@ func secretType(mode Secrets) [2]string {
 		return [2]string{"external-secrets.io/v1", "ExternalSecret"}
 	case Sealed:
 		return [2]string{"bitnami.com/v1alpha1", "SealedSecret"}
+	default:
+		return [2]string{"v1", "Secret"}
 	}
-	return [2]string{"v1", "Secret"}
 }

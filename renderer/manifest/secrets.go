@@ -248,7 +248,7 @@ func (s Sealing) sops(object map[string]any, file string, key seal.Key, c *input
 		}
 	}
 	if s.unseen() {
-		object["sops"] = seal.SOPSFrame(target.encrypted, target.recipients, placeholder)
+		object["sops"] = seal.SOPSFrame(target.encrypted, target.recipients, placeholder, func(int) string { return placeholder })
 		return object, nil
 	}
 	texts, sops, err := key.SOPS(file, leaves, target.encrypted, target.recipients)

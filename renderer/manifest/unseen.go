@@ -41,11 +41,11 @@ func (u *Unseen) Fill(data []byte, identities []seal.Identity) (filled []byte, r
 		found = objects[0]
 	}
 	f := filler{unseen: u}
-	value := f.value(nil, u.object, found)
+	value, _ := f.value(nil, u.object, found).(map[string]any)
 	if len(reasons) == 0 {
 		reasons = f.reasons
 	}
-	if filled, err = AppendDocuments(nil, []map[string]any{value.(map[string]any)}); err != nil {
+	if filled, err = AppendDocuments(nil, []map[string]any{value}); err != nil {
 		return nil, nil, err
 	}
 	if !bytes.Equal(filled, data) {
@@ -58,8 +58,9 @@ func (u *Unseen) Fill(data []byte, identities []seal.Identity) (filled []byte, r
 		return filled, nil, nil
 	}
 	if wrong := opens(found, identities); wrong != nil {
-		frame := found["sops"].(map[string]any)
-		frame["mac"] = placeholder
+		if frame, ok := found["sops"].(map[string]any); ok {
+			frame["mac"] = placeholder
+		}
 		filled, err = AppendDocuments(nil, []map[string]any{found})
 		return filled, []string{"it does not decrypt: " + wrong.Error()}, err
 	}

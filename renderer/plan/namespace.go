@@ -101,7 +101,7 @@ func sharedNamespaces(plans []*Plan) problem.List {
 }
 
 // takenSecrets is HF314: what an instance logs in with is a Secret of its platform, and
-// none that is made here, for it or for another: those open repositories.
+// none that is made here for another instance: those open repositories.
 func takenSecrets(plans []*Plan) problem.List {
 	type place struct{ cluster, namespace, name string }
 	made := map[place]string{}
@@ -114,8 +114,8 @@ func takenSecrets(plans []*Plan) problem.List {
 	for _, p := range plans {
 		for _, d := range p.Declared {
 			whose, taken := made[place{p.Cluster, d.Namespace, d.Name}]
-			if d.Kind != "Secret" || !taken {
-				continue
+			if d.Kind != "Secret" || !taken || whose == p.Instance {
+				continue // its own are HF428's
 			}
 			tree := p.inputs.instance.State.Tree
 			problems = append(problems, problem.Problem{

@@ -79,29 +79,30 @@ func (k Key) SOPS(file string, leaves []Leaf, encrypted *regexp.Regexp, recipien
 	if err != nil {
 		return nil, nil, err
 	}
-	sops = SOPSFrame(encrypted, recipients, "")
-	sops["mac"] = encrypt(gcm, iv, fmt.Sprintf("%X", sum.Sum(nil)), lastModified)
-	for i, r := range recipients {
+	var keys []string
+	for _, r := range recipients {
 		enc, err := s.age(r, dataKey)
 		if err != nil {
 			return nil, nil, err
 		}
-		sops["age"].([]any)[i].(map[string]any)["enc"] = enc
+		keys = append(keys, enc)
 	}
-	return texts, sops, nil
+	mac := encrypt(gcm, iv, fmt.Sprintf("%X", sum.Sum(nil)), lastModified)
+	return texts, SOPSFrame(encrypted, recipients, mac, func(n int) string { return keys[n] }), nil
 }
 
-// SOPSFrame is a document's member "sops" with a text in the place of each ciphertext.
-func SOPSFrame(encrypted *regexp.Regexp, recipients []Recipient, ciphertext string) map[string]any {
+// SOPSFrame is a document's member "sops". enc is the data key for the nth recipient, in
+// their order.
+func SOPSFrame(encrypted *regexp.Regexp, recipients []Recipient, mac string, enc func(n int) string) map[string]any {
 	var age []any
-	for _, r := range ordered(recipients) {
-		age = append(age, map[string]any{"recipient": r.text, "enc": ciphertext})
+	for n, r := range ordered(recipients) {
+		age = append(age, map[string]any{"recipient": r.text, "enc": enc(n)})
 	}
 	return map[string]any{
 		"age":             age,
 		"encrypted_regex": encrypted.String(),
 		"lastmodified":    lastModified,
-		"mac":             ciphertext,
+		"mac":             mac,
 		"version":         sopsVersion,
 	}
 }
