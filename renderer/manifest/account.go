@@ -15,7 +15,7 @@ import (
 // can give others. So a tree that was changed on its way reaches no other namespace.
 //
 // Like the Kustomizations beside it, it is applied by whoever has the rights of all.
-func account(objects []Object, mode Secrets, p *plan.Plan) []Object {
+func account(objects []Object, p *plan.Plan) []Object {
 	if p.Flux.ServiceAccount == "" {
 		return nil
 	}
@@ -41,7 +41,8 @@ func account(objects []Object, mode Secrets, p *plan.Plan) []Object {
 	for _, namespace := range p.Namespaces {
 		// Also what a tree of yesterday had, and what has to be removed today.
 		for _, t := range [][2]string{
-			{"v1", "ConfigMap"}, {"v1", "ServiceAccount"}, secretType(mode), {"batch/v1", "Job"}, {"batch/v1", "CronJob"},
+			{"v1", "ConfigMap"}, {"v1", "ServiceAccount"}, {"v1", "Secret"}, {"external-secrets.io/v1", "ExternalSecret"}, {"bitnami.com/v1alpha1", "SealedSecret"},
+			{"batch/v1", "Job"}, {"batch/v1", "CronJob"},
 			{"k8up.io/v1", "PodConfig"}, {"k8up.io/v1", "PreBackupPod"}, {"k8up.io/v1", "Schedule"}, {"networking.k8s.io/v1", "NetworkPolicy"}, {"cilium.io/v2", "CiliumNetworkPolicy"},
 			{"rbac.authorization.k8s.io/v1", "Role"}, {"rbac.authorization.k8s.io/v1", "RoleBinding"},
 		} {
@@ -118,16 +119,4 @@ func typeOf(namespace, version, kind string) apiType {
 
 func (t apiType) compare(other apiType) int {
 	return cmp.Or(strings.Compare(t.namespace, other.namespace), strings.Compare(t.group, other.group), strings.Compare(t.resource, other.resource))
-}
-
-// secretType is the version and kind of what stands for a Secret.
-func secretType(mode Secrets) [2]string {
-	switch mode {
-	case External:
-		return [2]string{"external-secrets.io/v1", "ExternalSecret"}
-	case Sealed:
-		return [2]string{"bitnami.com/v1alpha1", "SealedSecret"}
-	default:
-		return [2]string{"v1", "Secret"}
-	}
 }

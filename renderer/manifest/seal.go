@@ -44,7 +44,7 @@ func Seal(objects []Object, p *plan.Plan, instance input.Instance, secrets Seali
 	if secrets.mode == External || secrets.mode == Sealed {
 		withoutDecryption(objects)
 	}
-	objects = ordered(append(slices.Clone(objects), account(objects, secrets.mode, p)...))
+	objects = ordered(append(slices.Clone(objects), account(objects, p)...))
 	for _, o := range objects {
 		if holdsDollar(o.Value) {
 			annotate(o.Value, noSubstitution, "disabled")
