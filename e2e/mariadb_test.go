@@ -673,7 +673,7 @@ BEGIN
 END;;
 DELIMITER ;
 ALTER TABLE triggered DROP COLUMN j;
-CREATE ROLE held; CREATE USER of_name@`+"`host's`"+`, of_number@192.0.2.7; GRANT held TO of_name@`+"`host's`"+` WITH ADMIN OPTION; GRANT SELECT ON t TO of_name@`+"`host's`"+`; FLUSH PRIVILEGES;
+CREATE USER gone; CREATE ROLE orphan WITH ADMIN gone; DROP USER gone; CREATE ROLE held; CREATE USER of_name@`+"`host's`"+`, of_number@192.0.2.7; GRANT held TO of_name@`+"`host's`"+` WITH ADMIN OPTION; GRANT SELECT ON t TO of_name@`+"`host's`"+`; FLUSH PRIVILEGES;
 CREATE TABLE far (id INT PRIMARY KEY) ENGINE=FEDERATED CONNECTION='mysql://root:`+myRoot+`@127.0.0.1:`+strconv.Itoa(s.port)+`/elsewhere/far_rows';`)
 	excluded := map[string]any{"excludeDatabases": []any{"elsewhere"}}
 	want := []string{
@@ -683,6 +683,7 @@ CREATE TABLE far (id INT PRIMARY KEY) ENGINE=FEDERATED CONNECTION='mysql://root:
 		"history: table lost.numbered: ", "changed-characters: column lost.labels.e: ", "name: schema line\\nbreak: ", "name: schema MYSQL: ", "right: right of app@% on lost.dropped: ",
 		"external: table lost.far: its engine is FEDERATED", "outside: table lost.numbers: ", "invalid-trigger: trigger lost.of_before: its table has no column for OLD . j",
 		"account: account of_name@host's: the server ignores it",
+		"account: role orphan: no account may give it",
 	}
 	child := "child\n"
 	if s.sql(t, "SELECT VERSION() >= '11'") == "1\n" {

@@ -364,10 +364,17 @@ awk -F '\t' -v losses="$WORK/losses" "$NAMES"'
 awk -F '\t' "$NAMES"'$1 != "trigger" { print raw($2) "\t" raw($3) }' "$WORK/ignored.items" >>"$WORK/orphans.raw" || die 73 'scratch is full'
 ignored_accounts "$@"
 awk -F '\t' -v OFS='\t' '{ print "account", $1, "the server ignores it: it is only in its tables" }' "$WORK/accounts.ignored" >>"$WORK/losses" || die 73 'scratch is full'
+accounts "$WORK/grants" "$@"
+# The tool makes those roles alone that an account may give, by itself or by another.
+ask 'listing the roles' "SELECT HEX(CONCAT(' ROLE IF NOT EXISTS ', QUOTE(User), ' ')), User FROM mysql.user WHERE is_role = 'Y' AND User <> 'PUBLIC'" "$@" >"$WORK/roles"
+awk -F '\t' "$NAMES"'
+  FILENAME == ARGV[1] { role[raw($1)] = $2; next }
+  / ROLE IF NOT EXISTS / { for (text in role) if (index($0, text)) delete role[text] }
+  END { for (text in role) print "account\trole " role[text] "\tno account may give it, and the tool leaves it out" }' \
+  "$WORK/roles" "$WORK/grants" >>"$WORK/losses" || die 73 'scratch is full'
 clean_losses
 settle_losses
 
-accounts "$WORK/grants" "$@"
 # Rights on a table or routine cannot be granted before there is one.
 # shellcheck disable=SC2016 # backticks are SQL's
 object='^GRANT .* ON ((PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY) )?`([^`]|``)*`[.]`'
