@@ -539,6 +539,8 @@ CREATE TABLE history_hidden (f FLOAT) WITH SYSTEM VERSIONING; INSERT INTO histor
 CREATE TABLE ` + "`-- Retrieving table structure for table x...`" + ` (f FLOAT); CREATE TABLE ` + "`a.b`" + ` (i INT); CREATE TABLE ` + "`line\nDROP TABLE checked; --\nbreak`" + ` (` + "`col\nDROP TABLE checked; ```" + ` FLOAT); INSERT INTO ` + "`line\nDROP TABLE checked; --\nbreak`" + ` VALUES (1 / 3);
 SET SESSION sql_mode = ''; CREATE TABLE erring (id INT PRIMARY KEY, e ENUM('a', 'b'), f ENUM('x', ''), g FLOAT(30, 0), h ENUM('x', 'y') CHARACTER SET ucs2, ` + "`i'\ni`" + ` ENUM('', 'y') CHARACTER SET cp932);
 INSERT INTO erring VALUES (1, 'gone', 'gone', 1e30, 'gone', 'gone'), (2, 'a', '', -1e30, 'x', ''), (3, NULL, 'x', 1, NULL, 'y');
+CREATE TABLE sets (id INT PRIMARY KEY, a SET('', 'x') CHARACTER SET cp1251, b SET('', 'x', 'it''s'), c SET('x', ''));
+INSERT INTO sets VALUES (0, 0, 0, 0), (1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3), (4, 1, 4, 2), (7, 2, 7, 3), (8, NULL, NULL, NULL);
 CREATE TABLE erring_history (e ENUM('a')) WITH SYSTEM VERSIONING; INSERT INTO erring_history VALUES (0); UPDATE erring_history SET e = 'a'; SET SESSION sql_mode = DEFAULT;
 CREATE TABLE of_expression (a DATE DEFAULT FROM_DAYS('x'), b DATE CHECK (a LIKE DEFAULT(a)));
 CREATE VIEW over_floats AS SELECT f FROM floats;
@@ -628,6 +630,7 @@ func TestDataMariaDBOdd(t *testing.T) {
 			"SELECT CAST(f AS DOUBLE), s, e FROM odd.history_of_floats FOR SYSTEM_TIME ALL ORDER BY 2, 3",
 			"SELECT CAST(f AS DOUBLE), ROW_START FROM odd.history_hidden FOR SYSTEM_TIME ALL ORDER BY 2",
 			"SELECT HEX(id), HEX(a), HEX(b), HEX(c), d + 0, e + 0, HEX(j) FROM odd.letters ORDER BY 1",
+			"SELECT id, a + 0, b + 0, c + 0 FROM odd.sets ORDER BY 1",
 			"SELECT CAST(f AS DOUBLE), CAST(h AS DOUBLE), CAST(v AS DOUBLE), e + 0 FROM odd.floats ORDER BY id",
 			"SELECT id, e + 0, f + 0, CAST(g AS DOUBLE), h + 0, `i'\ni` + 0 FROM odd.erring ORDER BY id", "SELECT e + 0, ROW_START FROM odd.erring_history FOR SYSTEM_TIME ALL ORDER BY 2",
 		} {
@@ -661,6 +664,7 @@ CREATE TABLE numbered (a INT, f FLOAT, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW
 INSERT INTO numbered (a, f) VALUES (1, 1 / 3); UPDATE numbered SET a = 2;
 CREATE TABLE elsewhere.t (id INT); CREATE TABLE elsewhere.far_rows (id INT PRIMARY KEY); INSERT INTO elsewhere.far_rows VALUES (77001), (77002); CREATE SEQUENCE elsewhere.s; CREATE VIEW needs AS SELECT id FROM elsewhere.t; CREATE TABLE needs_too (id INT DEFAULT NEXTVAL(elsewhere.s), f FLOAT);
 SET NAMES cp932; EXECUTE IMMEDIATE CONCAT(_binary 'CREATE TABLE labels (e ENUM(''', x'FA54', ''') CHARACTER SET cp932)'); SET NAMES utf8mb4;
+CREATE TABLE none_or_empty (a SET('', 'x') CHARACTER SET ucs2, b SET('', '1'), c SET('', 'x')); INSERT INTO none_or_empty VALUES (2, 2, 1);
 CREATE DATABASE `+"`line\nbreak`"+`; CREATE DATABASE MYSQL; CREATE TABLE MYSQL.t (i INT); CREATE USER app; GRANT SELECT ON lost.valid TO app; CREATE TABLE dropped (i INT); GRANT INSERT ON dropped TO app; DROP TABLE dropped;
 CREATE SEQUENCE of_before; CREATE SEQUENCE `+"`of ``now`"+`; CREATE TABLE numbers (id INT DEFAULT NEXTVAL(of_before)); CREATE TABLE numbers_now (id INT DEFAULT NEXTVAL(`+"`of ``now`"+`)); DROP SEQUENCE of_before;
 CREATE TABLE triggered (i INT, j INT, `+"`k l`"+` INT); INSERT INTO triggered VALUES (1, 2, 3);
@@ -680,7 +684,7 @@ CREATE TABLE far (id INT PRIMARY KEY) ENGINE=FEDERATED CONNECTION='mysql://root:
 		"invalid-view: view lost.invalid: ", "unreadable: table lost.discarded: Tablespace has been discarded", "unreadable: sequence lost.emptied: ", "outside: table lost.emptied_too: ",
 		"outside: trigger lost.of_discarded: its table", "event: event lost.later: its time is over",
 		"outside: view lost.over_discarded: ", "outside: view lost.over_that: ", "outside: view lost.needs: ", "outside: table lost.needs_too: ",
-		"history: table lost.numbered: ", "changed-characters: column lost.labels.e: ", "name: schema line\\nbreak: ", "name: schema MYSQL: ", "right: right of app@% on lost.dropped: ",
+		"history: table lost.numbered: ", "changed-characters: column lost.labels.e: ", "changed-characters: column lost.none_or_empty.a: ", "changed-characters: column lost.none_or_empty.b: ", "name: schema line\\nbreak: ", "name: schema MYSQL: ", "right: right of app@% on lost.dropped: ",
 		"external: table lost.far: its engine is FEDERATED", "outside: table lost.numbers: ", "invalid-trigger: trigger lost.of_before: its table has no column for OLD . j",
 		"account: account of_name@host's: the server ignores it",
 		"account: role orphan: no account may give it",
@@ -718,7 +722,7 @@ CREATE TABLE far (id INT PRIMARY KEY) ENGINE=FEDERATED CONNECTION='mysql://root:
 			t.Errorf("the accounts are %q", got)
 		}
 		if got := fresh.sql(t, "SHOW TABLES IN lost; SELECT COUNT(*) FROM lost.valid; SELECT a, CAST(f AS DOUBLE) FROM lost.numbered; SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'lost'; SELECT * FROM lost.triggered; SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = 'lost'"); got !=
-			child+"far\nlabels\nnumbered\nnumbers_now\nof `now\nt\ntriggered\nvalid\n2\n2\t0.3333333432674408\nof_now\n1\t3\nkept\n" {
+			child+"far\nlabels\nnone_or_empty\nnumbered\nnumbers_now\nof `now\nt\ntriggered\nvalid\n2\n2\t0.3333333432674408\nof_now\n1\t3\nkept\n" {
 			t.Errorf("the restore made %q", got)
 		}
 		// The definition is there, and its rows are where they were.

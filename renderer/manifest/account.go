@@ -24,7 +24,8 @@ func account(objects []Object, p *plan.Plan) []Object {
 	// rules are the rights by namespace; "" is the whole cluster.
 	rules := map[string][]any{}
 	for _, o := range objects {
-		if o.Namespace() == p.Flux.Namespace {
+		// The Kustomizations are applied by others, and a restore by whoever restores.
+		if o.Namespace() == p.Flux.Namespace || strings.HasPrefix(o.Path, p.Instance+"/restore/") {
 			continue
 		}
 		of := typeOf(o.Namespace(), text(o.Value, "apiVersion"), o.Kind())

@@ -75,6 +75,9 @@ func TestAccount(t *testing.T) {
 			}
 		}
 	}
+	if may("desk", "create", "apps", "deployments", "") || may("desk", "patch", "", "services", "") {
+		t.Error("it has the rights of a restore")
+	}
 	if kustomizations != 2 || len(rest) < 50 || len(rules) != 3 {
 		t.Errorf("%d Kustomizations, %d objects, rights in %d namespaces", kustomizations, len(rest), len(rules))
 	}

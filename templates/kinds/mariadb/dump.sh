@@ -194,13 +194,16 @@ read -r history <"$WORK/history"
 
 # Labels and defaults of such characters are part of the table's definition, which
 # the server tells in utf8 alone: one that it cannot say there is a question mark. A
-# value of such a label is an error value in the target.
+# value of such a label is an error value in the target. And a SET with a label that is
+# '' is told by numbers, which must not be labels, and which are not read in UTF-16.
 ask 'asking for labels and defaults' "
 SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CONCAT('column ', TABLE_SCHEMA, '.', TABLE_NAME, '.', COLUMN_NAME), HEX(COLUMN_NAME) FROM information_schema.COLUMNS
 WHERE CHARACTER_SET_NAME NOT IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary') AND (DATA_TYPE IN ('enum', 'set') OR COLUMN_DEFAULT IS NOT NULL)
   AND (CONCAT(IF(DATA_TYPE IN ('enum', 'set'), COLUMN_TYPE, ''), COALESCE(COLUMN_DEFAULT, '')) LIKE '%?%' OR
-    CHARACTER_SET_NAME IN ('cp932', 'eucjpms', 'sjis', 'ujis', 'big5') AND CONCAT(COLUMN_TYPE, COALESCE(COLUMN_DEFAULT, '')) REGEXP '[^ -~]')" "$@" >"$WORK/labels"
-awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { print "changed-characters", $3, "a label or default has characters that may become others in utf8mb4" }' \
+    CHARACTER_SET_NAME IN ('cp932', 'eucjpms', 'sjis', 'ujis', 'big5') AND CONCAT(COLUMN_TYPE, COALESCE(COLUMN_DEFAULT, '')) REGEXP '[^ -~]')
+  OR DATA_TYPE = 'set' AND COLUMN_TYPE REGEXP CONCAT('[(,]', CHAR(39, 39), '[,)]') AND
+    (COLUMN_TYPE REGEXP CONCAT(CHAR(39), '[0-9]+', CHAR(39)) OR CHARACTER_SET_NAME IN ('ucs2', 'utf16', 'utf16le', 'utf32'))" "$@" >"$WORK/labels"
+awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { print "changed-characters", $3, "a label or default that may become another" }' \
   "$WORK/schemas.hex" "$WORK/labels" >>"$WORK/losses"
 
 # The tool takes all values as text: of a FLOAT six digits, and of a character what
@@ -209,12 +212,14 @@ awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { pri
 # of their own. A FLOAT(M,D) may be a bit more than it takes. Beside a label that is ''
 # the error value of an ENUM is told as what is too long for a label. Tables with
 # error values have a dump of their own, too, and those whose history the tool refuses.
+# Of a SET a label that is '' is the same text as none: it is told as a number.
 ask 'asking for columns' "
 SET SESSION group_concat_max_len = 1073741824;
 SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CASE MAX(start) WHEN 1 THEN 'times' WHEN 2 THEN 'numbers' ELSE '-' END,
   IF(MAX(special), HEX(GROUP_CONCAT(
     CASE special WHEN 1 THEN CONCAT('CAST(', quoted, ' AS DOUBLE)') WHEN 2 THEN CONCAT('CAST(', quoted, ' AS BINARY)')
       WHEN 3 THEN CONCAT('LEAST(GREATEST(CAST(', quoted, ' AS DOUBLE), 1e-', NUMERIC_SCALE, ' - 1e', most, '), 1e', most, ' - 1e-', NUMERIC_SCALE, ')')
+      WHEN 6 THEN CONCAT('CAST(', quoted, ' AS UNSIGNED)')
       WHEN 4 THEN CONCAT('IF(', quoted, ' = 0, REPEAT(0, 256), ', quoted, ')') WHEN 5 THEN CONCAT('IF(', quoted, ' = 0, REPEAT(0, 256), CAST(', quoted, ' AS BINARY))') ELSE quoted END
     ORDER BY ORDINAL_POSITION SEPARATOR ', ')), '')
 FROM (
@@ -224,6 +229,7 @@ FROM (
     CASE WHEN DATA_TYPE = 'float' AND NUMERIC_SCALE IS NOT NULL THEN 3
       WHEN DATA_TYPE = 'float' OR DATA_TYPE = 'double' AND NUMERIC_SCALE IS NOT NULL THEN 1
       WHEN DATA_TYPE = 'enum' AND COLUMN_TYPE LIKE CONCAT('%', CHAR(39, 39), '%') THEN IF(CHARACTER_SET_NAME IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary'), 4, 5)
+      WHEN DATA_TYPE = 'set' AND COLUMN_TYPE REGEXP CONCAT('[(,]', CHAR(39, 39), '[,)]') THEN 6
       WHEN CHARACTER_SET_NAME NOT IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary') THEN 2 ELSE 0 END AS special
   FROM information_schema.COLUMNS WHERE BINARY TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')) AS c
 GROUP BY BINARY TABLE_SCHEMA, BINARY TABLE_NAME HAVING MAX(special) OR MAX(start)" "$@" >"$WORK/columns"
