@@ -40,7 +40,8 @@ type fluxKustomization struct {
 			Name      string `json:"name"`
 			Namespace string `json:"namespace"`
 		} `json:"dependsOn"`
-		Decryption struct {
+		ServiceAccountName string `json:"serviceAccountName"`
+		Decryption         struct {
 			Provider  string `json:"provider"`
 			SecretRef struct {
 				Name string `json:"name"`
