@@ -64,7 +64,11 @@ func (p Problem) String() string {
 // printable keeps hostile input from writing control characters to a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || (r >= 0x7f && r < 0xa0) {
+		switch {
+		case r < 0x20, r >= 0x7f && r < 0xa0:
+			return '\uFFFD'
+		case r >= '\u2028' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
+			// They break lines and turn the direction of what follows.
 			return '\uFFFD'
 		}
 		return r
