@@ -66,3 +66,30 @@ func TestNamesApart(t *testing.T) {
 		t.Errorf("only %d objects", len(owners))
 	}
 }
+
+// TestIngressStaysHome: a database in a namespace that is not the instance's gets no
+// policy there, though a skipped source is in it: that would shut it for all others.
+func TestIngressStaysHome(t *testing.T) {
+	r := builtinRenderer(t)
+	for _, namespace := range []string{"kube-system", "flux-system", "wiki", "shop-db"} {
+		in := example(t, "minimal")
+		state := rewritten(t, in.States[0], func(root map[string]any) {
+			databases := root["databases"].(map[string]any)
+			databases["postgresql"].([]any)[0].(map[string]any)["host"] = "server." + namespace + ".svc"
+			databases["mariadb"] = []any{map[string]any{
+				"id": "m", "host": "x", "port": 3306, "serverVersion": "10.6", "tls": "require", "username": "r", "namespace": namespace,
+				"passwordRef": map[string]any{"kind": "Secret", "name": "m", "key": "p"}, "backup": "skip", "reason": "not ours",
+			}}
+			root["network"].(map[string]any)["defaultDenyIngress"] = true
+		})
+		policies := 0
+		for _, o := range render(t, r, renderer.Inputs{States: []input.Document{state}, Credentials: in.Credentials}, manifest.Omit).objects {
+			if o.Namespace() == namespace && o.Kind() != "Kustomization" {
+				policies++
+			}
+		}
+		if own := namespace == "shop-db"; own != (policies > 0) {
+			t.Errorf("%s: %d objects", namespace, policies)
+		}
+	}
+}

@@ -334,8 +334,8 @@ func recipientsOf(t *testing.T, x rendered, file string) []string {
 	return recipients
 }
 
-// TestExternalSecret has the whole of one object. What the state says wins over
-// the policy, field by field, and the store as a whole.
+// TestExternalSecret has the whole of one object. A state without a policy's word names
+// its own store and entries.
 func TestExternalSecret(t *testing.T) {
 	all, err := examples.All()
 	if err != nil {
@@ -343,11 +343,16 @@ func TestExternalSecret(t *testing.T) {
 	}
 	c := all[slices.IndexFunc(all, func(c examples.Case) bool { return c.Name == "minimal" })]
 	in := external(t, c.Inputs)
+	var asked map[string]any
+	policy := change(t, *in.Policy, func(p map[string]any) {
+		asked, _ = p["externalSecrets"].(map[string]any)
+		delete(p, "externalSecrets")
+	})
+	in.Policy = &policy
+	asked["store"] = map[string]any{"kind": "SecretStore", "name": "own"}
+	asked["fields"].(map[string]any)["restic.password"] = map[string]any{"key": "shop-password"}
 	in.States = []input.Document{change(t, in.States[0], func(s map[string]any) {
-		s["backup"].(map[string]any)["externalSecrets"] = map[string]any{
-			"store":  map[string]any{"kind": "SecretStore", "name": "own"},
-			"fields": map[string]any{"restic.password": map[string]any{"key": "shop-password"}},
-		}
+		s["backup"].(map[string]any)["externalSecrets"] = asked
 	})}
 	x := render(t, builtinRenderer(t), in, manifest.External)
 	at := slices.IndexFunc(x.objects, func(o manifest.Object) bool { return o.Kind() == "ExternalSecret" })

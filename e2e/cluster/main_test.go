@@ -111,7 +111,8 @@ func (h heldUp) hold(t *testing.T) (release func()) {
 	h.until(t, nil, "the table is locked",
 		"SELECT count(*) > 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = '"+h.table+"'::regclass")
 	return func() {
-		_, err := h.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%/* held */%' AND pid <> pg_backend_pid()")
+		// Other tests hold other databases of the same server.
+		_, err := h.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%/* held */%' AND pid <> pg_backend_pid()")
 		must(t, err)
 	}
 }

@@ -62,7 +62,8 @@ func account(objects []Object, p *plan.Plan) []Object {
 	}
 	// Those of other instances are beside them.
 	for _, t := range slices.SortedFunc(maps.Keys(cluster), apiType.compare) {
-		add(t, nil, "create")
+		// To wait for one, Flux lists all.
+		add(t, nil, "list", "watch", "create")
 		add(t, cluster[t], "get", "update", "patch", "delete")
 	}
 	// Flux tries all objects before it makes one: a binding then has no role yet whose

@@ -89,7 +89,7 @@ func exported(group string, resources []string) []right {
 func (in *inspector) mayExport() []right {
 	all := rights()
 	for _, more := range in.plan.ExtraResources() {
-		if group, resource, _ := strings.Cut(more, "/"); more != "/pods" {
+		if group, resource, _ := strings.Cut(more, "/"); more != "/pods" && more != "/secrets" {
 			all = append(all, exported(group, []string{resource})...)
 		}
 	}

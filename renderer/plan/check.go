@@ -30,6 +30,7 @@ func Check(p *Plan) problem.List {
 	c.images()
 	c.names()
 	c.namespaces()
+	c.policyFirst()
 	c.times()
 	c.retention()
 	c.network()

@@ -48,9 +48,8 @@ func CheckFleet(plans []*Plan) problem.List {
 		}
 		for _, s := range p.Secrets {
 			for _, k := range s.Keys {
-				if what, own := ownValues()[k.Field]; own && k.Remote != nil && p.External != nil {
-					entry := []string{p.External.StoreKind, p.External.StoreName, k.Remote.Key, k.Remote.Property, k.Field}
-					claim(p, "HF305", what, " in the external store", strings.Join(entry, "\x00"), "write {instance} into the key of externalSecrets, so that each instance has an entry of its own")
+				if _, own := ownValues()[k.Field]; own {
+					claim(p, "HF305", "entry", " of the external store for the "+ownValues()[k.Field], p.entry(k), "write {instance} into the key of externalSecrets, so that each instance has an entry of its own")
 				}
 			}
 		}
@@ -59,9 +58,26 @@ func CheckFleet(plans []*Plan) problem.List {
 			claim(p, "HF306", "source", " "+i.ID, p.source(i.Unit), "one source belongs to one instance")
 		}
 	}
+	for _, p := range plans {
+		for _, s := range p.Secrets {
+			for _, k := range s.Keys {
+				if _, own := ownValues()[k.Field]; !own && p.Enabled && taken["entry\x00"+p.entry(k)] != "" {
+					claim(p, "HF305", "entry", " of the external store", p.entry(k), "its "+k.Field+" would be the other's: name an entry of its own in externalSecrets")
+				}
+			}
+		}
+	}
 	problems = append(problems, overlaps(plans)...)
 	problems = append(problems, sharedNamespaces(plans)...)
 	return append(problems, takenSecrets(plans)...)
+}
+
+// entry is where an external store has a value; "" if it has not.
+func (p *Plan) entry(k SecretKey) string {
+	if k.Remote == nil || p.External == nil {
+		return ""
+	}
+	return strings.Join([]string{p.External.StoreKind, p.External.StoreName, k.Remote.Key, k.Remote.Property}, "\x00")
 }
 
 // ownValues names the fields of credentials that must be an instance's own.

@@ -288,15 +288,7 @@ func (b *builder) connect(i *Item) {
 // owns says whether a namespace is one of the instance's: its default is what
 // the state says of defaultDenyIngress.
 func (b *builder) owns(namespace string) bool {
-	if namespace == b.inst.State.Namespace {
-		return true
-	}
-	for _, u := range b.found {
-		if u.Namespace == namespace {
-			return true
-		}
-	}
-	return false
+	return b.plan.operators(namespace) == "" && (b.plan.own(namespace) || b.plan.granted(namespace))
 }
 
 // environment lists the variables of the unit's pods. Values reach the scripts

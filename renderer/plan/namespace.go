@@ -39,10 +39,18 @@ func (p *Plan) operators(namespace string) string {
 	switch {
 	case strings.HasPrefix(namespace, "kube-"):
 		return "Kubernetes'"
-	case namespace == p.Flux.Namespace, namespace == "flux-system":
+	case namespace == p.Flux.Namespace, namespace == "flux-system", namespace == p.policyFlux():
 		return "Flux'"
 	case namespace == p.inputs.instance.State.Namespaces["k8up"], namespace == "k8up-system":
 		return "K8up's"
+	}
+	return ""
+}
+
+// policyFlux is where Flux is by the policy: a state that names another does not move it.
+func (p *Plan) policyFlux() string {
+	if policy := p.inputs.instance.Policy; policy != nil && policy.Flux != nil {
+		return policy.Flux.Namespace
 	}
 	return ""
 }
@@ -59,6 +67,24 @@ func (c *checker) namespaces() {
 		if !c.plan.own(i.Namespace) && !c.plan.granted(i.Namespace) {
 			c.at(of(i.Unit), "HF312", "the policy, not the state, allows it: "+grant(i.Namespace, c.plan.Instance),
 				"%s is in the namespace %q, which is none of the instance's: those are %q and %q", i.ID, i.Namespace, c.plan.Namespace, c.plan.Namespace+"-db")
+		}
+	}
+}
+
+// policyFirst is HF315: a state wins over the policy, but not where the policy says what
+// a state may reach. HF421 is for what no state may export.
+func (c *checker) policyFirst() {
+	state, policy := c.plan.inputs.instance.State.Backup, c.plan.inputs.instance.Policy
+	if policy != nil && policy.External != nil && state.External != nil {
+		c.at("/backup/externalSecrets", "HF315", "take it out of the state", "where the external store has secrets is in the policy, and not for a state to change")
+	}
+	if policy != nil && policy.RequireDigest != nil && *policy.RequireDigest && state.RequireDigest != nil && !*state.RequireDigest {
+		c.at("/backup/requireDigest", "HF315", "take it out of the state", "the policy demands digests, and a state cannot do without")
+	}
+	for n, resource := range c.plan.ExtraResources() {
+		if resource == "/secrets" || resource == "/pods" {
+			c.at(fmt.Sprintf("/kubernetes/extraResources/%d", n), "HF421", "Secrets are exported by exportSecrets, and whoever restores pods has all that their namespace has",
+				"%s is not exported beside the rest", strings.TrimPrefix(resource, "/"))
 		}
 	}
 }

@@ -756,6 +756,13 @@ func Rules() []Rule {
 			Source: "libpq: a server may ask for the password in clear text",
 		},
 		{
+			ID:     "HF315",
+			Title:  "A state changes what the policy has closed",
+			Story:  "The policy says from which entry of the external store an instance's secrets come, and that images have digests. A state that says otherwise takes another instance's password into its own pods, or runs an image of its own with the keys of the backup.",
+			Fix:    "Take it out of the state, or change the policy.",
+			Source: "whoever writes a state is not whoever writes the policy",
+		},
+		{
 			ID:     "HF401",
 			Title:  "A template made something that is no Kubernetes object",
 			Story:  "Without the label of its owner an object is found by nobody who cleans up, and with a namespace where none belongs the whole tree is refused: Flux applies all of it or nothing.",
