@@ -123,17 +123,25 @@ func (s *stage) save() error {
 }
 
 // findStage returns the stage that a killed run left at this entry, nil if it
-// is none: a folder may have such a name and be somebody else's.
+// is none: a folder may have such a name and be somebody else's, or come with a
+// repository. An error says why one that bears our mark is not trusted.
 func (w *writing) findStage(entry fs.DirEntry) (*stage, error) {
 	top, digits, ok := strings.Cut(strings.TrimPrefix(entry.Name(), "."), ".holdfast-")
-	if !ok || !entry.IsDir() || top == "" || top[0] == '.' || digits == "" || strings.Trim(digits, "0123456789") != "" || entry.Name() != stagePrefix(top)+digits {
+	if !ok || top == "" || top[0] == '.' || digits == "" || strings.Trim(digits, "0123456789") != "" || entry.Name() != stagePrefix(top)+digits {
 		return nil, nil
 	}
 	s := &stage{top: top, path: filepath.Join(w.dir, entry.Name()), target: filepath.Join(w.dir, top)}
-	entries, err := os.ReadDir(s.path)
-	if errors.Is(err, fs.ErrPermission) || missing(err) {
-		return nil, nil // ours could be read
+	info, err := os.Lstat(s.path)
+	if missing(err) {
+		return nil, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() || !isPrivate(info) {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(s.path)
 	if err != nil || len(entries) == 0 {
 		return s, err
 	}
@@ -141,12 +149,12 @@ func (w *writing) findStage(entry fs.DirEntry) (*stage, error) {
 	for _, inner := range entries {
 		switch name := inner.Name(); {
 		case name == stageMarker && inner.Type().IsRegular():
-			// A killed run may have left it half written.
-			text, err := readAtMost(s.at(name), int64(len(markerText)))
+			text, err := readOwn(s.at(name), int64(len(markerText)))
 			if err != nil {
-				return nil, err
+				return nil, nil //nolint:nilerr // not our mark
 			}
-			marked = strings.HasPrefix(markerText, string(text))
+			// A killed run may have left it half written, and nothing else yet.
+			marked = string(text) == markerText || len(entries) == 1 && strings.HasPrefix(markerText, string(text))
 		case name == stageTree && inner.IsDir(), name == stageRecords, name == stageTaken, strings.HasPrefix(name, stageSpare):
 		default:
 			return nil, nil
@@ -158,15 +166,29 @@ func (w *writing) findStage(entry fs.DirEntry) (*stage, error) {
 	return s, s.load()
 }
 
+// maxRecords is how many bytes a stage's records may have.
+const maxRecords = 64 << 20
+
 // load reads the records, if the killed run came so far that they count.
 func (s *stage) load() error {
-	data, err := os.ReadFile(s.at(stageRecords))
+	data, err := readOwn(s.at(stageRecords), maxRecords)
 	if missing(err) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
 	var saved savedStage
-	if err != nil || json.Unmarshal(data, &saved) != nil {
-		return err // half written: nothing was swapped yet
+	if json.Unmarshal(data, &saved) != nil {
+		return nil //nolint:nilerr // half written: nothing was swapped yet
+	}
+	for _, all := range []records{saved.Before, saved.Staged} {
+		for name := range all {
+			// Such a name is none that a walk through a folder finds.
+			if bare := strings.TrimSuffix(name, "/"); !fs.ValidPath(bare) || !filepath.IsLocal(filepath.FromSlash(bare)) {
+				return fmt.Errorf("its %s names %q, which is outside of the folder", stageRecords, name)
+			}
+		}
 	}
 	info, err := os.Lstat(s.tree("."))
 	if missing(err) {
@@ -478,7 +500,7 @@ func (w *writing) removeTaken(s *stage) error {
 	if s.swapped {
 		at := "recovered"
 		for name, r := range s.before {
-			if r.ID == identityOf(info) && r.ID != 0 {
+			if r.ID == identityOf(info) && r.ID != 0 && !strings.HasSuffix(name, "/") {
 				at = name
 			}
 		}
@@ -568,13 +590,45 @@ func (w *writing) leftStages() ([]*stage, error) {
 	for _, entry := range entries {
 		s, err := w.findStage(entry)
 		if err != nil {
-			return nil, err
+			w.leave(entry.Name(), err)
+			continue
 		}
 		if s != nil {
 			left = append(left, s)
 		}
 	}
 	return left, nil
+}
+
+// leave notes that what an earlier run left, or seems to have left, stays.
+func (w *writing) leave(name string, why error) {
+	w.notes = append(w.notes, fmt.Sprintf("%s looks like what an earlier run left and stays, look at it and remove it: %s", legible(name), legible(why.Error())))
+}
+
+// readOwn reads a regular file that belongs to this user and has at most limit
+// bytes.
+func readOwn(name string, limit int64) (data []byte, err error) {
+	// Looked at first: opening a device may do something.
+	info, err := os.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || !isOwn(info) {
+		return nil, fmt.Errorf("%s is no file of this user", name)
+	}
+	f, err := openNoFollow(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // read only
+	if now, err := f.Stat(); err != nil || !os.SameFile(info, now) {
+		return nil, errors.Join(fmt.Errorf("%s was exchanged", name), err)
+	}
+	data, err = io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s has more than %d bytes", name, limit)
+	}
+	return data, err
 }
 
 // readAtMost reads a file's first bytes.

@@ -318,6 +318,7 @@ func TestSweepFollowsNoLink(t *testing.T) {
 	put(t, dir, ".a.holdfast-1/"+stageMarker, markerText)
 	put(t, dir, ".a.holdfast-1/"+stageRecords, `{"identity":1}`)
 	put(t, dir, ".a.holdfast-1/tree/planted", "mine")
+	private(t, dir, ".a.holdfast-1")
 	if err := os.Symlink("../victim", filepath.Join(dir, "a")); err != nil {
 		t.Fatal(err)
 	}
@@ -331,5 +332,81 @@ func TestSweepFollowsNoLink(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(dir, "b")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("something was written")
+	}
+}
+
+// TestSweepTrustsNoRecords: a stage whose records name what no run of ours would
+// is left alone, and the user hears of it once.
+func TestSweepTrustsNoRecords(t *testing.T) {
+	for name, key := range map[string]string{
+		"above": "../../victim/profile.sh", "above in the middle": "b/../../../victim/profile.sh", "absolute": "/victim/profile.sh", "the folder above": "../", "empty": "",
+	} {
+		for _, in := range []string{"before", "staged"} {
+			t.Run(name+" "+in, func(t *testing.T) {
+				root := t.TempDir()
+				dir := filepath.Join(root, "tree")
+				put(t, root, "victim/other", "x")
+				put(t, dir, ".x.holdfast-1/"+stageMarker, markerText)
+				put(t, dir, ".x.holdfast-1/"+stageTaken, "pwned")
+				if err := os.Mkdir(filepath.Join(dir, ".x.holdfast-1/tree"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				taken, err := os.Lstat(filepath.Join(dir, ".x.holdfast-1", stageTaken))
+				if err != nil {
+					t.Fatal(err)
+				}
+				put(t, dir, ".x.holdfast-1/"+stageRecords, fmt.Sprintf(`{"identity":1,%q:{%q:{"id":%d,"size":1,"time":1}}}`, in, key, identityOf(taken)))
+				private(t, dir, ".x.holdfast-1")
+				before := contents(t, dir)
+				var notes []string
+				mustWrite(t, dir, bundle("b/x.yaml", "x"), TreeOptions{testOnlyNoSync: true, Note: func(text string) { notes = append(notes, text) }})
+				sameMaps(t, "victim", contents(t, filepath.Join(root, "victim")), map[string]string{"other": "x"})
+				sameMaps(t, "stage", below(contents(t, dir), "."), before)
+				if len(notes) != 1 || !strings.Contains(notes[0], ".x.holdfast-1 looks like") || !strings.Contains(notes[0], "outside of the folder") {
+					t.Errorf("notes %q", notes)
+				}
+			})
+		}
+	}
+}
+
+// TestSweepReadsRecordsThatAreFiles: neither a link to what has no end nor more
+// than there can be is read.
+func TestSweepReadsRecordsThatAreFiles(t *testing.T) {
+	for name, make := range map[string]func(at string) error{
+		"link":   func(at string) error { return os.Symlink("/dev/zero", at) },
+		"folder": func(at string) error { return os.Mkdir(at, 0o700) },
+		"huge": func(at string) error {
+			return errors.Join(os.WriteFile(at, nil, 0o600), os.Truncate(at, maxRecords+1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			put(t, dir, ".x.holdfast-1/"+stageMarker, markerText)
+			if err := make(filepath.Join(dir, ".x.holdfast-1", stageRecords)); err != nil {
+				t.Skip(err)
+			}
+			private(t, dir, ".x.holdfast-1")
+			var notes []string
+			mustWrite(t, dir, bundle("b/x.yaml", "x"), TreeOptions{testOnlyNoSync: true, Note: func(text string) { notes = append(notes, text) }})
+			if len(notes) != 1 || !strings.Contains(notes[0], stageRecords) {
+				t.Errorf("notes %q", notes)
+			}
+			if _, err := os.Lstat(filepath.Join(dir, ".x.holdfast-1", stageMarker)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestNoSweep: what a fresh checkout brought is no rest of a killed run.
+func TestNoSweep(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, ".a.holdfast-1/"+stageMarker, markerText)
+	put(t, dir, ".a.holdfast-1/tree/x", "committed")
+	private(t, dir, ".a.holdfast-1")
+	mustWrite(t, dir, bundle("a/x.yaml", "x"), TreeOptions{NoSweep: true, testOnlyNoSync: true})
+	if got := contents(t, dir)[".a.holdfast-1/tree/x"]; got != "committed" {
+		t.Errorf("the file is %q", got)
 	}
 }

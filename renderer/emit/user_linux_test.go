@@ -86,3 +86,31 @@ func TestWriteTreeWithFilesOfOthers(t *testing.T) {
 	}
 	sameMaps(t, "tree", snapshot(t, dir), unchanged)
 }
+
+// TestSweepTrustsOnlyItsUser: what looks like a stage and belongs to another user,
+// or whose mark does, stays. A pipe in the place of its records is not waited for.
+func TestSweepTrustsOnlyItsUser(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{".a.holdfast-1", ".a.holdfast-2", ".a.holdfast-3"} {
+		put(t, dir, name+"/"+stageMarker, markerText)
+		private(t, dir, name)
+	}
+	if err := unix.Mkfifo(filepath.Join(dir, ".a.holdfast-3", stageRecords), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keep := []string{".a.holdfast-3"}
+	if os.Geteuid() == 0 { // only root can make files of other users
+		keep = append(keep, ".a.holdfast-1", ".a.holdfast-2")
+		for _, name := range []string{".a.holdfast-1", ".a.holdfast-2/" + stageMarker} {
+			if err := os.Chown(filepath.Join(dir, name), 4711, 4711); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	mustWrite(t, dir, bundle("a/x.yaml", "x"), TreeOptions{testOnlyNoSync: true})
+	for _, name := range keep {
+		if _, err := os.Lstat(filepath.Join(dir, name, stageMarker)); err != nil {
+			t.Error(err)
+		}
+	}
+}

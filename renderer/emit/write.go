@@ -30,8 +30,12 @@ const (
 type TreeOptions struct {
 	// AllowShrink lets more than a quarter of a folder's files vanish.
 	AllowShrink bool
+	// NoSweep leaves alone what looks like the rest of a killed run: in a fresh
+	// checkout there can be none.
+	NoSweep bool
 	// Note is given one line of text for each file of somebody else that could
-	// not keep its name. Nil ignores them.
+	// not keep its name, and for each rest of a killed run that stays. Nil
+	// ignores them.
 	Note func(text string)
 
 	// testOnlyStep is called before each step; its error fails that step.
@@ -87,8 +91,10 @@ func WriteTree(ctx context.Context, dir string, b manifest.Bundle, o TreeOptions
 	if problems := append(t.inTheWay, t.shrinking(o)...); len(problems) > 0 {
 		return nil, w.takeBack(problems.Sorted())
 	}
-	if err := w.sweep(); err != nil {
-		return nil, err
+	if !o.NoSweep {
+		if err := w.sweep(); err != nil {
+			return nil, err
+		}
 	}
 	changes := t.changes()
 	if len(changes) == 0 {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -513,6 +514,14 @@ func below(files map[string]string, prefix string) map[string]string {
 	return some
 }
 
+// private makes a folder one that only this user may look into.
+func private(t *testing.T, dir, name string) {
+	t.Helper()
+	if err := os.Chmod(filepath.Join(dir, name), 0o700); err != nil { //nolint:gosec // a folder
+		t.Fatal(err)
+	}
+}
+
 func TestSweepLeavesWhatIsNotOurs(t *testing.T) {
 	dir := t.TempDir()
 	mustWrite(t, dir, bundle("a/x.yaml", "x"), TreeOptions{})
@@ -533,16 +542,42 @@ func TestSweepLeavesWhatIsNotOurs(t *testing.T) {
 		}
 		put(t, dir, name, content)
 	}
+	for _, name := range keep[:5] {
+		private(t, dir, path.Dir(name))
+	}
+	private(t, dir, ".a.holdfast-123")
+	for name, content := range map[string]string{
+		".a.holdfast-90": "",                // a cut mark, but not alone
+		".a.holdfast-91": markerText[:9],    // so too
+		".a.holdfast-92": markerText + "\n", // more than the mark
+	} {
+		put(t, dir, name+"/.holdfast-stage", content)
+		put(t, dir, name+"/old-1", "theirs")
+		private(t, dir, name)
+		keep = append(keep, name+"/old-1")
+	}
+	put(t, dir, ".a.holdfast-93/.holdfast-stage", markerText) // open to others, as from a checkout
+	put(t, dir, "mark", markerText)
+	if err := os.Mkdir(filepath.Join(dir, ".a.holdfast-94"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../mark", filepath.Join(dir, ".a.holdfast-94/.holdfast-stage")); err != nil {
+		t.Fatal(err)
+	}
+	keep = append(keep, ".a.holdfast-93/.holdfast-stage", ".a.holdfast-94/.holdfast-stage")
 	if err := os.Symlink("b", filepath.Join(dir, ".a.holdfast-321")); err != nil {
 		t.Fatal(err)
 	}
 	put(t, dir, "b/.holdfast-stage", markerText)
 	keep = append(keep, ".a.holdfast-321", "b/.holdfast-stage")
-	gone := []string{".a.holdfast-789", ".left.holdfast-789", ".a.holdfast-1"}
+	gone := []string{".a.holdfast-789", ".left.holdfast-789", ".a.holdfast-1", ".a.holdfast-2"}
+	put(t, dir, gone[3]+"/.holdfast-stage", "# Made") // killed while it made the mark
+	private(t, dir, gone[3])
 	for _, name := range gone[:2] { // also of an instance that is not in this run
 		put(t, dir, name+"/.holdfast-stage", markerText)
 		put(t, dir, name+"/tree/secret.yaml", "left")
 		put(t, dir, name+"/old-1", "left")
+		private(t, dir, name)
 	}
 	if err := os.Mkdir(filepath.Join(dir, gone[2]), 0o700); err != nil {
 		t.Fatal(err)

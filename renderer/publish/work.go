@@ -140,7 +140,7 @@ func (p *publication) commit(ctx context.Context, base string) (tip string, comm
 	if err != nil {
 		return "", nil, err
 	}
-	written, err := emit.WriteTree(ctx, filepath.Join(w.dir, filepath.FromSlash(p.options.Path)), p.bundle, emit.TreeOptions{AllowShrink: p.options.AllowShrink})
+	written, err := emit.WriteTree(ctx, filepath.Join(w.dir, filepath.FromSlash(p.options.Path)), p.bundle, emit.TreeOptions{AllowShrink: p.options.AllowShrink, NoSweep: true})
 	var found problem.List
 	if errors.As(err, &found) {
 		problems, err = append(problems, found...), nil
