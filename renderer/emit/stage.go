@@ -296,16 +296,25 @@ func (w *writing) keep(s *stage, from, name string) error {
 	return w.keepBeside(s, from, name, name)
 }
 
-// keepBeside keeps a file in the tree under a name that starts with beside.
+// maxName is how many bytes a name may have on every usual file system.
+const maxName = 255
+
+// keepBeside keeps a file in the tree under a name that starts with beside, or
+// with as much of it as fits.
 func (w *writing) keepBeside(s *stage, from, name, beside string) error {
 	if err := w.makeInTarget(s, "."); err != nil {
 		return err
 	}
+	dir, base := path.Split(beside)
 	for n := 1; ; n++ {
-		kept := beside + keptSuffix
+		ending := keptSuffix
 		if n > 1 {
-			kept = fmt.Sprintf("%s-%d", kept, n)
+			ending = fmt.Sprintf("%s-%d", ending, n)
 		}
+		if most := maxName - len(ending); len(base) > most {
+			base = strings.ToValidUTF8(base[:most], "")
+		}
+		kept := dir + base + ending
 		to := s.inTarget(kept)
 		err := moveNew(from, to)
 		if errors.Is(err, fs.ErrExist) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -322,16 +321,71 @@ func TestSweepFollowsNoLink(t *testing.T) {
 	if err := os.Symlink("../victim", filepath.Join(dir, "a")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := WriteTree(t.Context(), dir, bundle("b/x.yaml", "x"), TreeOptions{testOnlyNoSync: true})
-	if err == nil || !strings.Contains(err.Error(), "removing what an earlier run left") {
-		t.Errorf("error %v", err)
+	var notes []string
+	mustWrite(t, dir, bundle("b/x.yaml", "x"), TreeOptions{testOnlyNoSync: true, Note: func(text string) { notes = append(notes, text) }})
+	if len(notes) != 1 || !strings.Contains(notes[0], ".a.holdfast-1 looks like what an earlier run left and stays") {
+		t.Errorf("notes %q", notes)
 	}
 	sameMaps(t, "victim", contents(t, filepath.Join(root, "victim")), map[string]string{"x": "x"})
 	if !bytes.Equal([]byte("mine"), []byte(contents(t, dir)[".a.holdfast-1/tree/planted"])) {
 		t.Error("the file is lost")
 	}
-	if _, err := os.Lstat(filepath.Join(dir, "b")); !errors.Is(err, fs.ErrNotExist) {
-		t.Error("something was written")
+	if got := contents(t, dir)["b/x.yaml"]; got != "x" {
+		t.Errorf("the other instance is %q", got)
+	}
+}
+
+// TestSweepGoesOn: a rest that cannot be removed stops only the run that writes
+// the same folder, which changes nothing then. Others are removed.
+func TestSweepGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	for _, top := range []string{"a", "b", "c"} {
+		put(t, dir, "."+top+".holdfast-1/"+stageMarker, markerText)
+		private(t, dir, "."+top+".holdfast-1")
+	}
+	var notes []string
+	o := TreeOptions{testOnlyNoSync: true, Note: func(text string) { notes = append(notes, text) }, testOnlyStep: func(step string) error {
+		if step == "clear b "+stageRecords || step == "stage d" {
+			return errors.New("no luck")
+		}
+		return nil
+	}}
+	before := contents(t, dir)
+	_, err := WriteTree(t.Context(), dir, bundle("a/x.yaml", "x", "b/x.yaml", "x"), o)
+	if err == nil || !strings.Contains(err.Error(), "removing what an earlier run left: no luck") {
+		t.Errorf("error %v", err)
+	}
+	delete(before, ".a.holdfast-1/"+stageMarker)
+	sameMaps(t, "the same folder", contents(t, dir), before)
+	// What was noted stays true when the run fails afterwards.
+	_, err = WriteTree(t.Context(), dir, bundle("a/x.yaml", "x", "d/x.yaml", "x"), o)
+	if err == nil || len(notes) != 1 || !strings.Contains(notes[0], ".b.holdfast-1 looks like what an earlier run left and stays") || !strings.Contains(notes[0], "no luck") {
+		t.Errorf("error %v, notes %q", err, notes)
+	}
+	mustWrite(t, dir, bundle("a/x.yaml", "x"), o)
+	sameMaps(t, "tree", contents(t, dir), map[string]string{
+		"a/x.yaml": "x", "a/" + InventoryName: string(inventory([]string{"x.yaml"})), ".b.holdfast-1/" + stageMarker: markerText,
+	})
+}
+
+// TestKeepLongNames: what cannot keep a long name gets one that fits.
+func TestKeepLongNames(t *testing.T) {
+	dir := t.TempDir()
+	name := "deep/" + strings.Repeat("x", 240) + "ééé.yaml" // 251 bytes
+	for i := range 3 {
+		mustWrite(t, dir, bundle("a/"+name, fmt.Sprint(i)), TreeOptions{testOnlyNoSync: true, testOnlyStep: func(step string) error {
+			if step == "swap a" && i > 0 {
+				put(t, dir, "saved", fmt.Sprint("mine ", i))
+				return os.Rename(filepath.Join(dir, "saved"), filepath.Join(dir, "a", name))
+			}
+			return nil
+		}})
+	}
+	got := contents(t, dir)
+	for kept, want := range map[string]string{name: "2", "deep/" + strings.Repeat("x", 240) + keptSuffix: "mine 1", "deep/" + strings.Repeat("x", 239) + keptSuffix + "-2": "mine 2"} {
+		if got["a/"+kept] != want {
+			t.Errorf("%s is %q, want %q", kept, got["a/"+kept], want)
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ func WriteTree(ctx context.Context, dir string, b manifest.Bundle, o TreeOptions
 		return nil, w.takeBack(problems.Sorted())
 	}
 	if !o.NoSweep {
-		if err := w.sweep(); err != nil {
+		if err := w.sweep(t); err != nil {
 			return nil, err
 		}
 	}
@@ -138,8 +138,9 @@ type writing struct {
 	stages []*stage
 	// undo takes back what was done to the tree itself, last one first.
 	undo []func() error
-	// notes are what the user should know though nothing failed.
-	notes []string
+	// notes are what the user should know though nothing failed, swept those of
+	// what earlier runs left.
+	notes, swept []string
 }
 
 // tell passes on the notes. They wait until now, so that nobody hears of what
@@ -148,7 +149,7 @@ func (w *writing) tell() {
 	if w.options.Note == nil {
 		return
 	}
-	for _, note := range w.notes {
+	for _, note := range slices.Concat(w.swept, w.notes) {
 		w.options.Note(note)
 	}
 }
@@ -189,21 +190,28 @@ func (w *writing) takeBack(cause error) error {
 // stagePrefix starts the name of a stage; os.MkdirTemp adds digits.
 func stagePrefix(top string) string { return "." + top + ".holdfast-" }
 
-// sweep removes what killed runs left behind.
-func (w *writing) sweep() error {
+// sweep removes what killed runs left behind. What of it cannot be removed stops
+// only a run that writes the same folder.
+func (w *writing) sweep(t *tree) error {
 	left, err := w.leftStages()
 	if err != nil {
 		return fmt.Errorf("looking for what an earlier run left: %w", err)
 	}
 	for _, s := range left {
-		if err := w.step("sweep %s", s.top); err != nil {
-			return err
+		err := w.step("sweep %s", s.top)
+		if err == nil {
+			err = w.removeStage(s)
 		}
-		if err := w.removeStage(s); err != nil {
+		w.undo = nil // what was kept there is not taken back
+		if err == nil {
+			continue
+		}
+		if slices.ContainsFunc(t.folders, func(f *folder) bool { return f.name == s.top }) {
 			return fmt.Errorf("removing what an earlier run left: %w", err)
 		}
+		w.leave(filepath.Base(s.path), err)
 	}
-	w.undo = nil // what was kept there is not taken back
+	w.swept, w.notes = w.notes, nil // nor is it untrue when this run fails
 	return nil
 }
 

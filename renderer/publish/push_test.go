@@ -107,6 +107,48 @@ func TestSamePushedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestNothingIsSwept: what looks like the rest of a killed run and was committed
+// is not touched in the checkout, also where that is for its user only.
+func TestNothingIsSwept(t *testing.T) {
+	isolate(t)
+	_, dir := newRemote(t)
+	r := render(t, shop, "", nil)
+	const rest = ".other.holdfast-1"
+	if err := os.Mkdir(filepath.Join(dir, rest), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mark := "# Made by Holdfast while it writes a tree. The next run removes it.\n"
+	if err := os.WriteFile(filepath.Join(dir, rest, ".holdfast-stage"), []byte(mark), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, dir, "add", rest)
+	run(t, dir, "commit", "--quiet", "-m", "rest")
+	repository, err := Open(context.Background(), dir, talk{t})
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked := false
+	repository.git.testOnlyStep = func(command string) error {
+		found, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "holdfast-publish-*", "holdfast-publish-*", rest))
+		for _, at := range found {
+			if err := os.Chmod(at, 0o700); err != nil { //nolint:gosec // a folder
+				t.Error(err)
+			}
+		}
+		if command == "write-tree" {
+			looked = true
+			if len(found) != 1 {
+				t.Errorf("the checkout has %q", found)
+			}
+		}
+		return nil
+	}
+	result, err := repository.Publish(context.Background(), r.bundle, r.plans, Options{Path: "."})
+	if err != nil || len(result.Commits) != 1 || !looked {
+		t.Errorf("%+v, %v, looked: %v", result, err, looked)
+	}
+}
+
 // TestLostAnswer: the push arrives, but the connection breaks before we hear of it.
 func TestLostAnswer(t *testing.T) {
 	isolate(t)
