@@ -367,14 +367,16 @@ func (w *writing) makeInTarget(s *stage, name string) error {
 	case !missing(err):
 		return err
 	}
-	mode := fs.FileMode(folderMode)
-	if info, err := os.Lstat(s.tree(name)); err == nil {
-		mode = folderBits(info.Mode())
-	}
-	if err := os.Mkdir(at, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(at, 0o700); errors.Is(err, fs.ErrExist) {
+		return nil // somebody else was faster
+	} else if err != nil {
 		return err
 	}
 	w.undoing(func() error { return os.Remove(at) })
+	mode := fs.FileMode(folderMode)
+	if info, err := os.Lstat(s.tree(name)); err == nil {
+		mode, _ = giveBack(s.tree(name), at, info) // as far as that goes
+	}
 	return os.Chmod(at, mode|0o200) // somebody writes into it
 }
 
@@ -648,6 +650,12 @@ func readAtMost(name string, limit int64) ([]byte, error) {
 	}
 	defer func() { _ = f.Close() }() // read only
 	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+// changedFolder refuses a folder that cannot be made anew as it is.
+func changedFolder(name string) error {
+	return problem.List{{Pointer: name, Rule: ruleUnsafe, Message: "others have files in this folder, and its owner, group or access list cannot be given to the new one that takes its place",
+		Hint: "give the folder to the user who runs Holdfast and to a group of that user, or move it out of the tree"}}
 }
 
 func foreignFolder(name string) error {

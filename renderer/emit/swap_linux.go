@@ -71,6 +71,54 @@ func mayEmpty(dir string, info fs.FileInfo) bool {
 	return !ok || int(stat.Uid) == os.Geteuid() || unix.Faccessat(unix.AT_FDCWD, dir, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
 }
 
+// giveBack gives the folder at to, which nobody else may enter yet, the owner,
+// group and access lists of the one at from. It returns the mode that the folder
+// may have: where not all of it can be had, one that lets nobody in who could not
+// go into the old one; same is false then.
+func giveBack(from, to string, old fs.FileInfo) (mode fs.FileMode, same bool) {
+	mode, same = folderBits(old.Mode()), true
+	was, ok := old.Sys().(*syscall.Stat_t)
+	now, err := os.Lstat(to)
+	if !ok || err != nil {
+		return mode &^ 0o077, false
+	}
+	if is, ok := now.Sys().(*syscall.Stat_t); !ok || is.Uid != was.Uid || is.Gid != was.Gid {
+		if err := os.Lchown(to, int(was.Uid), int(was.Gid)); err != nil {
+			same = false
+			if err := os.Lchown(to, -1, int(was.Gid)); err != nil {
+				// Who was in the group is among all others now.
+				both := mode & (mode << 3) & 0o070
+				mode = mode&^(fs.ModeSetgid|0o077) | both | both>>3
+			}
+		}
+	}
+	for _, list := range []string{"system.posix_acl_access", "system.posix_acl_default"} {
+		if copyAttribute(from, to, list) != nil {
+			mode, same = mode&^0o077, false
+		}
+	}
+	return mode, same
+}
+
+// copyAttribute gives the file at to an extended attribute of the one at from, or
+// takes it away, as a new folder may have some from the folder above.
+func copyAttribute(from, to, name string) error {
+	value := make([]byte, 64<<10) // no attribute is longer
+	n, err := unix.Lgetxattr(from, name, value)
+	if err == nil {
+		return unix.Lsetxattr(to, name, value[:n], 0)
+	}
+	if errors.Is(err, unix.ENODATA) {
+		if _, err = unix.Lgetxattr(to, name, nil); err == nil {
+			return unix.Lremovexattr(to, name)
+		}
+	}
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil
+	}
+	return err
+}
+
 // lock keeps two runs from writing into dir at once: it waits for the other, and no longer than wait. The
 // system releases it when a run is killed. same is false if dir is another
 // folder by then.

@@ -51,6 +51,12 @@ func identityOf(fs.FileInfo) uint64 { return 0 }
 // mayEmpty would report whether this user may take files out of a folder.
 func mayEmpty(string, fs.FileInfo) bool { return true }
 
+// giveBack would give a folder the owner, group and access lists of an old one,
+// and returns the mode that it may have.
+func giveBack(_, _ string, old fs.FileInfo) (mode fs.FileMode, same bool) {
+	return folderBits(old.Mode()), true
+}
+
 // lock would keep two runs from writing into dir at once.
 func lock(_ context.Context, _ string, _ time.Duration) (unlock func(), same bool, err error) {
 	return func() {}, true, nil

@@ -1,6 +1,8 @@
 package emit
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -25,7 +27,7 @@ func TestWriteTreeWithFilesOfOthers(t *testing.T) {
 	put(t, dir, "a/deep/theirs", "theirs")
 	put(t, dir, "a/deep/open", "theirs, for all to read")
 	for name, uid := range map[string]int{"": user, "a": user, "a/x.yaml": user, "a/.holdfast-inventory": user, "a/deep": user, "a/deep/theirs": other, "a/deep/open": other} {
-		if err := os.Chown(filepath.Join(dir, name), uid, uid); err != nil {
+		if err := os.Chown(filepath.Join(dir, name), uid, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -34,18 +36,6 @@ func TestWriteTreeWithFilesOfOthers(t *testing.T) {
 	}
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the way to it
 		t.Fatal(err)
-	}
-	as := func(uid int, do func()) {
-		done := make(chan struct{})
-		go func() { // its thread ends with it
-			defer close(done)
-			runtime.LockOSThread()
-			if err := unix.Setfsuid(uid); err != nil {
-				t.Error(err)
-			}
-			do()
-		}()
-		<-done
 	}
 	theirs := func() (files []os.FileInfo) {
 		for _, name := range []string{"a/deep/theirs", "a/deep/open"} {
@@ -59,7 +49,7 @@ func TestWriteTreeWithFilesOfOthers(t *testing.T) {
 	}
 	var err error
 	before := theirs()
-	as(user, func() {
+	as(t, user, func() {
 		_, err = WriteTree(t.Context(), dir, bundle("a/x.yaml", "new"), TreeOptions{testOnlyNoSync: true})
 	})
 	if err != nil {
@@ -78,13 +68,125 @@ func TestWriteTreeWithFilesOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	unchanged := snapshot(t, dir)
-	as(user, func() {
+	as(t, user, func() {
 		_, err = WriteTree(t.Context(), dir, bundle("a/x.yaml", "newer"), TreeOptions{testOnlyNoSync: true})
 	})
 	if got := rules(t, err); !slices.Equal(got, []string{"HF504 a/deep"}) || !strings.Contains(err.Error(), "belongs to another user") {
 		t.Errorf("error %v", err)
 	}
 	sameMaps(t, "tree", snapshot(t, dir), unchanged)
+}
+
+// as does something in the name of another user, who is in no group of its own.
+func as(t *testing.T, uid int, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { // its thread ends with it
+		defer close(done)
+		runtime.LockOSThread()
+		if err := unix.Setfsuid(uid); err != nil {
+			t.Error(err)
+		}
+		do()
+	}()
+	<-done
+}
+
+// TestWriteTreeGivesFoldersBack: folders in which others have files keep owner,
+// group and access lists, or nothing is written. One with files of ours alone may
+// lose them, but lets in nobody who could not go into it.
+func TestWriteTreeGivesFoldersBack(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("only root can give folders to others")
+		return
+	}
+	const user, group = 4711, 2005
+	list := func(id byte) string { // rwx for the owner and a user, none for others
+		return "\x02\x00\x00\x00" + "\x01\x00\x07\x00\xff\xff\xff\xff" + "\x02\x00\x07\x00" + string([]byte{id, 0, 0, 0}) +
+			"\x04\x00\x05\x00\xff\xff\xff\xff" + "\x10\x00\x07\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff"
+	}
+	prepare := func(t *testing.T, others bool) string {
+		dir := t.TempDir()
+		mustWrite(t, dir, bundle("a/x.yaml", "old", "a/priv/x.yaml", "old"), TreeOptions{testOnlyNoSync: true})
+		if others {
+			put(t, dir, "a/priv/theirs", "theirs")
+		}
+		for _, name := range []string{"", "a", "a/priv", "a/x.yaml", "a/priv/x.yaml", "a/" + InventoryName} {
+			if err := os.Chown(filepath.Join(dir, name), user, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chown(filepath.Join(dir, "a/priv"), user, group), os.Chmod(filepath.Join(dir, "a/priv"), 0o750|os.ModeSetgid)); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	look := func(t *testing.T, dir string) string {
+		info, err := os.Lstat(filepath.Join(dir, "a/priv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stat := info.Sys().(*syscall.Stat_t)
+		got := fmt.Sprintf("%v %d:%d", info.Mode(), stat.Uid, stat.Gid)
+		for _, name := range []string{"system.posix_acl_access", "system.posix_acl_default"} {
+			value := make([]byte, 1024)
+			n, err := unix.Lgetxattr(filepath.Join(dir, "a/priv"), name, value)
+			got += fmt.Sprintf(" %q", value[:max(n, 0)])
+			if err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.EOPNOTSUPP) {
+				t.Fatal(err)
+			}
+		}
+		return got
+	}
+	next := bundle("a/x.yaml", "new", "a/priv/x.yaml", "old")
+	t.Run("by root", func(t *testing.T) {
+		dir := prepare(t, true)
+		for name, id := range map[string]byte{"system.posix_acl_access": 7, "system.posix_acl_default": 8} {
+			if err := unix.Lsetxattr(filepath.Join(dir, "a/priv"), name, []byte(list(id)), 0); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+				t.Fatal(err)
+			}
+		}
+		before := look(t, dir)
+		mustWrite(t, dir, next, TreeOptions{testOnlyNoSync: true})
+		if got := look(t, dir); got != before {
+			t.Errorf("it was %s and is %s", before, got)
+		}
+	})
+	t.Run("by a user", func(t *testing.T) {
+		dir := prepare(t, true)
+		before, unchanged := look(t, dir), snapshot(t, dir)
+		var err error
+		as(t, user, func() { _, err = WriteTree(t.Context(), dir, next, TreeOptions{testOnlyNoSync: true}) })
+		if got := rules(t, err); !slices.Equal(got, []string{"HF504 a/priv"}) || !strings.Contains(err.Error(), "cannot be given to the new one") {
+			t.Errorf("error %v", err)
+		}
+		sameMaps(t, "tree", snapshot(t, dir), unchanged)
+		if got := look(t, dir); got != before {
+			t.Errorf("it was %s and is %s", before, got)
+		}
+	})
+	t.Run("ours alone", func(t *testing.T) {
+		dir := prepare(t, false)
+		var err error
+		as(t, user, func() { _, err = WriteTree(t.Context(), dir, next, TreeOptions{testOnlyNoSync: true}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := look(t, dir), `drwx------ 4711:0 "" ""`; got != want {
+			t.Errorf("it is %s, want %s", got, want)
+		}
+	})
+	t.Run("with a list of the folder above", func(t *testing.T) {
+		dir := prepare(t, true)
+		before := look(t, dir)
+		if err := unix.Lsetxattr(dir, "system.posix_acl_default", []byte(list(9)), 0); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+			t.Fatal(err)
+		}
+		mustWrite(t, dir, next, TreeOptions{testOnlyNoSync: true})
+		if got := look(t, dir); got != before {
+			t.Errorf("it was %s and is %s", before, got)
+		}
+	})
 }
 
 // TestSweepTrustsOnlyItsUser: what looks like a stage and belongs to another user,

@@ -312,7 +312,7 @@ func (w *writing) stage(f *folder) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := staging{writing: w, folder: f, stage: made, made: map[string]fs.FileMode{}}
+	s := staging{writing: w, folder: f, stage: made, made: map[string]fs.FileMode{}, others: map[string]bool{}}
 	if f.exists {
 		if err := w.look(made, f); err != nil {
 			return nil, err
@@ -344,6 +344,8 @@ type staging struct {
 	stage  *stage
 	// made are the folders made so far and the modes they get.
 	made map[string]fs.FileMode
+	// others are the folders in which others have something.
+	others map[string]bool
 }
 
 func (s *staging) old(name string) string {
@@ -383,7 +385,7 @@ func (s *staging) file(file manifest.File) error {
 	return s.note(file.Path, true)
 }
 
-// makeFolder makes a folder in the stage, with the mode of the old one.
+// makeFolder makes a folder in the stage, which setModes makes like the old one.
 func (s *staging) makeFolder(name string) error {
 	if _, ok := s.made[name]; ok || name == "." {
 		return nil
@@ -393,9 +395,6 @@ func (s *staging) makeFolder(name string) error {
 	}
 	s.made[name] = folderMode
 	s.stage.staged[name+"/"] = record{}
-	if info, err := os.Lstat(s.old(name)); err == nil && info.IsDir() {
-		s.made[name] = folderBits(info.Mode())
-	}
 	return os.Mkdir(s.new(name), 0o700)
 }
 
@@ -403,19 +402,30 @@ func folderBits(mode fs.FileMode) fs.FileMode {
 	return mode & (fs.ModePerm | fs.ModeSetgid | fs.ModeSticky)
 }
 
-// setModes gives folders their modes at last, inner ones first: one that
-// nobody may write to could not have been filled.
+// holds says that others have something in a folder.
+func (s *staging) holds(name string) {
+	for ; !s.others[name]; name = path.Dir(name) {
+		s.others[name] = true
+	}
+}
+
+// setModes gives folders their owners and modes at last, inner ones first: one
+// that nobody may write to could not have been filled.
 func (s *staging) setModes() error {
+	s.made["."] = folderMode
 	for _, name := range slices.Backward(slices.Sorted(maps.Keys(s.made))) {
-		if err := os.Chmod(s.new(name), s.made[name]); err != nil {
+		mode := s.made[name]
+		if info, err := os.Lstat(s.old(name)); err == nil && info.IsDir() {
+			same := false
+			if mode, same = giveBack(s.old(name), s.new(name), info); !same && s.others[name] {
+				return changedFolder(path.Join(s.folder.name, name))
+			}
+		}
+		if err := os.Chmod(s.new(name), mode); err != nil {
 			return err
 		}
 	}
-	mode := fs.FileMode(folderMode)
-	if s.folder.exists {
-		mode = folderBits(s.folder.mode)
-	}
-	return os.Chmod(s.new("."), mode)
+	return nil
 }
 
 // keepOthers carries over what is in the old folder and not ours. Files that
@@ -430,6 +440,7 @@ func (s *staging) keepOthers(under string) error {
 		return err
 	}
 	if len(entries) == 0 {
+		s.holds(under)
 		return s.makeFolder(under)
 	}
 	for _, entry := range entries {
@@ -446,6 +457,7 @@ func (s *staging) keepOthers(under string) error {
 			if err := s.step("keep %s/%s", s.folder.name, name); err != nil {
 				return err
 			}
+			s.holds(path.Dir(name))
 			if err := s.makeFolder(path.Dir(name)); err != nil {
 				return err
 			}
