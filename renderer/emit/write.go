@@ -53,7 +53,7 @@ type TreeOptions struct {
 // every folder that differs, as a whole, beside the one it replaces, and then
 // swaps them. When a step fails, everything is as it was before; only when the
 // old files cannot be removed at the very end, the new ones stay, and the
-// error says so. What a killed run leaves, the next one removes.
+// error says so. What a killed run leaves, the next one of the same user removes.
 //
 // Other runs that write into dir are waited for, 10 seconds or until ctx ends.
 //
@@ -62,8 +62,9 @@ type TreeOptions struct {
 // ours, beside it with ".holdfast-kept" at the end, of which o.Note hears. It
 // returns a problem.List and changes nothing when a file that nobody lists is in
 // the way (HF502), when the tree would shrink sharply (HF503), when a symlink
-// leads elsewhere or a folder belongs to another user (HF504), or when secrets
-// in plain text would go into a Git work tree (HF501).
+// leads elsewhere, a folder belongs to another user, or one in which others have
+// files cannot be made anew with its owner, group and access lists (HF504), or
+// when secrets in plain text would go into a Git work tree (HF501).
 //
 // Files have mode 0644, those with plain-text secrets 0600.
 func WriteTree(ctx context.Context, dir string, b manifest.Bundle, o TreeOptions) (Changes, error) {
