@@ -71,6 +71,7 @@ func runKRM(c console) error {
 	if err != nil {
 		return err
 	}
+	c.secrets.learnTexts(list["functionConfig"])
 	config, err := readFunctionConfig(list["functionConfig"])
 	if err != nil {
 		return err

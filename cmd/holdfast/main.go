@@ -14,6 +14,7 @@ func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 // but those it is given.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) {
 	known := &secrets{}
+	known.learnGiven(args)
 	people := &maskedWriter{to: stderr, secrets: known}
 	defer people.flush()
 	defer func() {

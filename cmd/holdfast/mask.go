@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +20,12 @@ const masked = "(masked)"
 // shortestSecret is the length, in bytes, from which a value is masked. One that is
 // shorter stands in ordinary words, and its place in them would tell it.
 const shortestSecret = 5
+
+// Identities of age are masked wherever they stand, learned or not.
+var (
+	identityText  = regexp.MustCompile(`(?i)AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]+`)
+	identityStart = regexp.MustCompile(`(?i)^AGE-(?:SECRET-KEY|PLUGIN)-`)
+)
 
 // secrets are the values of a run's documents that nobody may read: neither on
 // stderr nor in a report, whichever library quotes them. What is rendered has them
@@ -54,6 +61,44 @@ func (s *secrets) learn(document []byte) {
 			value = strings.Trim(string(quoted), `"'`)
 		}
 		s.add(value)
+		// As it stands there: JSON may write any letter as an escape.
+		s.add(strings.Trim(string(quoted), `"'`))
+	}
+}
+
+// learnGiven takes the secrets from what stands where a path or a word belongs: a
+// document, or an identity of age. A message about it would quote it.
+func (s *secrets) learnGiven(args []string) {
+	for _, arg := range args {
+		s.learn([]byte(arg))
+	}
+	// A shell splits a document that nobody put in quotes.
+	s.learn([]byte(strings.Join(args, "\n")))
+	for _, name := range []string{ageKeyVariable, ageKeyFileVariable} {
+		text := os.Getenv(name)
+		s.learn([]byte(text))
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); identityStart.MatchString(line) {
+				s.hide(line)
+			}
+		}
+	}
+}
+
+// learnTexts takes the secrets from the texts of a decoded value, as from documents.
+func (s *secrets) learnTexts(value any) {
+	switch v := value.(type) {
+	case string:
+		s.learn([]byte(v))
+	case []any:
+		for _, entry := range v {
+			s.learnTexts(entry)
+		}
+	case map[string]any:
+		for key, entry := range v {
+			s.learn([]byte(key))
+			s.learnTexts(entry)
+		}
 	}
 }
 
@@ -80,13 +125,6 @@ func (s *secrets) add(value string) {
 	}
 }
 
-// known reports whether there is a secret to mask.
-func (s *secrets) known() bool {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return len(s.forms) > 0
-}
-
 // text is a text without the secrets.
 func (s *secrets) text(text string) string {
 	if s == nil {
@@ -94,6 +132,7 @@ func (s *secrets) text(text string) string {
 	}
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	text = identityText.ReplaceAllLiteralString(text, masked)
 	if len(s.forms) == 0 {
 		return text
 	}
@@ -133,10 +172,6 @@ func (w *maskedWriter) Write(data []byte) (int, error) {
 	defer w.mutex.Unlock()
 	w.held = append(w.held, data...)
 	end := bytes.LastIndexAny(w.held, "\n\r") + 1
-	// Before the first document there is nothing to mask.
-	if !w.secrets.known() {
-		end = len(w.held)
-	}
 	text := w.secrets.text(string(w.held[:end]))
 	w.held = append([]byte(nil), w.held[end:]...)
 	if _, err := io.WriteString(w.to, text); err != nil {

@@ -218,7 +218,15 @@ func unreadable(path string, err error) error {
 	if errors.As(err, &inner) {
 		err = inner.Err
 	}
+	if isDocument(path) {
+		return usageError{"a document was given where a path belongs", "give the path of the file, or - for stdin"}
+	}
 	return usageError{fmt.Sprintf("cannot read %s: %v", path, err), ""}
+}
+
+// isDocument says whether a text is what a file holds rather than its path.
+func isDocument(path string) bool {
+	return strings.HasPrefix(strings.TrimSpace(path), "{") || strings.ContainsAny(path, "\n\r")
 }
 
 // exampleSecret begins the secret keys of the examples, which open nothing and

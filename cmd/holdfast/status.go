@@ -103,7 +103,9 @@ func report(stderr io.Writer, err error) int {
 		return statusBug
 	case errors.As(err, &library):
 		// The library has an exit status of its own for what it does not know.
-		say("holdfast: error: %s\n", strings.ToLower(library.Error()))
+		// All of it in lower case would be no word that is known to be secret.
+		text := library.Error()
+		say("holdfast: error: %s\n", strings.ToLower(text[:min(1, len(text))])+text[min(1, len(text)):])
 		return statusUsage
 	}
 	say("holdfast: error: this is a bug: %s\n", strings.TrimPrefix(err.Error(), "bug: "))
