@@ -21,9 +21,13 @@ const masked = "(masked)"
 // shorter stands in ordinary words, and its place in them would tell it.
 const shortestSecret = 5
 
+// shortestPart is the length, in bytes, from which the beginning of a value is masked,
+// too: messages shorten what they quote.
+const shortestPart = 16
+
 // Identities of age are masked wherever they stand, learned or not.
 var (
-	identityText  = regexp.MustCompile(`(?i)AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]+`)
+	identityText  = regexp.MustCompile(`(?i)^AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]+`)
 	identityStart = regexp.MustCompile(`(?i)^AGE-(?:SECRET-KEY|PLUGIN)-`)
 )
 
@@ -37,10 +41,10 @@ var (
 //
 // Several goroutines may learn and mask: progress is shown while documents are read.
 type secrets struct {
-	mutex    sync.Mutex
-	fields   *regexp.Regexp
-	forms    map[string]bool
-	replacer *strings.Replacer
+	mutex  sync.Mutex
+	fields *regexp.Regexp
+	// forms are those that begin with the same shortestSecret bytes, by these bytes.
+	forms map[string][]string
 }
 
 // learn takes the values of secret fields from a document.
@@ -115,12 +119,12 @@ func (s *secrets) hide(value string) {
 // add has a value masked from now on, in all forms that libraries write.
 func (s *secrets) add(value string) {
 	for _, form := range secret.Forms(value, shortestSecret) {
-		if !s.forms[form] {
+		begin := form[:shortestSecret]
+		if !slices.Contains(s.forms[begin], form) {
 			if s.forms == nil {
-				s.forms = map[string]bool{}
+				s.forms = map[string][]string{}
 			}
-			s.forms[form] = true
-			s.replacer = nil
+			s.forms[begin] = append(s.forms[begin], form)
 		}
 	}
 }
@@ -132,29 +136,41 @@ func (s *secrets) text(text string) string {
 	}
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	text = identityText.ReplaceAllLiteralString(text, masked)
-	if len(s.forms) == 0 {
-		return text
-	}
-	if s.replacer == nil {
-		// The longest first: a form may hold another.
-		var pairs []string
-		for form := range s.forms {
-			pairs = append(pairs, form)
+	var b strings.Builder
+	done := 0
+	for i := 0; i+shortestSecret <= len(text); {
+		length := 0
+		for _, form := range s.forms[text[i:i+shortestSecret]] {
+			length = max(length, shown(form, text[i:]))
 		}
-		slices.SortFunc(pairs, func(a, b string) int {
-			if len(a) != len(b) {
-				return len(b) - len(a)
-			}
-			return strings.Compare(a, b)
-		})
-		var list []string
-		for _, form := range pairs {
-			list = append(list, form, masked)
+		// Asked only where one may begin: the expression alone is slow.
+		if strings.EqualFold(text[i:i+len("AGE-")], "AGE-") {
+			length = max(length, len(identityText.FindString(text[i:])))
 		}
-		s.replacer = strings.NewReplacer(list...)
+		if length == 0 {
+			i++
+			continue
+		}
+		b.WriteString(text[done:i])
+		b.WriteString(masked)
+		i += length
+		done = i
 	}
-	return s.replacer.Replace(text)
+	b.WriteString(text[done:])
+	return b.String()
+}
+
+// shown is how many bytes of a form a text begins with: all of them, or as many as a
+// message has left of it that was too long.
+func shown(form, text string) int {
+	length := 0
+	for length < min(len(form), len(text)) && form[length] == text[length] {
+		length++
+	}
+	if length == len(form) || length >= shortestPart || strings.HasPrefix(text[length:], "…") {
+		return length
+	}
+	return 0
 }
 
 // maskedWriter masks what is written. It writes whole lines, for a library may write

@@ -121,3 +121,43 @@ func TestMaskedWriter(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestMaskedPart: the beginning of a value is masked where a message has shortened it,
+// with whatever else is known, and no other text.
+func TestMaskedPart(t *testing.T) {
+	const value = "abcdefghijklmnopqrstuvwxyz-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	escaped := `"q\` + value
+	s := &secrets{}
+	for _, known := range []string{value, escaped, "abcdef"} {
+		s.hide(known)
+	}
+	for text, want := range map[string]string{
+		fmt.Sprintf("%.40q is it", value):                     `"` + masked + `" is it`,
+		fmt.Sprintf("%q is it", value[:60]+"…"):               `"` + masked + `…" is it`,
+		fmt.Sprintf("%.40q is it", escaped):                   `"` + masked + `" is it`,
+		fmt.Sprintf("%x", value[:20]):                         masked,
+		"the " + value[:16] + " of it":                        "the " + masked + " of it",
+		"the " + value[:9] + "… of it":                        "the " + masked + "… of it",
+		"the " + value[:9] + " of it, " + value:               "the " + masked + "ghi of it, " + masked,
+		value + value[:17] + value:                            masked + masked + masked,
+		"abcde, " + value[1:30] + " and abcd…":                "abcde, " + value[1:30] + " and abcd…",
+		"cut in the middle of a letter: " + escaped[:2] + "…": "cut in the middle of a letter: " + escaped[:2] + "…",
+	} {
+		if got := s.text(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// BenchmarkMasked: the cost is that of reading the text, whatever the number of values.
+func BenchmarkMasked(b *testing.B) {
+	s := &secrets{}
+	for n := range 500 {
+		s.hide(fmt.Sprintf("a value of the test with the number %d", n))
+	}
+	text := strings.Repeat("a line of a manifest that says nothing secret\n", 1<<14)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		s.text(text)
+	}
+}
