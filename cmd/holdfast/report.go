@@ -43,6 +43,8 @@ func (f *reportFormat) machine() bool { return f.String() != "text" }
 
 // print writes the result to stdout. dir is the tree that was compared.
 func (f *reportFormat) print(c console, result checkResult, dir string) error {
+	// What a form makes of a secret is no word that the mask knows at the exit.
+	result, dir = result.masked(c.secrets.text), c.secrets.text(dir)
 	switch f.name {
 	case "github":
 		return c.print(githubReport(result, dir))
@@ -62,6 +64,35 @@ func (f *reportFormat) explain(c console, text string) {
 	if f.name != "json" {
 		c.note("%s", strings.TrimSuffix(text, "\n"))
 	}
+}
+
+// masked is the result with all texts masked.
+func (r checkResult) masked(mask func(string) string) checkResult {
+	all := func(texts []string) []string {
+		texts = slices.Clone(texts)
+		for i := range texts {
+			texts[i] = mask(texts[i])
+		}
+		return texts
+	}
+	r.Instances, r.Problems = slices.Clone(r.Instances), slices.Clone(r.Problems)
+	r.Changes, r.NotCompared = slices.Clone(r.Changes), slices.Clone(r.NotCompared)
+	for i := range r.Instances {
+		it := &r.Instances[i]
+		it.Instance, it.Reason, it.Ignored = mask(it.Instance), mask(it.Reason), all(it.Ignored)
+	}
+	for i := range r.Problems {
+		p := &r.Problems[i]
+		p.File, p.Pointer, p.Message, p.Hint = mask(p.File), mask(p.Pointer), mask(p.Message), mask(p.Hint)
+	}
+	for i := range r.Changes {
+		change := &r.Changes[i]
+		change.Path, change.Reasons = mask(change.Path), all(change.Reasons)
+	}
+	for i := range r.NotCompared {
+		r.NotCompared[i].Path = mask(r.NotCompared[i].Path)
+	}
+	return r
 }
 
 // finding is one thing that is wrong, whatever the form.

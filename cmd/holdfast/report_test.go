@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -117,5 +118,36 @@ func TestReports(t *testing.T) {
 	_, stderr := runs(statusUsage, "check", "-s", inputs, "-c", inputs, "--output", "html")
 	if !strings.Contains(stderr, "expected one of text, json, github, junit") {
 		t.Error(stderr)
+	}
+}
+
+// TestReportMasked: no form shows a secret that the form itself writes in another way,
+// also where the message has quoted it.
+func TestReportMasked(t *testing.T) {
+	for _, value := range []string{"half%of%it-25-is", `a"quote&more<than-that`, "tab\tand\\back", "line\nof-the-test"} {
+		result := checkResult{
+			Instances:   []checkedInstance{{Instance: value, Enabled: true, Ignored: []string{value}}, {Instance: "two", Reason: value}},
+			Problems:    problem.List{{File: value, Pointer: value, Message: "found " + strconv.Quote(value) + ", " + value, Hint: strconv.Quote(value), Rule: "HF012"}},
+			Changes:     []checkedChange{{Change: emit.Change{Path: value, Action: emit.Added}, Reasons: []string{strconv.Quote(value)}}},
+			NotCompared: []unseenFile{{Path: value}}, WithoutValues: true,
+		}
+		for _, form := range []string{"json", "github", "junit"} {
+			var out bytes.Buffer
+			known := &secrets{}
+			known.hide(value)
+			f := &reportFormat{name: form}
+			if err := f.print(console{out: &out, err: io.Discard, secrets: known}, result, "tree/"+value); err != nil {
+				t.Fatal(err)
+			}
+			for _, part := range []string{value[:5], value[len(value)-5:]} {
+				if strings.Contains(out.String(), part) || !strings.Contains(out.String(), masked) {
+					t.Errorf("%s shows %q:\n%s", form, value, out.String())
+					break
+				}
+			}
+		}
+		if result.Problems[0].File != value || result.Changes[0].Reasons[0] != strconv.Quote(value) || result.Instances[0].Ignored[0] != value {
+			t.Error("the result itself has changed")
+		}
 	}
 }
