@@ -143,9 +143,9 @@ func checkText(against comparison, dir string) string {
 		fmt.Fprintf(&b, "%s: as render would write it\n", dir)
 	default:
 		for _, change := range against.changes {
-			fmt.Fprintf(&b, "%s: %s\n", change.Action, change.Path)
+			fmt.Fprintf(&b, "%s: %s\n", change.Action, problem.Printable(change.Path))
 			for _, reason := range against.unseen.reasons[change.Path] {
-				fmt.Fprintf(&b, "  %s\n", reason)
+				fmt.Fprintf(&b, "  %s\n", problem.Printable(reason))
 			}
 		}
 		b.Write(against.diff)

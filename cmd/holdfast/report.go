@@ -106,15 +106,15 @@ type finding struct {
 func findings(result checkResult, dir string) []finding {
 	var all []finding
 	for _, p := range result.Problems {
-		all = append(all, finding{file: p.File, line: p.Line, column: p.Column, title: p.Rule, text: messageOf(p)})
+		all = append(all, finding{file: problem.Printable(p.File), line: p.Line, column: p.Column, title: p.Rule, text: messageOf(p)})
 	}
 	for _, change := range result.Changes {
 		text := "render would have it " + change.Action
-		if len(change.Reasons) > 0 {
-			text += "\n" + strings.Join(change.Reasons, "\n")
+		for _, reason := range change.Reasons {
+			text += "\n" + problem.Printable(reason)
 		}
 		all = append(all, finding{
-			file:  path.Join(filepath.ToSlash(dir), change.Path),
+			file:  problem.Printable(path.Join(filepath.ToSlash(dir), change.Path)),
 			title: "not as rendered",
 			text:  text,
 		})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -124,7 +125,7 @@ func TestReports(t *testing.T) {
 // TestReportMasked: no form shows a secret that the form itself writes in another way,
 // also where the message has quoted it.
 func TestReportMasked(t *testing.T) {
-	for _, value := range []string{"half%of%it-25-is", `a"quote&more<than-that`, "tab\tand\\back", "line\nof-the-test"} {
+	for _, value := range []string{"half%of it/is-25%", `a"quote&more<than-that`, "tab\tand\\back", "line\nof-the-test"} {
 		result := checkResult{
 			Instances:   []checkedInstance{{Instance: value, Enabled: true, Ignored: []string{value}}, {Instance: "two", Reason: value}},
 			Problems:    problem.List{{File: value, Pointer: value, Message: "found " + strconv.Quote(value) + ", " + value, Hint: strconv.Quote(value), Rule: "HF012"}},
@@ -148,6 +149,26 @@ func TestReportMasked(t *testing.T) {
 		}
 		if result.Problems[0].File != value || result.Changes[0].Reasons[0] != strconv.Quote(value) || result.Instances[0].Ignored[0] != value {
 			t.Error("the result itself has changed")
+		}
+	}
+}
+
+// TestTreeWritesNoLine: what a tree calls its files and keys begins no line, neither of
+// a workflow command nor on a terminal.
+func TestTreeWritesNoLine(t *testing.T) {
+	const name = "a\n::error::forged\x1b[2J\r::b"
+	list := problem.List{{File: name, Pointer: name, Message: name, Hint: name, Rule: "HF520"}}
+	result := checkResult{Problems: list, Changes: []checkedChange{{Change: emit.Change{Path: name, Action: emit.Added}, Reasons: []string{name}}}}
+	var people bytes.Buffer
+	report(&people, list)
+	report(&people, outside(&fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}))
+	report(&people, usageError{"cannot read \x1b[2J", ""})
+	against := comparison{changes: emit.Changes{{Path: name, Action: emit.Added}}, unseen: unseen{reasons: map[string][]string{name: {name}}}}
+	for what, text := range map[string]string{"stderr": people.String(), "text": checkText(against, "tree"), "github": strings.ReplaceAll(githubReport(result, "tree"), "\n::error ", "\n")} {
+		for _, bad := range []string{"\n::", "\r", "\x1b", "%0A::", "%0D"} {
+			if strings.Contains(text, bad) {
+				t.Errorf("%s has %q:\n%q", what, bad, text)
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -90,7 +91,7 @@ func report(stderr io.Writer, err error) int {
 		say("holdfast: %s, nothing was written\n", count(len(problems), "problem", "problems"))
 		return statusInput
 	case errors.As(err, &usage):
-		say("holdfast: error: %s\n", usage.message)
+		say("holdfast: error: %s\n", withoutControls(usage))
 		if usage.hint != "" {
 			say("holdfast: hint: %s\n", usage.hint)
 		}
@@ -99,7 +100,7 @@ func report(stderr io.Writer, err error) int {
 		say("holdfast: %s\n", different)
 		return statusDiffers
 	case errors.As(err, &failed):
-		say("holdfast: error: %s\n", failed)
+		say("holdfast: error: %s\n", withoutControls(failed))
 		return statusBug
 	case errors.As(err, &library):
 		// The library has an exit status of its own for what it does not know.
@@ -111,6 +112,21 @@ func report(stderr io.Writer, err error) int {
 	say("holdfast: error: this is a bug: %s\n", strings.TrimPrefix(err.Error(), "bug: "))
 	say("%s", reportIt)
 	return statusBug
+}
+
+// withoutControls is an error's text, in the lines that it is meant to have: what a
+// tree calls a file neither begins a line nor moves the cursor.
+func withoutControls(err error) string {
+	text := err.Error()
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		text = strings.ReplaceAll(text, path.Path, problem.Printable(path.Path))
+	}
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		lines = append(lines, problem.Printable(line))
+	}
+	return strings.Join(lines, "\n")
 }
 
 const reportIt = "holdfast: hint: nothing is wrong with your inputs: please report it, with what holdfast version prints\n"

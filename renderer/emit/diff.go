@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
 // Diff writes how the tree in dir would change to become b, as unified diffs,
@@ -90,7 +91,8 @@ func onDisk(name string, limit int64) (version, error) {
 }
 
 func appendDiff(dst []byte, name string, before, after version) []byte {
-	oldName, newName := "a/"+name, "b/"+name
+	shown := problem.Printable(name)
+	oldName, newName := "a/"+shown, "b/"+shown
 	if !before.exists {
 		oldName = "/dev/null"
 	}

@@ -40,20 +40,20 @@ type Problem struct {
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {
-		b.WriteString(p.File)
+		b.WriteString(Printable(p.File))
 		if p.Line > 0 {
 			fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
 		}
 		b.WriteString(": ")
 	}
 	if p.Pointer != "" {
-		b.WriteString(printable(p.Pointer))
+		b.WriteString(Printable(p.Pointer))
 		b.WriteString(": ")
 	}
-	b.WriteString(printable(p.Message))
+	b.WriteString(Printable(p.Message))
 	if p.Hint != "" {
 		b.WriteString("\n  hint: ")
-		b.WriteString(printable(p.Hint))
+		b.WriteString(Printable(p.Hint))
 	}
 	if p.Rule != "" {
 		fmt.Fprintf(&b, "\n  rule: %s (holdfast explain %s)", p.Rule, p.Rule)
@@ -61,8 +61,9 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// printable keeps hostile input from writing control characters to a terminal.
-func printable(s string) string {
+// Printable keeps hostile input from writing control characters to a terminal, or a
+// line of its own into a log: U+FFFD stands for each of them.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r < 0x20, r >= 0x7f && r < 0xa0:

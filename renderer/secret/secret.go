@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
 // Forms are the ways in which a value, and each of its lines, is written in other
@@ -50,7 +52,7 @@ func formsOf(value string) []string {
 		value, inJSON(false), inJSON(true), unquoted(strconv.Quote(value)), unquoted(strconv.QuoteToASCII(value)),
 		url.QueryEscape(value), url.PathEscape(value), html.EscapeString(value),
 		strings.ReplaceAll(value, `'`, `'\''`), strings.ReplaceAll(value, `'`, `''`),
-		hex.EncodeToString([]byte(value)), strings.ToUpper(hex.EncodeToString([]byte(value))),
+		problem.Printable(value), hex.EncodeToString([]byte(value)), strings.ToUpper(hex.EncodeToString([]byte(value))),
 	}
 	// A message about a message.
 	forms = append(forms, unquoted(strconv.Quote(inJSON(false))), unquoted(strconv.Quote(inJSON(true))))
