@@ -113,7 +113,8 @@ func readStart(name string, most int64) ([]byte, error) {
 
 // extraSecrets finds Secrets in the folders of the bundle that nobody renders (HF520).
 // With the values a Secret of somebody else's is none of our business; without them
-// nobody would see that one of ours lies there once more, or readable.
+// nobody would see that one of ours lies there once more, or readable. A file's ending
+// says nothing about what is in it.
 func extraSecrets(dir string, b manifest.Bundle, changes emit.Changes) error {
 	known, folders := map[string]bool{}, map[string]bool{}
 	for _, file := range b.Files {
@@ -133,7 +134,7 @@ func extraSecrets(dir string, b manifest.Bundle, changes emit.Changes) error {
 				return nil
 			case err != nil:
 				return err
-			case !entry.Type().IsRegular():
+			case entry.IsDir():
 				return nil
 			}
 			below, err := filepath.Rel(dir, name)
@@ -144,18 +145,24 @@ func extraSecrets(dir string, b manifest.Bundle, changes emit.Changes) error {
 			if known[below] {
 				return nil
 			}
-			extra := strings.HasPrefix(entry.Name(), "secret-")
-			switch filepath.Ext(name) {
-			case ".yaml", ".yml", ".json":
-				data, err := readStart(name, largestSecret)
-				if err != nil {
-					return err
-				}
-				extra = extra || manifest.IsSecret(data)
+			refuse := func(message, hint string) {
+				problems = append(problems, problem.Problem{File: filepath.ToSlash(name), Message: message, Hint: hint, Rule: "HF520"})
 			}
-			if extra {
-				problems = append(problems, problem.Problem{File: filepath.ToSlash(name), Message: "a Secret stands in the tree that is not rendered",
-					Hint: "remove it, or move it out of the instance's folder; if it was readable, change its values", Rule: "HF520"})
+			if !entry.Type().IsRegular() {
+				refuse("a link, or what is no file, stands in the tree and is not rendered: what it leads to may be a Secret",
+					"remove it, or move it out of the instance's folder")
+				return nil
+			}
+			data, err := readStart(name, largestSecret)
+			switch {
+			case err != nil:
+				return err
+			case len(data) == largestSecret:
+				refuse("a file stands in the tree that is not rendered, and too large to look for Secrets in it",
+					"remove it, or move it out of the instance's folder")
+			case strings.HasPrefix(entry.Name(), "secret-") || manifest.IsSecret(data):
+				refuse("a Secret stands in the tree that is not rendered",
+					"remove it, or move it out of the instance's folder; if it was readable, change its values")
 			}
 			return nil
 		})

@@ -199,6 +199,44 @@ func TestWithoutValues(t *testing.T) {
 		"one Secret more": {sopsMode, statusInput, "HF520", func(t *testing.T, r *unseenRun, text string) {
 			writeFile(t, filepath.Join(filepath.Dir(r.secret), "extra.yaml"), readable(text))
 		}},
+		"one in a list": {sopsMode, statusInput, "HF520", func(t *testing.T, r *unseenRun, _ string) {
+			writeFile(t, filepath.Join(filepath.Dir(r.secret), "extra.yaml"), "apiVersion: v1\nkind: List\nitems:\n- {kind: Secret, data: {a: cmVhZGFibGU=}}\n")
+		}},
+		"a list in a list": {sopsMode, statusInput, "HF520", func(t *testing.T, r *unseenRun, text string) {
+			writeFile(t, filepath.Join(filepath.Dir(r.secret), "extra.yaml"), "kind: List\nitems:\n- kind: List\n  items:\n  - {kind: Secret}\n")
+		}},
+		"one in another object": {sopsMode, statusInput, "HF520", func(t *testing.T, r *unseenRun, _ string) {
+			writeFile(t, filepath.Join(filepath.Dir(r.secret), "extra.yaml"), "kind: Template\nobjects:\n- {kind: Secret, data: {a: cmVhZGFibGU=}}\n")
+		}},
+		"one in no YAML": {sopsMode, statusInput, "HF520", func(t *testing.T, r *unseenRun, text string) {
+			writeFile(t, filepath.Join(filepath.Dir(r.secret), "extra.yaml"), "{{ if true }}\n"+readable(text))
+		}},
+		"one with a key twice": {sopsMode, statusInput, "HF520", func(t *testing.T, r *unseenRun, _ string) {
+			writeFile(t, filepath.Join(filepath.Dir(r.secret), "extra.yaml"), "\"kind\" : !!str # a kind\n  'Secret'\ndata: {a: cmVhZGFibGU=, a: cmVhZGFibGU=}\n")
+		}},
+		"one of another ending": {sopsMode, statusInput, "extra.YAML", func(t *testing.T, r *unseenRun, text string) {
+			writeFile(t, filepath.Join(filepath.Dir(r.secret), "extra.YAML"), readable(text))
+		}},
+		"a copy of an editor": {sopsMode, statusInput, "extra.yaml.bak", func(t *testing.T, r *unseenRun, text string) {
+			writeFile(t, filepath.Join(filepath.Dir(r.secret), "extra.yaml.bak"), readable(text))
+		}},
+		"one of no ending": {sopsMode, statusInput, "shop/extra:", func(t *testing.T, r *unseenRun, text string) {
+			writeFile(t, filepath.Join(r.tree, "shop", "extra"), readable(text))
+		}},
+		"one behind a link": {sopsMode, statusInput, "extra.yaml: a link", func(t *testing.T, r *unseenRun, text string) {
+			writeFile(t, filepath.Join(r.dir, "elsewhere.yaml"), readable(text))
+			if err := os.Symlink(filepath.Join(r.dir, "elsewhere.yaml"), filepath.Join(filepath.Dir(r.secret), "extra.yaml")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"a link to a folder": {sopsMode, statusInput, "more: a link", func(t *testing.T, r *unseenRun, _ string) {
+			if err := os.Symlink(r.dir, filepath.Join(r.tree, "shop", "more")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"one behind much else": {sopsMode, statusInput, "too large", func(t *testing.T, r *unseenRun, text string) {
+			writeFile(t, filepath.Join(r.tree, "shop", "extra.yaml"), strings.Repeat("# much\n", largestSecret/7+1)+readable(text))
+		}},
 		"one of its name": {sopsMode, statusInput, "HF520", func(t *testing.T, r *unseenRun, _ string) {
 			writeFile(t, filepath.Join(filepath.Dir(r.secret), "secret-extra.txt"), "readable")
 		}},
@@ -365,4 +403,21 @@ func exchanged(t *testing.T, text string) string {
 		t.Fatalf("%d ciphertexts", len(found))
 	}
 	return strings.NewReplacer(found[0][1], found[1][1], found[1][1], found[0][1]).Replace(text)
+}
+
+// TestOthersFiles: what others have in the instance's folder, and what only names a
+// Secret, is none of a check's business.
+func TestOthersFiles(t *testing.T) {
+	r := newUnseenRun(t, "minimal")
+	for name, text := range map[string]string{
+		"README.md":   "# Our kind of backup\n\nThe Secret is made by render: see `kind`.\n",
+		"extra.yaml":  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: b}\n",
+		"store.yaml":  "kind: SecretStore\nkind: SecretStore\n",
+		"names.yaml":  "kind: Kustomization\nspec: {valuesFrom: [{kind: Secret, name: a}]}\n",
+		"picture.png": "\x89PNG\r\n\x00\x01",
+		"empty":       "",
+	} {
+		writeFile(t, filepath.Join(r.tree, "shop", name), text)
+	}
+	r.holdfast(t, statusDone, "check", "--without-values", "--against", r.tree)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -196,10 +197,27 @@ func opens(object map[string]any, identities []seal.Identity) error {
 	return err
 }
 
-// IsSecret says whether a file holds a Secret, or what becomes one.
+// secretKind is how a text that cannot be decoded gives an object the kind of a Secret.
+var secretKind = regexp.MustCompile(`kind["']?\s*:\s*(?:(?:[&!]\S*|#[^\n]*\n)\s*)*["']?(?:Sealed)?Secret(?:List)?\b`)
+
+// IsSecret says whether a file holds a Secret, or what becomes one: as an object, in a
+// list, or readable at any depth. What cannot be decoded holds one if it says so.
 func IsSecret(data []byte) bool {
 	objects, err := Decode(data)
-	return err == nil && slices.ContainsFunc(objects, func(object map[string]any) bool {
-		return object["kind"] == "Secret" || object["kind"] == "SealedSecret" || object["kind"] == "SecretList"
-	})
+	if err != nil {
+		// Letters of two bytes are letters, too.
+		return secretKind.Match(bytes.ReplaceAll(data, []byte{0}, nil))
+	}
+	return slices.ContainsFunc(objects, func(object map[string]any) bool { return isSecret(object) || Readable(object) })
+}
+
+// isSecret says whether a value is a Secret, what becomes one, or a list with one.
+func isSecret(value any) bool {
+	object, _ := value.(map[string]any)
+	switch object["kind"] {
+	case "Secret", "SealedSecret", "SecretList", "SealedSecretList":
+		return true
+	}
+	items, _ := object["items"].([]any)
+	return slices.ContainsFunc(items, isSecret)
 }
