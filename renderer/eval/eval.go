@@ -10,6 +10,7 @@ package eval
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"strings"
@@ -36,6 +37,8 @@ type Rendered struct {
 // scripts lists each kind's *.sh files; shared lists those of lib/.
 func New(fsys fs.FS, kinds []string, scripts map[string][]string, shared []string) (*Program, error) {
 	p := &Program{vm: jsonnet.MakeVM()}
+	// std.trace may show a whole state, and would pass by whoever masks our messages.
+	p.vm.SetTraceOut(io.Discard)
 	p.vm.Importer(&importer{fsys: fsys, cache: map[string]jsonnet.Contents{}})
 	p.vm.NativeFunction(&jsonnet.NativeFunction{
 		Name: "input",

@@ -4,7 +4,9 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"path"
 	"regexp"
 	"slices"
@@ -197,6 +199,10 @@ func build(source Source, objects []byte) (yaml []byte, err error) {
 			err = errors.New("kustomize has crashed on it")
 		}
 	}()
+	// What it logs quotes objects, and would pass by whoever masks our messages.
+	to := log.Writer()
+	log.SetOutput(io.Discard)
+	defer log.SetOutput(to)
 	// A schema that an earlier overlay brought would be in force still.
 	openapi.ResetOpenAPI()
 	defer openapi.ResetOpenAPI()

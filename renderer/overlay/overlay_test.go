@@ -1,8 +1,10 @@
 package overlay
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
+	"log"
 	"slices"
 	"strings"
 	"sync"
@@ -226,5 +228,24 @@ func TestNothingIsWritten(t *testing.T) {
 	}
 	if found, err := f.Glob("/a/*.yaml"); err != nil || !slices.Equal(found, []string{"/a/b.yaml"}) {
 		t.Errorf("Glob: %v, %v", found, err)
+	}
+}
+
+// TestLogsNothing: what kustomize logs of an overlay reaches no stream, and the log
+// of the program is its own again afterwards.
+func TestLogsNothing(t *testing.T) {
+	var out bytes.Buffer
+	defer log.SetOutput(log.Writer())
+	log.SetOutput(&out)
+	text := "resources: [holdfast]\nvars: [{name: OF-THE-TEST, objref: {apiVersion: v1, kind: ConfigMap, name: a}, fieldref: {fieldPath: metadata.name}}]\n"
+	if _, err := build(overlay("over/kustomization.yaml", text), []byte(object)); err != nil {
+		t.Fatal(err)
+	}
+	if out.Len() > 0 {
+		t.Errorf("it is logged:\n%s", out.String())
+	}
+	log.Print("after")
+	if !strings.Contains(out.String(), "after") {
+		t.Error("the log is lost")
 	}
 }
