@@ -31,7 +31,9 @@ type inspector struct {
 	// makes, tries and copies to it, and what restores.
 	keepers map[string]bool
 	// bound are the accounts that a binding gives rights, by namespace/name.
-	bound    map[string]bool
+	bound map[string]bool
+	// accounts are as whom the pods of the plan's objects run, by the objects' ID.
+	accounts map[string]string
 	problems problem.List
 }
 
@@ -41,19 +43,28 @@ func newInspector(objects []Object, p *plan.Plan) *inspector {
 		plan: p, objects: objects, pods: podsOf(objects),
 		byID: map[string]Object{}, byKind: map[string][]Object{},
 		units: map[string]plan.Item{}, restores: map[string]plan.Item{},
-		bound: map[string]bool{}, keepers: map[string]bool{},
+		bound: map[string]bool{}, keepers: map[string]bool{}, accounts: map[string]string{},
 	}
 	for _, r := range p.Repositories {
 		in.keepers["Job/"+r.Namespace+"/"+r.Bootstrap] = true
+		in.accounts["Job/"+r.Namespace+"/"+r.Bootstrap] = k8upsAccount
 	}
 	for _, f := range p.Preflights {
 		in.keepers["Job/"+f.Namespace+"/"+f.Name] = true
+		in.accounts["Job/"+f.Namespace+"/"+f.Name] = f.Name
+	}
+	for _, m := range p.Markers {
+		in.accounts["CronJob/"+m.Namespace+"/"+m.Name] = m.Name
+		in.accounts["Job/"+m.Namespace+"/"+m.First] = m.Name
 	}
 	for _, i := range p.Units {
 		in.units[i.Namespace+"/"+i.Name] = i
 		in.restores[i.Namespace+"/"+i.Restore] = i
 		in.keepers["Job/"+i.Namespace+"/"+i.Restore] = true
 		in.keepers["CronJob/"+i.Namespace+"/"+i.Name] = i.Copy != nil
+		in.accounts["Job/"+i.Namespace+"/"+i.Restore] = i.Restore
+		in.accounts["CronJob/"+i.Namespace+"/"+i.Name] = i.ServiceAccount
+		in.accounts["PreBackupPod/"+i.Namespace+"/"+i.Name] = i.ServiceAccount
 	}
 	for _, o := range objects {
 		in.byKind[o.Kind()] = append(in.byKind[o.Kind()], o)
@@ -85,8 +96,13 @@ func Inspect(objects []Object, p *plan.Plan) problem.List {
 		for name, value := range s.Labels {
 			labels[name] = value
 		}
+		annotations := map[string]any{}
+		for name, value := range s.Annotations {
+			annotations[name] = value
+		}
 		in.identity(Object{Path: s.File, Value: map[string]any{
-			"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": s.Name, "namespace": s.Namespace, "labels": labels},
+			"apiVersion": "v1", "kind": "Secret",
+			"metadata": map[string]any{"name": s.Name, "namespace": s.Namespace, "labels": labels, "annotations": annotations},
 		}})
 	}
 	allowed := in.mayExport()
@@ -139,14 +155,11 @@ func (in *inspector) identity(o Object) {
 	if !strings.HasPrefix(o.Path, in.plan.Instance+"/") || path.Clean(o.Path) != o.Path {
 		in.add(o, "HF426", "", "the file lies outside the instance's folder")
 	}
-	cluster := strings.HasPrefix(o.Kind(), "Cluster")
-	if (o.Namespace() == "") != cluster {
-		in.add(o, "HF401", "", "metadata.namespace does not fit the kind")
-	}
+	in.inPlace(o)
 	if wrong := validation.IsDNS1123Subdomain(o.Name()); len(wrong) > 0 {
 		in.add(o, "HF402", "", "name: %s", wrong[0])
 	}
-	if !cluster && o.Namespace() != "" {
+	if o.Namespace() != "" {
 		if wrong := validation.IsDNS1123Label(o.Namespace()); len(wrong) > 0 {
 			in.add(o, "HF402", "", "namespace: %s", wrong[0])
 		}
@@ -160,8 +173,33 @@ func (in *inspector) identity(o Object) {
 			in.add(o, "HF402", "", "label %s: %s", name, wrong)
 		}
 	}
+	in.leftToOthers(o)
 	if _, twice := in.byID[o.ID()]; twice {
 		in.add(o, "HF403", "", "the object is rendered twice")
+	}
+}
+
+// leftToOthers refuses what makes kustomize, Flux or Argo CD leave out an object, or
+// treat it as another. Flux reads its words from labels, too.
+func (in *inspector) leftToOthers(o Object) {
+	const flux = "kustomize.toolkit.fluxcd.io/"
+	for _, field := range []string{"annotations", "labels"} {
+		said := object(o.Value, "metadata", field)
+		for _, name := range slices.Sorted(maps.Keys(said)) {
+			wrong := false
+			switch name {
+			case "config.kubernetes.io/local-config", "argocd.argoproj.io/hook", "helm.sh/hook", flux + "reconcile":
+				wrong = true
+			case noPrune, noSubstitution:
+				wrong = said[name] != "disabled"
+			case flux + "ssa":
+				once := o.Kind() == "ConfigMap" && strings.HasSuffix(o.Name(), ".lock") || o.Kind() == "ServiceAccount" && o.Name() == k8upsAccount
+				wrong = said[name] != "Override" && (said[name] != "IfNotPresent" || !once)
+			}
+			if wrong {
+				in.add(o, "HF433", "", "metadata.%s: %s: %v makes of the object something else than what is looked at here", field, name, said[name])
+			}
+		}
 	}
 }
 
@@ -173,12 +211,28 @@ func (in *inspector) notOurs(o Object) {
 	if o.Kind() != "Secret" && Readable(o.Value) {
 		in.add(o, "HF419", "encrypt it and apply it on its own, or let an ExternalSecret make it", "a Secret stands in it in plain text")
 	}
+	if in.commands(o) {
+		in.add(o, "HF432", "who needs it applies it on its own", "its controller does what it says, with rights of its own")
+	}
 	switch o.Kind() {
 	case "Secret":
 		in.add(o, "HF419", "name the credentials in the unit's capture instead", "a template made a Secret; only Go does, so that no template sees a value")
 	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition":
 		in.add(o, "HF420", "", "pruning it from Git would delete data")
 	}
+}
+
+// commands reports whether an object tells a controller to make, change or delete what
+// nobody has looked at here.
+func (in *inspector) commands(o Object) bool {
+	group := groupOf(o)
+	switch group {
+	case "argoproj.io", "fluxcd.controlplane.io", "helm.cattle.io":
+		return true
+	case "k8up.io":
+		return o.Kind() != "Schedule" && o.Kind() != "PreBackupPod" && o.Kind() != "PodConfig"
+	}
+	return strings.HasSuffix(group, ".toolkit.fluxcd.io") && !in.isOwnFlux(o)
 }
 
 // configMap checks keys and locks.

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 
@@ -51,6 +52,7 @@ func (in *inspector) schedule(o Object) {
 			in.mustExist(o, "ConfigMap", name)
 		}
 	}
+	in.repository(o, backend, own, planned)
 	blocks := 0
 	for _, job := range []string{"backup", "check", "prune"} {
 		block := object(spec, job)
@@ -67,7 +69,7 @@ func (in *inspector) schedule(o Object) {
 
 // block checks one job of a Schedule.
 func (in *inspector) block(o Object, job string, block, backend map[string]any) {
-	for _, field := range []string{"concurrentRunsAllowed", "keepJobs", "podSecurityContext", "resources"} {
+	for _, field := range []string{"backend", "concurrentRunsAllowed", "keepJobs", "podSecurityContext", "resources"} {
 		if _, set := block[field]; set {
 			in.add(o, "HF405", "", "spec.%s.%s is dead or harmful in K8up", job, field)
 		}
@@ -121,6 +123,55 @@ func (in *inspector) block(o Object, job string, block, backend map[string]any) 
 		}
 		if tags := list(retention, "tags"); len(tags) != 1 {
 			in.add(o, "HF417", "", "a prune selects exactly one tier")
+		}
+		in.retention(o, retention)
+	}
+}
+
+// repository checks that a Schedule opens its repository as the plan says, and with
+// nothing else in its environment.
+func (in *inspector) repository(o Object, backend map[string]any, own plan.Repository, planned bool) {
+	if !planned {
+		in.add(o, "HF404", "", "the plan has no repository for the namespace")
+		return
+	}
+	for _, ref := range [][2]string{
+		{"repoPasswordSecretRef", "password"}, {"s3.accessKeyIDSecretRef", "access-key-id"}, {"s3.secretAccessKeySecretRef", "secret-access-key"},
+	} {
+		selector := at(backend, strings.Split(ref[0], ".")...)
+		if text(selector, "name") != own.Secret || text(selector, "key") != ref[1] {
+			in.add(o, "HF404", "", "spec.backend.%s is not the key %s of the repository's Secret %s", ref[0], ref[1], own.Secret)
+		}
+	}
+	from := []any{map[string]any{"configMapRef": map[string]any{"name": own.Environment}}}
+	if !reflect.DeepEqual(backend["envFrom"], any(from)) || backend["env"] != nil {
+		in.add(o, "HF404", "", "its environment is not that of the ConfigMap %s alone", own.Environment)
+	}
+}
+
+// retention checks that a prune is one of the plan's, and keeps what the plan promises.
+func (in *inspector) retention(o Object, retention map[string]any) {
+	n := slices.IndexFunc(in.plan.Maintenance, func(m plan.Maintenance) bool {
+		return m.Job == "prune" && m.Name == o.Name() && m.Namespace == o.Namespace()
+	})
+	if n < 0 {
+		in.add(o, "HF417", "", "no prune of that name is in the plan")
+		return
+	}
+	m := in.plan.Maintenance[n]
+	if !slices.Equal(list(retention, "tags"), []any{m.Tag}) {
+		in.add(o, "HF417", "", "it prunes another tier than the plan, which says %s", m.Tag)
+	}
+	for _, keep := range []struct {
+		field string
+		want  int
+	}{
+		{"keepLast", m.Retention.KeepLast}, {"keepHourly", m.Retention.KeepHourly}, {"keepDaily", m.Retention.KeepDaily},
+		{"keepWeekly", m.Retention.KeepWeekly}, {"keepMonthly", m.Retention.KeepMonthly}, {"keepYearly", m.Retention.KeepYearly},
+	} {
+		_, set := retention[keep.field]
+		if found, _ := number(retention, keep.field); found != float64(keep.want) || set && keep.want == 0 {
+			in.add(o, "HF417", "retention is set in the policy or the state", "retention.%s is not the plan's, which is %d", keep.field, keep.want)
 		}
 	}
 }

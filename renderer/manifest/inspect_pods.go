@@ -45,6 +45,11 @@ func (in *inspector) job(o Object, spec map[string]any) {
 	if spec["suspend"] == true {
 		in.add(o, "HF418", "", "the Job is suspended and would never run")
 	}
+	for _, field := range []string{"parallelism", "completions"} {
+		if n, set := number(spec, field); set && n < 1 {
+			in.add(o, "HF418", "", "%s is %v: the Job would never run", field, n)
+		}
+	}
 	if _, set := number(spec, "backoffLimit"); !set {
 		in.add(o, "HF418", "", "backoffLimit is missing")
 	}
@@ -76,12 +81,16 @@ func (in *inspector) pod(p pod) {
 		volumes[text(v, "name")] = true
 		in.volume(o, v)
 	}
+	for _, pull := range list(p.spec, "imagePullSecrets") {
+		in.secretKey(o, text(pull, "name"), "")
+	}
+	in.account(p)
 	if account := text(p.spec, "serviceAccountName"); account != "" {
 		in.mustExist(o, "ServiceAccount", account)
 	} else if !p.partial {
 		in.add(o, "HF424", "", "the pod would run as the account default")
 	}
-	if at(p.spec, "automountServiceAccountToken") != false && !p.partial && !in.bound[o.Namespace()+"/"+text(p.spec, "serviceAccountName")] {
+	if (at(p.spec, "automountServiceAccountToken") != false || p.projectsToken()) && !p.partial && !in.bound[o.Namespace()+"/"+text(p.spec, "serviceAccountName")] {
 		in.add(o, "HF421", "automountServiceAccountToken: false", "the pod gets a token, but its account has no rights that need one")
 	}
 	names := map[string]bool{}
@@ -91,6 +100,50 @@ func (in *inspector) pod(p pod) {
 		}
 		names[text(c, "name")] = true
 		in.container(p, c, volumes)
+	}
+}
+
+// projectsToken says whether a volume of the pod holds a token of its account.
+func (p pod) projectsToken() bool {
+	return slices.ContainsFunc(list(p.spec, "volumes"), func(v any) bool {
+		return slices.ContainsFunc(list(v, "projected", "sources"), func(source any) bool { return at(source, "serviceAccountToken") != nil })
+	})
+}
+
+// k8upsAccount is the account of K8up's own jobs.
+const k8upsAccount = "pod-executor"
+
+// account checks that a pod runs as its own account. What the plan does not have may be
+// of a unit, by its label, and has no account that the plan has for others.
+func (in *inspector) account(p pod) {
+	o := p.owner
+	want, planned := in.accounts[o.ID()]
+	unit := text(o.Value, "metadata", "labels", "holdfast.dev/unit")
+	for _, field := range []string{"serviceAccountName", "serviceAccount"} {
+		account := text(p.spec, field)
+		switch {
+		case account == "":
+		case o.Kind() == "PodConfig":
+			if account != k8upsAccount {
+				in.add(o, "HF434", "", "K8up's jobs run as %s, not as %s", k8upsAccount, account)
+			}
+		case planned:
+			if account != want {
+				in.add(o, "HF434", "", "its pod runs as %s, not as its own account %s", account, want)
+			}
+		case in.bound[o.Namespace()+"/"+account] || account == k8upsAccount:
+			ours, mine := account == k8upsAccount, false
+			for id, name := range in.accounts {
+				ours = ours || name == account && strings.Split(id, "/")[1] == o.Namespace()
+			}
+			for _, i := range in.plan.Units {
+				mine = mine || i.Namespace == o.Namespace() && i.Labels["holdfast.dev/unit"] == unit &&
+					(account == i.ServiceAccount || in.ofRestore(o) && account == i.Restore)
+			}
+			if ours && !mine {
+				in.add(o, "HF434", "", "its pod runs as %s, the account of something else", account)
+			}
+		}
 	}
 }
 
@@ -154,7 +207,16 @@ func (in *inspector) volume(o Object, v any) {
 	if claim := text(v, "persistentVolumeClaim", "claimName"); claim != "" && !in.claimKnown(o.Namespace(), claim) {
 		in.add(o, "HF406", "", "claim %s is not in the state", claim)
 	}
+	if name := text(v, "csi", "nodePublishSecretRef", "name"); name != "" {
+		in.secretKey(o, name, "")
+	}
 	for _, source := range list(v, "projected", "sources") {
+		if name := text(source, "secret", "name"); name != "" && len(list(source, "secret", "items")) == 0 {
+			in.secretKey(o, name, "")
+		}
+		if name := text(source, "configMap", "name"); name != "" {
+			in.mustExist(o, "ConfigMap", name)
+		}
 		for _, item := range list(source, "secret", "items") {
 			in.secretKey(o, text(source, "secret", "name"), text(item, "key"))
 		}

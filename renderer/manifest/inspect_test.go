@@ -151,6 +151,9 @@ func TestInspectNoticesEachChange(t *testing.T) {
 	cron := func(keys ...any) []any {
 		return append([]any{"spec", "jobTemplate", "spec", "template", "spec"}, keys...)
 	}
+	projected := func(kind string, source map[string]any) map[string]any {
+		return map[string]any{"name": "v", "projected": map[string]any{"sources": []any{map[string]any{kind: source}}}}
+	}
 	minimal := rendered(t, "minimal")
 	const dump, backup, prune = "PreBackupPod/shop/shop-pg-shop", "Schedule/shop/shop-pg-shop", "Schedule/shop/shop-prune-d30"
 	const restore, marker = "Job/shop/restore-shop-pg-shop", "CronJob/shop/shop-marker"
@@ -197,6 +200,18 @@ func TestInspectNoticesEachChange(t *testing.T) {
 		{object: prune, keys: []any{"spec", "prune", "retention", "tags"}, rule: "HF417"},
 		{object: prune, keys: []any{"spec", "prune", "retention", "keepTags"}, to: []any{"true"}, rule: "HF405"},
 		{object: prune, keys: []any{"spec", "prune", "retention", "hostnames"}, to: []any{"shop"}, rule: "HF405"},
+		{object: prune, keys: []any{"spec", "prune", "retention", "keepDaily"}, to: 1, rule: "HF417"},
+		{object: prune, keys: []any{"spec", "prune", "retention", "keepLast"}, to: 1, rule: "HF417"},
+		{object: prune, keys: []any{"spec", "prune", "retention", "tags"}, to: []any{"tier-d7"}, rule: "HF417"},
+		{object: prune, keys: []any{"spec", "prune", "backend"}, to: map[string]any{}, rule: "HF405"},
+		{object: backup, keys: []any{"spec", "backup", "backend"}, to: map[string]any{}, rule: "HF405"},
+		{object: backup, keys: []any{"spec", "backend", "repoPasswordSecretRef", "key"}, to: "access-key-id", rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "repoPasswordSecretRef"}, to: map[string]any{"name": "postgres", "key": "password"}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "s3", "accessKeyIDSecretRef", "key"}, to: "secret-access-key", rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "s3", "secretAccessKeySecretRef", "key"}, to: "access-key-id", rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "envFrom", 0, "configMapRef", "name"}, to: "shop-pg-shop", rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "envFrom", 0}, to: map[string]any{"secretRef": map[string]any{"name": "postgres"}}, rule: "HF404"},
+		{object: backup, keys: []any{"spec", "backend", "env"}, to: map[string]any{}, rule: "HF404"},
 
 		{object: dump, keys: []any{"metadata", "name"}, to: "other", rule: "HF427"},
 		{object: dump, keys: []any{"metadata", "labels", "holdfast.dev/unit"}, rule: "HF413"},
@@ -221,6 +236,16 @@ func TestInspectNoticesEachChange(t *testing.T) {
 		{object: dump, keys: pod("volumes", 0, "configMap", "name"), to: "none", rule: "HF406"},
 		{object: dump, keys: pod("serviceAccountName"), rule: "HF424"},
 		{object: dump, keys: pod("serviceAccountName"), to: "none", rule: "HF406"},
+		{object: dump, keys: pod("serviceAccountName"), to: "shop-marker", rule: "HF434"},
+		{object: dump, keys: pod("serviceAccountName"), to: "pod-executor", rule: "HF434"},
+		{object: dump, keys: pod("serviceAccount"), to: "shop-marker", rule: "HF434"},
+		{object: dump, keys: pod("volumes", 0), to: map[string]any{"name": "v", "projected": map[string]any{"sources": []any{map[string]any{"serviceAccountToken": map[string]any{"path": "t"}}}}}, rule: "HF421"},
+		{object: dump, keys: pod("volumes", 0), to: projected("secret", map[string]any{"name": "shop-restic"}), rule: "HF428"},
+		{object: dump, keys: pod("volumes", 1), to: projected("secret", map[string]any{"name": "none"}), rule: "HF406"},
+		{object: dump, keys: pod("volumes", 1), to: projected("configMap", map[string]any{"name": "none"}), rule: "HF406"},
+		{object: dump, keys: pod("volumes", 0), to: map[string]any{"name": "v", "csi": map[string]any{"driver": "d", "nodePublishSecretRef": map[string]any{"name": "shop-restic"}}}, rule: "HF428"},
+		{object: dump, keys: pod("imagePullSecrets"), to: []any{map[string]any{"name": "shop-restic"}}, rule: "HF428"},
+		{object: dump, keys: pod("imagePullSecrets"), to: []any{map[string]any{"name": "none"}}, rule: "HF406"},
 		{object: dump, keys: pod("securityContext", "fsGroup"), to: 1, rule: "HF405"},
 		{object: dump, keys: pod("securityContext", "runAsNonRoot"), rule: "HF409"},
 		{object: dump, keys: pod("securityContext", "runAsUser"), to: 0, rule: "HF409"},
@@ -240,6 +265,14 @@ func TestInspectNoticesEachChange(t *testing.T) {
 
 		{object: restore, keys: []any{"spec", "activeDeadlineSeconds"}, rule: "HF418"},
 		{object: restore, keys: []any{"spec", "backoffLimit"}, rule: "HF418"},
+		{object: restore, keys: []any{"spec", "parallelism"}, to: 0, rule: "HF418"},
+		{object: restore, keys: []any{"spec", "completions"}, to: 0, rule: "HF418"},
+		{object: restore, keys: job("serviceAccountName"), to: "shop-marker", rule: "HF434"},
+		{object: marker, keys: []any{"spec", "jobTemplate", "spec", "parallelism"}, to: 0, rule: "HF418"},
+		{object: marker, keys: cron("serviceAccountName"), to: "shop-preflight", rule: "HF434"},
+		{object: "Job/shop/shop-preflight", keys: job("serviceAccountName"), to: "shop-marker", rule: "HF434"},
+		{object: "Job/shop/shop-init-5a4e92b9", keys: job("serviceAccountName"), to: "shop-marker", rule: "HF434"},
+		{object: "PodConfig/shop/shop-jobs", keys: job("serviceAccountName"), to: "shop-marker", rule: "HF434"},
 		{object: restore, keys: job("restartPolicy"), to: "OnFailure", rule: "HF418"},
 		{object: restore, keys: job("initContainers", 0, "securityContext", "privileged"), to: true, rule: "HF409"},
 		{object: restore, keys: job("initContainers", 1, "command", 0), to: "/holdfast/bin/none.sh", rule: "HF406"},
@@ -581,5 +614,205 @@ func TestInspectMissesNoObject(t *testing.T) {
 		if found := inspect(slices.Delete(x.copied(t), n, n+1), x.plan); len(found) == 0 {
 			t.Errorf("nobody misses %s", o.ID())
 		}
+	}
+}
+
+// extra is an object that somebody puts beside those of an instance.
+func extra(p *plan.Plan, apiVersion, kind, namespace string) manifest.Object {
+	metadata := map[string]any{"name": "more", "labels": map[string]any{"app.kubernetes.io/managed-by": "holdfast"}}
+	if namespace != "" {
+		metadata["namespace"] = namespace
+	}
+	return manifest.Object{Path: p.Instance + "/backup/more.yaml", Value: map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": metadata}}
+}
+
+// TestInspectPlace: an instance reaches no namespace but its own, and of the whole
+// cluster nothing but by roles.
+func TestInspectPlace(t *testing.T) {
+	x := rendered(t, "minimal")
+	x.plan.Units[0].Ingress = []plan.Ingress{{Namespace: "data", Port: 5432}}
+	const rbac, network = "rbac.authorization.k8s.io/v1", "networking.k8s.io/v1"
+	for _, test := range []struct{ apiVersion, kind, namespace, want string }{
+		{"v1", "ConfigMap", "shop", ""},
+		{rbac, "ClusterRole", "", ""},
+		{network, "NetworkPolicy", "data", ""},
+		{network, "NetworkPolicy", "kube-system", "HF431"},
+		{"example.com/v1", "NetworkPolicy", "data", "HF431"},
+		{"v1", "ConfigMap", "data", "HF431"},
+		{rbac, "Role", "flux-system", "HF431"},
+		{"kustomize.toolkit.fluxcd.io/v1", "Kustomization", "flux-system", "HF431"},
+		{"apps/v1", "Deployment", "other", "HF431"},
+		{"v1", "ConfigMap", "", "HF401"},
+		{"example.com/v1", "ClusterRole", "", "HF401"},
+		{rbac, "ClusterOther", "", "HF401"},
+		{"example.com/v1", "Tenant", "", "HF401"},
+		{rbac, "ClusterRole", "shop", "HF401"},
+		{"kyverno.io/v1", "ClusterPolicy", "shop", "HF401"},
+		{"cilium.io/v2", "CiliumClusterwideNetworkPolicy", "shop", "HF401"},
+		{"admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "shop", "HF401"},
+		{"admissionregistration.k8s.io/v1beta1", "ValidatingAdmissionPolicyBinding", "shop", "HF401"},
+		{"apiregistration.k8s.io/v1", "APIService", "shop", "HF401"},
+		{"apiextensions.k8s.io/v1", "CustomResourceDefinition", "shop", "HF401"},
+		{"storage.k8s.io/v1", "StorageClass", "shop", "HF401"},
+		{"scheduling.k8s.io/v1", "PriorityClass", "shop", "HF401"},
+		{network, "IngressClass", "shop", "HF401"},
+		{"v1", "Namespace", "shop", "HF401"},
+		{"v1", "Node", "shop", "HF401"},
+		{"v1", "PersistentVolume", "shop", "HF401"},
+	} {
+		o := extra(x.plan, test.apiVersion, test.kind, test.namespace)
+		var found []string
+		for _, f := range inspect(append(x.copied(t), o), x.plan) {
+			if f == "HF401 "+o.ID() || f == "HF431 "+o.ID() {
+				found = append(found, f[:5])
+			}
+		}
+		if strings.Join(found, " ") != test.want {
+			t.Errorf("%v: found %q", test, found)
+		}
+	}
+	// Flux's own two are known by all of them.
+	objects := x.copied(t)
+	at := slices.IndexFunc(objects, func(o manifest.Object) bool { return o.ID() == "Kustomization/flux-system/shop-backup" })
+	for what, change := range map[string]func(o *manifest.Object){
+		"another file":      func(o *manifest.Object) { o.Path = "shop/backup/flux.yaml" },
+		"another name":      func(o *manifest.Object) { set(t, o.Value, "shop", "metadata", "name") },
+		"another namespace": func(o *manifest.Object) { set(t, o.Value, "kube-system", "metadata", "namespace") },
+		"another type":      func(o *manifest.Object) { set(t, o.Value, "example.com/v1", "apiVersion") },
+	} {
+		objects := x.copied(t)
+		change(&objects[at])
+		if found := inspect(objects, x.plan); !slices.Contains(found, "HF431 "+objects[at].ID()) {
+			t.Errorf("Flux, %s: found %q", what, found)
+		}
+	}
+}
+
+// TestInspectCommands: no object has a controller do what nobody has looked at.
+func TestInspectCommands(t *testing.T) {
+	x := rendered(t, "minimal")
+	for _, test := range []struct {
+		apiVersion, kind string
+		refused          bool
+	}{
+		{"k8up.io/v1", "Archive", true}, {"k8up.io/v1", "Restore", true}, {"k8up.io/v1", "Backup", true}, {"k8up.io/v1", "Check", true},
+		{"k8up.io/v1", "Prune", true}, {"k8up.io/v1", "Snapshot", true}, {"k8up.io/v1", "PodConfig", false},
+		{"kustomize.toolkit.fluxcd.io/v1", "Kustomization", true}, {"helm.toolkit.fluxcd.io/v2", "HelmRelease", true},
+		{"source.toolkit.fluxcd.io/v1", "GitRepository", true}, {"fluxcd.controlplane.io/v1", "ResourceSet", true},
+		{"argoproj.io/v1alpha1", "Application", true}, {"argoproj.io/v1alpha1", "Workflow", true}, {"helm.cattle.io/v1", "HelmChart", true},
+		{"monitoring.coreos.com/v1", "PrometheusRule", false}, {"v1", "ConfigMap", false},
+	} {
+		o := extra(x.plan, test.apiVersion, test.kind, "shop")
+		if found := inspect(append(x.copied(t), o), x.plan); slices.Contains(found, "HF432 "+o.ID()) != test.refused {
+			t.Errorf("%v: found %q", test, found)
+		}
+	}
+}
+
+// TestInspectPrunes: nothing prunes but what the plan has.
+func TestInspectPrunes(t *testing.T) {
+	x := rendered(t, "minimal")
+	objects := x.copied(t)
+	at := slices.IndexFunc(objects, func(o manifest.Object) bool { return o.ID() == "Schedule/shop/shop-prune-d30" })
+	other := x.copied(t)
+	set(t, other[at].Value, "tier-d7", "spec", "prune", "retention", "tags", 0)
+	if found := inspect(other, x.plan); !slices.Contains(found, "HF417 "+other[at].ID()) {
+		t.Errorf("another tier: found %q", found)
+	}
+	more := x.copied(t)[at]
+	set(t, more.Value, "more", "metadata", "name")
+	if found := inspect(append(objects, more), x.plan); !slices.Contains(found, "HF417 "+more.ID()) {
+		t.Errorf("found %q", found)
+	}
+}
+
+// TestInspectLeftToOthers: nothing on an object, or on a Secret, takes it away after
+// it was looked at.
+func TestInspectLeftToOthers(t *testing.T) {
+	x := rendered(t, "minimal")
+	const flux = "kustomize.toolkit.fluxcd.io/"
+	for _, test := range []struct {
+		name, value string
+		refused     bool
+	}{
+		{"config.kubernetes.io/local-config", "true", true}, {flux + "reconcile", "disabled", true}, {flux + "reconcile", "Disabled", true},
+		{flux + "prune", "enabled", true}, {flux + "prune", "disabled", false},
+		{flux + "ssa", "Ignore", true}, {flux + "ssa", "IfNotPresent", true}, {flux + "ssa", "Merge", true}, {flux + "ssa", "Override", false},
+		{flux + "substitute", "enabled", true}, {flux + "substitute", "disabled", false},
+		{"argocd.argoproj.io/hook", "Skip", true}, {"helm.sh/hook", "pre-install", true}, {"example.com/a", "b", false},
+	} {
+		for _, field := range []string{"annotations", "labels"} {
+			o := extra(x.plan, "v1", "ConfigMap", "shop")
+			metadata := o.Value["metadata"].(map[string]any)
+			if metadata[field] == nil {
+				metadata[field] = map[string]any{}
+			}
+			metadata[field].(map[string]any)[test.name] = test.value
+			if found := inspect(append(x.copied(t), o), x.plan); slices.Contains(found, "HF433 "+o.ID()) != test.refused {
+				t.Errorf("%s %v: found %q", field, test, found)
+			}
+		}
+		p := *x.plan
+		p.Secrets = slices.Clone(p.Secrets)
+		p.Secrets[0].Annotations = plan.Labels{test.name: test.value}
+		if found := inspect(x.copied(t), &p); slices.Contains(found, "HF433 Secret/shop/"+p.Secrets[0].Name) != test.refused {
+			t.Errorf("Secret, %v: found %q", test, found)
+		}
+	}
+}
+
+// TestInspectAccounts: beside the plan's objects, a pod runs as its unit's account or as
+// one of its own.
+func TestInspectAccounts(t *testing.T) {
+	x := rendered(t, "minimal")
+	for _, test := range []struct {
+		account, unit, path string
+		refused             bool
+	}{
+		{"shop-marker", "", "backup", true}, {"shop-preflight", "shop-pg-shop", "backup", true}, {"pod-executor", "", "backup", true},
+		{"restore-shop-pg-shop", "shop-pg-shop", "backup", true}, {"restore-shop-pg-shop", "shop-pg-shop", "restore", false},
+		{"restore-shop-pg-shop", "shop-pg-main-globals", "restore", true}, {"shop-backup", "", "backup", false}, {"own", "", "backup", false},
+	} {
+		o := extra(x.plan, "apps/v1", "Deployment", "shop")
+		o.Path = "shop/" + test.path + "/more.yaml"
+		o.Value["metadata"].(map[string]any)["labels"].(map[string]any)["holdfast.dev/unit"] = test.unit
+		o.Value["spec"] = map[string]any{"template": map[string]any{"spec": map[string]any{"serviceAccountName": test.account, "containers": []any{map[string]any{"name": "c"}}}}}
+		if found := inspect(append(x.copied(t), o), x.plan); slices.Contains(found, "HF434 "+o.ID()) != test.refused {
+			t.Errorf("%v: found %q", test, found)
+		}
+	}
+}
+
+// TestReadableTemplates: what makes a Secret takes its values from elsewhere.
+func TestReadableTemplates(t *testing.T) {
+	for _, test := range []struct {
+		object   string
+		readable bool
+	}{
+		{`{"kind": "SealedSecret", "spec": {"encryptedData": {"a": "x"}, "template": {"type": "Opaque"}}}`, false},
+		{`{"kind": "SealedSecret", "spec": {"template": {"data": {"a": "hunter2"}}}}`, true},
+		{`{"kind": "SealedSecret", "spec": {"template": {"stringData": {"a": "hunter2"}}}}`, true},
+		{`{"kind": "SealedSecret", "spec": {"template": {"data": {"a": "u:{{ .password }}"}}}}`, false},
+		{`{"kind": "ExternalSecret", "spec": {"target": {"template": {"data": {"a": "hunter2"}}}}}`, true},
+		{`{"kind": "ExternalSecret", "spec": {"target": {"template": {"data": {"a": "{{ .a }}"}}}}}`, false},
+		{`{"kind": "ClusterExternalSecret", "spec": {"externalSecretSpec": {"target": {"template": {"data": {"a": "hunter2"}}}}}}`, true},
+	} {
+		var value any
+		if err := json.Unmarshal([]byte(test.object), &value); err != nil {
+			t.Fatal(err)
+		}
+		if manifest.Readable(value) != test.readable {
+			t.Errorf("%s: readable is not %t", test.object, test.readable)
+		}
+	}
+}
+
+// TestSecretsOwnAnnotations: no overlay has Flux or Argo CD prune a Secret.
+func TestSecretsOwnAnnotations(t *testing.T) {
+	const prune, sync = "kustomize.toolkit.fluxcd.io/prune", "argocd.argoproj.io/sync-options"
+	head := manifest.Head(plan.Secret{Name: "a", Annotations: plan.Labels{prune: "enabled", sync: "Prune=true", "example.com/a": "b"}})
+	found := head["annotations"].(map[string]any)
+	if found[prune] != "disabled" || found[sync] != "Prune=false,Delete=false" || found["example.com/a"] != "b" {
+		t.Errorf("found %v", found)
 	}
 }

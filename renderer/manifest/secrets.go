@@ -309,9 +309,15 @@ func sameRecipients(a, b []seal.Recipient) bool {
 
 // head is the metadata of what stands for a Secret. Losing the repository's
 // password is losing the copies, so neither Flux nor
-// Argo CD ever prunes it.
+// Argo CD ever prunes it, whatever an overlay says.
 func head(s plan.Secret) map[string]any {
-	annotations := map[string]any{noPrune: "disabled", argoOptions: argoNoPrune, noSubstitution: "disabled"}
+	annotations := map[string]any{}
+	for name, value := range s.Annotations {
+		annotations[name] = value
+	}
+	for name, value := range map[string]string{noPrune: "disabled", argoOptions: argoNoPrune, noSubstitution: "disabled"} {
+		annotations[name] = value
+	}
 	if _, below, _ := strings.Cut(s.File, "/"); strings.HasPrefix(below, "repository/") {
 		annotations[argoWave] = argoFirst
 	}
@@ -320,9 +326,6 @@ func head(s plan.Secret) map[string]any {
 	}
 	if s.ExpiresAt != "" {
 		annotations[expires] = s.ExpiresAt // as the document has it
-	}
-	for name, value := range s.Annotations {
-		annotations[name] = value
 	}
 	return map[string]any{"name": s.Name, "namespace": s.Namespace, "labels": secretLabels(s), "annotations": annotations}
 }
@@ -428,13 +431,16 @@ func withoutDecryption(objects []Object) {
 
 // Readable reports whether a Secret that anybody could read stands in a value, at any
 // depth: a Secret, or what has a Secret's stringData, with values that SOPS has not
-// encrypted; or a list of Secrets.
+// encrypted; or a list of Secrets; or the template of one with values of its own.
 func Readable(value any) bool {
 	switch v := value.(type) {
 	case map[string]any:
 		kind, _ := v["kind"].(string)
 		_, like := v["stringData"].(map[string]any)
 		if (kind == "Secret" || like) && !encrypted(v) {
+			return true
+		}
+		if (kind == "SealedSecret" || strings.HasSuffix(kind, "ExternalSecret")) && plainTemplate(v["spec"]) {
 			return true
 		}
 		if items, _ := v["items"].([]any); kind == "SecretList" && len(items) > 0 {
@@ -450,6 +456,26 @@ func Readable(value any) bool {
 			if Readable(entry) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// plainTemplate reports whether the template of a Secret, below a value, has a value that
+// it does not take from elsewhere by {{ … }}.
+func plainTemplate(value any) bool {
+	for name, entry := range object(value) {
+		if name == "template" {
+			for _, field := range []string{"data", "stringData"} {
+				for _, value := range object(entry, field) {
+					if text, ok := value.(string); !ok || text != "" && !strings.Contains(text, "{{") {
+						return true
+					}
+				}
+			}
+		}
+		if plainTemplate(entry) {
+			return true
 		}
 	}
 	return false

@@ -870,8 +870,8 @@ func Rules() []Rule {
 		{
 			ID:     "HF417",
 			Title:  "Snapshots do not belong to exactly one tier",
-			Story:  "Prune finds snapshots by the tag of their tier. Without one they are kept for ever; with two, the shorter retention deletes what the longer one promised to keep.",
-			Fix:    "Take the tags from item.tags.",
+			Story:  "Prune finds snapshots by the tag of their tier. Without one they are kept for ever; with two, or with a retention that is not the plan's, prune deletes what the plan promises to keep.",
+			Fix:    "Take the tags from item.tags; set retention in the policy or the state.",
 			Source: "measured with K8up 2.15: prune selects snapshots by tag and host",
 		},
 		{
@@ -964,6 +964,34 @@ func Rules() []Rule {
 			Story:  "An object of more than 1.5 MiB, or a ConfigMap or Secret of more than 1 MiB, is refused, and Flux applies all of the tree or nothing. A value of more than 128 KiB is worse: the pod is made, and its program never starts, \"argument list too long\".",
 			Fix:    "Make what the message names smaller: a bundle with the one CA that is needed, names by a pattern or by type in the place of thousands.",
 			Source: "etcd: --max-request-bytes; Kubernetes: MaxSecretSize; Linux: MAX_ARG_STRLEN and execve(2)",
+		},
+		{
+			ID:     "HF431",
+			Title:  "An object in a namespace that is not the instance's",
+			Story:  "Flux applies the tree with the rights of the whole cluster. A Role in flux-system, a policy in kube-system or a Deployment in another instance's namespace is what an attacker wants, and nobody looks for it in a backup.",
+			Fix:    "Leave to an instance what lies in its own namespaces; apply the rest on its own. Only what admits dump pods to a target stands where the target is.",
+			Source: "promise \"least privilege\"",
+		},
+		{
+			ID:     "HF432",
+			Title:  "An object that has a controller do something",
+			Story:  "A Kustomization of Flux, an Application of Argo CD or a Restore of K8up is an order: its controller makes, overwrites or deletes with its own rights what no rule here has seen.",
+			Fix:    "Apply it on its own. Of K8up's objects a tree has Schedules, PreBackupPods and PodConfigs; of Flux's the two of flux.yaml.",
+			Source: "promise \"least privilege\"",
+		},
+		{
+			ID:     "HF433",
+			Title:  "An annotation or label that takes an object away",
+			Story:  "With config.kubernetes.io/local-config kustomize leaves an object out, with reconcile: disabled Flux does, with substitute: enabled Flux writes something else into it. The plan says that a source is backed up, and nothing of it is in the cluster.",
+			Fix:    "Take it away; what is not wanted is exempt in the policy or the state, with a reason.",
+			Source: "Flux: kustomize-controller's annotations and labels; kustomize: local-config",
+		},
+		{
+			ID:     "HF434",
+			Title:  "A pod that runs as somebody else's account",
+			Story:  "A restore may write to its namespace, the preflight may ask for all units' rights. A dump pod talks to a database that anybody may have filled; as their account, whoever takes it over has these rights.",
+			Fix:    "Use item.serviceAccount, and for a restore item.restore.",
+			Source: "promise \"least privilege\"",
 		},
 		{
 			ID:     "HF501",
