@@ -369,6 +369,11 @@ func (in *inspector) secretKey(o Object, name, key string) {
 	in.declared(o, "Secret", name, key)
 }
 
+// ours reports whether a Secret is one that is made here.
+func (in *inspector) ours(namespace, name string) bool {
+	return slices.ContainsFunc(in.plan.Secrets, func(s plan.Secret) bool { return s.Namespace == namespace && s.Name == name })
+}
+
 func (in *inspector) declared(o Object, kind, name, key string) {
 	for _, d := range in.plan.Declared {
 		if d.Kind == kind && d.Namespace == o.Namespace() && d.Name == name && (key == "" || slices.Contains(d.Keys, key)) {

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 
@@ -128,8 +127,7 @@ func (in *inspector) block(o Object, job string, block, backend map[string]any) 
 	}
 }
 
-// repository checks that a Schedule opens its repository as the plan says, and with
-// nothing else in its environment.
+// repository checks that a Schedule opens its repository as the plan says.
 func (in *inspector) repository(o Object, backend map[string]any, own plan.Repository, planned bool) {
 	if !planned {
 		in.add(o, "HF404", "", "the plan has no repository for the namespace")
@@ -143,9 +141,10 @@ func (in *inspector) repository(o Object, backend map[string]any, own plan.Repos
 			in.add(o, "HF404", "", "spec.backend.%s is not the key %s of the repository's Secret %s", ref[0], ref[1], own.Secret)
 		}
 	}
-	from := []any{map[string]any{"configMapRef": map[string]any{"name": own.Environment}}}
-	if !reflect.DeepEqual(backend["envFrom"], any(from)) || backend["env"] != nil {
-		in.add(o, "HF404", "", "its environment is not that of the ConfigMap %s alone", own.Environment)
+	// More may be added behind it, such as a proxy.
+	from := list(backend, "envFrom")
+	if len(from) == 0 || text(from[0], "configMapRef", "name") != own.Environment {
+		in.add(o, "HF404", "", "its environment does not begin with the ConfigMap %s", own.Environment)
 	}
 }
 

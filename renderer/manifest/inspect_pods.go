@@ -82,7 +82,10 @@ func (in *inspector) pod(p pod) {
 		in.volume(o, v)
 	}
 	for _, pull := range list(p.spec, "imagePullSecrets") {
-		in.secretKey(o, text(pull, "name"), "")
+		// One for a registry is the cluster's, which no input names.
+		if in.ours(o.Namespace(), text(pull, "name")) {
+			in.secretKey(o, text(pull, "name"), "")
+		}
 	}
 	in.account(p)
 	if account := text(p.spec, "serviceAccountName"); account != "" {
