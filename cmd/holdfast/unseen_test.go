@@ -202,7 +202,7 @@ func TestWithoutValues(t *testing.T) {
 		"one in a list": {sopsMode, statusInput, "HF520", func(t *testing.T, r *unseenRun, _ string) {
 			writeFile(t, filepath.Join(filepath.Dir(r.secret), "extra.yaml"), "apiVersion: v1\nkind: List\nitems:\n- {kind: Secret, data: {a: cmVhZGFibGU=}}\n")
 		}},
-		"a list in a list": {sopsMode, statusInput, "HF520", func(t *testing.T, r *unseenRun, text string) {
+		"a list in a list": {sopsMode, statusInput, "HF520", func(t *testing.T, r *unseenRun, _ string) {
 			writeFile(t, filepath.Join(filepath.Dir(r.secret), "extra.yaml"), "kind: List\nitems:\n- kind: List\n  items:\n  - {kind: Secret}\n")
 		}},
 		"one in another object": {sopsMode, statusInput, "HF520", func(t *testing.T, r *unseenRun, _ string) {

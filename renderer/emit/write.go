@@ -417,7 +417,7 @@ func (s *staging) setModes() error {
 	for _, name := range slices.Backward(slices.Sorted(maps.Keys(s.made))) {
 		mode := s.made[name]
 		if info, err := os.Lstat(s.old(name)); err == nil && info.IsDir() {
-			same := false
+			var same bool
 			if mode, same = giveBack(s.old(name), s.new(name), info); !same && s.others[name] {
 				return changedFolder(path.Join(s.folder.name, name))
 			}

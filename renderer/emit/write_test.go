@@ -517,7 +517,7 @@ func below(files map[string]string, prefix string) map[string]string {
 // private makes a folder one that only this user may look into.
 func private(t *testing.T, dir, name string) {
 	t.Helper()
-	if err := os.Chmod(filepath.Join(dir, name), 0o700); err != nil { //nolint:gosec // a folder
+	if err := os.Chmod(filepath.Join(dir, name), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }
