@@ -23,6 +23,23 @@ func sceneOf(t *testing.T, name string) *scene {
 	return all[at]
 }
 
+// TestScenes: no inspector refuses what the documents may say. TestEveryField looks
+// at the units that differ alone; here each scene is a whole tree.
+func TestScenes(t *testing.T) {
+	r := builtinRenderer(t)
+	for _, s := range scenes(t) {
+		t.Run(s.name, func(t *testing.T) {
+			tree, list := treeOf(t, r, s.documents, manifest.Plain)
+			switch {
+			case len(list) > 0:
+				t.Error(list.Error())
+			case len(tree) == 0:
+				t.Error("nothing was rendered")
+			}
+		})
+	}
+}
+
 // holding lists the files below a folder that hold a text.
 func holding(tree map[string]string, part, text string) []string {
 	var files []string

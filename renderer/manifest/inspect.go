@@ -341,10 +341,11 @@ func (in *inspector) mustExist(o Object, kind, name string) {
 	}
 }
 
-// configMapKey checks a key of a ConfigMap, ours or one that the state declares.
+// configMapKey checks a key of a ConfigMap, ours or one that the state declares (the
+// CA of a server); "" asks for the ConfigMap alone.
 func (in *inspector) configMapKey(o Object, name, key string) {
 	if found, ours := in.byID["ConfigMap/"+o.Namespace()+"/"+name]; ours {
-		if _, has := object(found.Value, "data")[key]; !has {
+		if _, has := object(found.Value, "data")[key]; !has && key != "" {
 			in.add(o, "HF406", "", "ConfigMap %s has no key %q", name, key)
 		}
 		return
@@ -380,5 +381,9 @@ func (in *inspector) declared(o Object, kind, name, key string) {
 			return
 		}
 	}
-	in.add(o, "HF406", "the state declares Secrets by its *Ref fields", "refers to %s %s, key %q, which nobody makes or declares", kind, name, key)
+	what := kind + " " + name
+	if key != "" {
+		what += fmt.Sprintf(", key %q", key)
+	}
+	in.add(o, "HF406", "the state declares Secrets and ConfigMaps by its *Ref fields", "refers to %s, which nobody makes or declares", what)
 }

@@ -202,7 +202,7 @@ func (in *inspector) volume(o Object, v any) {
 	// Also an optional ConfigMap must be there: it is a lock, and one that
 	// nobody makes would lock nothing for ever.
 	if name := text(v, "configMap", "name"); name != "" {
-		in.mustExist(o, "ConfigMap", name)
+		in.configMapKey(o, name, "")
 	}
 	if name := text(v, "secret", "secretName"); name != "" {
 		in.secretKey(o, name, "")
@@ -218,7 +218,7 @@ func (in *inspector) volume(o Object, v any) {
 			in.secretKey(o, name, "")
 		}
 		if name := text(source, "configMap", "name"); name != "" {
-			in.mustExist(o, "ConfigMap", name)
+			in.configMapKey(o, name, "")
 		}
 		for _, item := range list(source, "secret", "items") {
 			in.secretKey(o, text(source, "secret", "name"), text(item, "key"))
@@ -263,7 +263,7 @@ func (in *inspector) container(p pod, c map[string]any, volumes map[string]bool)
 	}
 	for _, from := range list(c, "envFrom") {
 		if name := text(from, "configMapRef", "name"); name != "" {
-			in.mustExist(o, "ConfigMap", name)
+			in.configMapKey(o, name, "")
 		}
 		if name := text(from, "secretRef", "name"); name != "" {
 			in.secretKey(o, name, "")
