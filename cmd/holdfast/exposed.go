@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -29,7 +30,11 @@ func refuseExposed(c console, command string, credentials []input.Document) erro
 		p := problem.Problem{File: one.Name, Rule: "HF515",
 			Message: "these credentials lie in a Git work tree and are not ignored: the next git add may take them",
 			Hint:    "name the file in .gitignore, keep it elsewhere, or give the credentials on stdin with -c -"}
-		if one.Tracked {
+		switch {
+		case one.Unknown != nil:
+			p.Message = fmt.Sprintf("these credentials lie in a Git work tree, and git does not say whether it has them: %v", one.Unknown)
+			p.Hint = "keep the file elsewhere, or give the credentials on stdin with -c -"
+		case one.Tracked:
 			p.Message = "these credentials are tracked by Git: whoever has the repository has them"
 			p.Hint = "git rm --cached takes the file out; name it in .gitignore, and change what was pushed: it stays in every clone"
 		}

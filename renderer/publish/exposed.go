@@ -13,14 +13,16 @@ type Exposed struct {
 	Name string
 	// Tracked says that Git has it, else it is only not ignored.
 	Tracked bool
+	// Unknown says why git does not tell which of these it is, if it does not.
+	Unknown error
 }
 
 // Expose finds out which of these files Git would let out of the machine: those in
 // a work tree that are tracked there, or not ignored. A link counts for what it
-// leads to. Where git is missing, or says anything else, nothing is claimed.
+// leads to. Where git is missing or does not answer, a file below a ".git" is Unknown.
 //
-// No program of a repository's settings is run, and no repository is opened that
-// lies in a work tree as plain files.
+// No program of a repository's settings is run, nothing is fetched, and no repository is
+// opened that lies in a work tree as plain files.
 func Expose(ctx context.Context, names []string) []Exposed {
 	files := map[string][]string{} // by work tree
 	place := map[string]string{}   // by name
@@ -38,34 +40,43 @@ func Expose(ctx context.Context, names []string) []Exposed {
 			place[name] = file
 		}
 	}
-	tracked, ignored, asked := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	tracked, ignored, unknown := map[string]bool{}, map[string]bool{}, map[string]error{}
 	for top, inside := range files {
-		g := git{dir: top, config: []string{"safe.bareRepository=explicit", "core.fsmonitor=false"}}
-		list, err := g.output(ctx, append([]string{"--literal-pathspecs", "ls-files", "-z", "--"}, inside...)...)
-		if err != nil {
-			continue
-		}
-		for name := range strings.SplitSeq(list, "\x00") {
-			tracked[filepath.Join(top, filepath.FromSlash(name))] = true
-		}
-		list, err = g.feed(ctx, []byte(strings.Join(inside, "\x00")+"\x00"), "check-ignore", "-z", "--stdin")
-		if status, _ := exitStatus(err); err != nil && status != 1 { // none is
-			continue
-		}
-		for name := range strings.SplitSeq(list, "\x00") {
-			ignored[name] = true
-		}
-		for _, name := range inside {
-			asked[name] = true
+		if err := ask(ctx, top, inside, tracked, ignored); err != nil {
+			for _, file := range inside {
+				unknown[file] = err
+			}
 		}
 	}
 	var exposed []Exposed
 	for _, name := range names {
-		if file := place[name]; asked[file] && (tracked[file] || !ignored[file]) {
-			exposed = append(exposed, Exposed{Name: name, Tracked: tracked[file]})
+		if file, inside := place[name]; inside && (tracked[file] || !ignored[file]) {
+			exposed = append(exposed, Exposed{Name: name, Tracked: tracked[file], Unknown: unknown[file]})
 		}
 	}
 	return exposed
+}
+
+// ask asks git which of the files of one work tree it tracks, and which it ignores.
+func ask(ctx context.Context, top string, files []string, tracked, ignored map[string]bool) error {
+	// A clone that lacks objects would fetch them, with a program that its settings name.
+	g := git{dir: top, config: []string{"safe.bareRepository=explicit", "core.fsmonitor=false"},
+		env: []string{"GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none"}}
+	list, err := g.output(ctx, append([]string{"--literal-pathspecs", "ls-files", "-z", "--"}, files...)...)
+	if err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(list, "\x00") {
+		tracked[filepath.Join(top, filepath.FromSlash(name))] = true
+	}
+	list, err = g.feed(ctx, []byte(strings.Join(files, "\x00")+"\x00"), "check-ignore", "-z", "--stdin")
+	if status, _ := exitStatus(err); err != nil && status != 1 { // none is
+		return err
+	}
+	for name := range strings.SplitSeq(list, "\x00") {
+		ignored[name] = true
+	}
+	return nil
 }
 
 // workTree returns the folder above with a ".git", "" if there is none. Git is

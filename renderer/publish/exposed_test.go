@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -65,8 +66,38 @@ func TestExpose(t *testing.T) {
 	if got := Expose(context.Background(), []string{"new", "a.secret"}); len(got) != 1 || got[0].Name != "new" {
 		t.Errorf("got %v", got)
 	}
+	t.Run("another's repository", func(t *testing.T) {
+		t.Setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+		if got := Expose(context.Background(), []string{"new"}); len(got) != 1 || got[0].Unknown == nil || !strings.Contains(got[0].Unknown.Error(), "dubious ownership") {
+			t.Errorf("got %v", got)
+		}
+	})
 	t.Setenv("PATH", outside)
-	if got := Expose(context.Background(), names); len(got) > 0 {
+	if got := Expose(context.Background(), []string{"new", filepath.Join(outside, "a")}); len(got) != 1 || got[0].Unknown == nil {
 		t.Errorf("without git: %v", got)
+	}
+}
+
+// TestExposeFetchesNothing: a clone that lacks objects runs what its settings name to
+// get them.
+func TestExposeFetchesNothing(t *testing.T) {
+	isolate(t)
+	origin := newRepository(t)
+	commitFile(t, origin, ".gitignore", "*.secret\n")
+	run(t, origin, "config", "uploadpack.allowFilter", "true")
+	clone := filepath.Join(t.TempDir(), "clone")
+	run(t, ".", "clone", "--quiet", "--no-checkout", "--filter=blob:none", "file://"+origin, clone)
+	run(t, clone, "sparse-checkout", "set", "--no-cone", "nothing")
+	run(t, clone, "read-tree", "-mu", "HEAD") // in the index, and not among the files
+	ran := filepath.Join(t.TempDir(), "ran")
+	run(t, clone, "config", "remote.origin.uploadpack", "touch "+ran+"; git-upload-pack")
+	name := filepath.Join(clone, "a.secret")
+	write(t, name, "x")
+	got := Expose(context.Background(), []string{name})
+	if exists(ran) {
+		t.Error("it was fetched")
+	}
+	if len(got) != 1 {
+		t.Errorf("got %v", got)
 	}
 }

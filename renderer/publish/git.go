@@ -20,6 +20,8 @@ type git struct {
 	dir string
 	// config are settings for this run: "core.hooksPath=…".
 	config []string
+	// env are variables for this run: "GIT_NO_LAZY_FETCH=1".
+	env []string
 	// talk is where git, its hooks and the server speak to people.
 	talk io.Writer
 	// apart keeps the terminal's Ctrl-C away from git, for what must be
@@ -28,6 +30,10 @@ type git struct {
 	// testOnlyStep is called before each command; its error fails that command.
 	testOnlyStep func(command string) error
 }
+
+// patience is how long git has to end when it is asked to, and what a hook left behind
+// to let go of stdout when git has ended.
+var patience = 10 * time.Second //nolint:gochecknoglobals // a test has less
 
 // exitStatus returns the exit status of a git that ran and failed, -1 if a signal
 // ended it.
@@ -78,10 +84,10 @@ func (g git) command(ctx context.Context, args []string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, "git", append(all, args...)...) //nolint:gosec // no shell reads them
 	cmd.Dir = g.dir
-	cmd.Env = environment()
+	cmd.Env = append(environment(), g.env...)
 	// Git removes its lock files when it is asked to end, but not when it is killed.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 10 * time.Second
+	cmd.WaitDelay = patience
 	if g.apart {
 		setApart(cmd)
 	}
@@ -99,7 +105,9 @@ func (g git) run(cmd *exec.Cmd, args []string) error {
 			return err
 		}
 	}
-	if err := cmd.Run(); err != nil {
+	// Git itself has ended well where a hook of it left a program behind that holds on
+	// to stdout.
+	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return fmt.Errorf("git %s: %w", name, err)
 	}
 	return nil

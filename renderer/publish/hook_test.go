@@ -5,12 +5,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestHooks: hooks see the commit, may refuse it and may write its message, and
 // must not change what is in it.
 func TestHooks(t *testing.T) {
 	isolate(t)
+	defer func(before time.Duration) { patience = before }(patience)
+	patience = time.Second
 	first, changed := render(t, shop, "", nil), render(t, shop, `{"schemaVersion": 1, "timezone": "Europe/Berlin"}`, nil)
 	for name, test := range map[string]struct {
 		prepare func(t *testing.T, dir string)
@@ -30,6 +33,8 @@ func TestHooks(t *testing.T) {
 		"pre-commit adds its own":    {prepare: hooks("pre-commit", "echo >CHANGES; git add CHANGES"), failed: "a hook of the repository changes what is committed"},
 		"pre-commit takes out":       {prepare: hooks("pre-commit", "git rm --quiet --cached shop/flux.yaml"), failed: "a hook of the repository changes what is committed"},
 		"no checkout is seen":        {prepare: hooks("post-checkout", "exit 1"), message: "backup of shop"},
+		"post-commit goes on":        {prepare: hooks("post-commit", "sleep 5 &"), message: "backup of shop"},
+		"post-merge goes on":         {prepare: hooks("post-merge", "sleep 5 &"), message: "backup of shop"},
 		"post-commit fails":          {prepare: hooks("post-commit", "exit 1"), message: "backup of shop"},
 		"a folder not in Git": {prepare: func(t *testing.T, dir string) {
 			write(t, filepath.Join(dir, ".husky", "_", "pre-commit"), "#!/bin/sh\nexit 1\n")

@@ -158,7 +158,7 @@ func (p *publication) run(ctx context.Context) (Result, error) {
 			}
 			return result, nil
 		}
-		failed := p.git.aloud(ctx, "push", "--quiet", "--", p.target.remote, tip+":"+p.target.ref)
+		failed := p.git.aloud(ctx, "push", "--quiet", "--no-recurse-submodules", "--", p.target.remote, tip+":"+p.target.ref)
 		if failed == nil {
 			return pushed()
 		}

@@ -540,8 +540,15 @@ func TestSettings(t *testing.T) {
 		"signed merges":   func(t *testing.T, dir string) { run(t, dir, "config", "merge.verifySignatures", "true") },
 		"no fast-forward": func(t *testing.T, dir string) { run(t, dir, "config", "merge.ff", "false") },
 		"autostash":       func(t *testing.T, dir string) { run(t, dir, "config", "merge.autoStash", "true") },
-		"stripped":        func(t *testing.T, dir string) { run(t, dir, "config", "commit.cleanup", "strip") },
-		"colours":         func(t *testing.T, dir string) { run(t, dir, "config", "color.ui", "always") },
+		"submodules": func(t *testing.T, dir string) {
+			other := newRepository(t)
+			commitFile(t, other, "a", "x\n")
+			run(t, dir, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", other, "module")
+			run(t, dir, "commit", "--quiet", "--message", "a submodule")
+			run(t, dir, "config", "submodule.recurse", "true")
+		},
+		"stripped": func(t *testing.T, dir string) { run(t, dir, "config", "commit.cleanup", "strip") },
+		"colours":  func(t *testing.T, dir string) { run(t, dir, "config", "color.ui", "always") },
 		"worktree config": func(t *testing.T, dir string) {
 			run(t, dir, "config", "extensions.worktreeConfig", "true")
 			run(t, dir, "config", "--worktree", "user.name", "Nobody")

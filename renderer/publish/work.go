@@ -59,7 +59,8 @@ func (r *Repository) newWork(ctx context.Context) (*work, error) {
 	w.git.dir = w.dir
 	// Every file is there, whatever the user's own work tree leaves out.
 	// That a line end goes both ways need not be asked: what is added is compared.
-	w.git.config = []string{"core.hooksPath=" + hooks, "core.sparseCheckout=false", "core.safecrlf=false"}
+	// Submodules are not ours, and are not checked out there.
+	w.git.config = []string{"core.hooksPath=" + hooks, "core.sparseCheckout=false", "core.safecrlf=false", "submodule.recurse=false"}
 	if _, err := r.git.output(ctx, "worktree", "add", "--quiet", "--no-checkout", "--detach", w.dir, start); err != nil {
 		return nil, errors.Join(err, w.remove(ctx))
 	}
