@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -233,20 +233,22 @@ func isDocument(path string) bool {
 // which Git checks out for everybody to read.
 const exampleSecret = "example-not-a-real-secret"
 
-// isExample says whether a credentials document has only such keys. Who has put
-// in a key of his own is warned.
+// isExample says whether a credentials document has such keys, and no secret of its own
+// beside them: all that is secret in the examples begins with "example-". Who has put in
+// one of his own is warned.
 func isExample(data []byte) bool {
-	var d struct {
-		Restic, Rclone struct{ SecretAccessKey string }
-		SecretsManager struct{ Password string }
+	found := false
+	for _, field := range secretFields().FindAllSubmatch(data, -1) {
+		value := strings.Trim(string(field[1]), `"'`)
+		switch {
+		case value == "", bytes.Contains(field[0], []byte("renderKey")): // it is base64
+		case !strings.HasPrefix(value, "example-"):
+			return false
+		case strings.HasPrefix(value, exampleSecret):
+			found = true
+		}
 	}
-	if json.Unmarshal(data, &d) != nil {
-		return false
-	}
-	keys := slices.DeleteFunc([]string{d.Restic.SecretAccessKey, d.Rclone.SecretAccessKey, d.SecretsManager.Password},
-		func(key string) bool { return key == "" })
-	own := slices.ContainsFunc(keys, func(key string) bool { return !strings.HasPrefix(key, exampleSecret) })
-	return len(keys) > 0 && !own
+	return found
 }
 
 // warnReadable warns of credentials that others on this machine can read.
