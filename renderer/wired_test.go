@@ -27,7 +27,12 @@ func sceneOf(t *testing.T, name string) *scene {
 // at the units that differ alone; here each scene is a whole tree.
 func TestScenes(t *testing.T) {
 	r := builtinRenderer(t)
-	for _, s := range scenes(t) {
+	all := scenes(t)
+	// No scene of TestEveryField, which wants one word of the schema to do nothing there.
+	ca := *sceneOf(t, "ldapsearch")
+	ca.name, ca.documents = "a CA in a ConfigMap", maps.Clone(ca.documents)
+	ca.documents[stateFile] = merged(ca.documents[stateFile], map[string]any{"ldap": map[string]any{"caRef": map[string]any{"kind": "ConfigMap"}}})
+	for _, s := range append(all, &ca) {
 		t.Run(s.name, func(t *testing.T) {
 			tree, list := treeOf(t, r, s.documents, manifest.Plain)
 			switch {

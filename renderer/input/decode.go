@@ -60,6 +60,8 @@ func decodePolicy(r *report, d *checked) *Policy {
 	decode(r, d, "retired", &p.Retired)
 	decode(r, d, "namespaces", &p.Namespaces)
 	decode(r, d, "serviceAccountName", &p.ServiceAccountName)
+	decode(r, d, "namespace", &p.Namespace)
+	decode(r, d, "imagePrefixes", &p.ImagePrefixes)
 	return p
 }
 

@@ -228,6 +228,12 @@ type Policy struct {
 	// ServiceAccountName is the account as which Flux applies an instance's tree, in
 	// which {instance} stands for its id; empty for Flux' own.
 	ServiceAccountName string
+	// Namespace is the one that each instance must have, in which {instance} stands for
+	// its id; empty for any that its state names.
+	Namespace string
+	// ImagePrefixes are what the name of each image begins with, one of them; none for
+	// any. Each ends with a slash.
+	ImagePrefixes []string
 	// Namespaces are those that the policy lets instances have beside their own.
 	Namespaces []Grant
 }

@@ -324,9 +324,14 @@ func (c *checker) setting(l level, path, rule, hint, format string, args ...any)
 	c.problems = append(c.problems, p)
 }
 
-// images checks that every image is known and pinned.
+// images checks that every image is known, pinned, and from where the policy has them
+// (HF108, HF109, HF316).
 func (c *checker) images() {
 	digests := newSettings(c.plan.inputs.instance).requireDigest()
+	var prefixes []string
+	if policy := c.plan.inputs.instance.Policy; policy != nil {
+		prefixes = policy.ImagePrefixes
+	}
 	check := func(where, name, reference string) {
 		switch {
 		case reference == "":
@@ -335,6 +340,10 @@ func (c *checker) images() {
 			c.at(where, "HF109", "name a version, best with its digest: name:tag@sha256:…", "image %q has no version", reference)
 		case digests && !strings.Contains(reference, "@sha256:"):
 			c.at(where, "HF109", "requireDigest is on: write name:tag@sha256:…", "image %q has no digest", reference)
+		}
+		if reference != "" && len(prefixes) > 0 && !slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(reference, prefix) }) {
+			c.at(where, "HF316", fmt.Sprintf(`the policy's imagePrefixes has %s; put the image there, and name it: "images": {%q: …}`, strings.Join(prefixes, ", "), name),
+				"image %q is from elsewhere", reference)
 		}
 	}
 	for _, i := range c.plan.Units {

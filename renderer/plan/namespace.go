@@ -81,6 +81,11 @@ func (c *checker) policyFirst() {
 	if policy != nil && policy.RequireDigest != nil && *policy.RequireDigest && state.RequireDigest != nil && !*state.RequireDigest {
 		c.at("/backup/requireDigest", "HF315", "take it out of the state", "the policy demands digests, and a state cannot do without")
 	}
+	if policy != nil && policy.Namespace != "" {
+		if want := strings.ReplaceAll(policy.Namespace, "{instance}", c.plan.Instance); c.plan.Namespace != want {
+			c.at("/namespace", "HF315", fmt.Sprintf("write %q, or change the policy", want), "by the policy's namespace this instance has the namespace %q, and not %q", want, c.plan.Namespace)
+		}
+	}
 	for n, resource := range c.plan.ExtraResources() {
 		if resource == "/secrets" || resource == "/pods" {
 			c.at(fmt.Sprintf("/kubernetes/extraResources/%d", n), "HF421", "Secrets are exported by exportSecrets, and whoever restores pods has all that their namespace has",

@@ -763,6 +763,13 @@ func Rules() []Rule {
 			Source: "whoever writes a state is not whoever writes the policy",
 		},
 		{
+			ID:     "HF316",
+			Title:  "An image is from elsewhere",
+			Story:  "A pod of a backup has the passwords of what it copies, and of where the copies go. A state may name an image, and an image that anybody can push does with them what it likes.",
+			Fix:    "Put the image into one of the registries that the policy's imagePrefixes names, and name it in images; or add the registry to the policy.",
+			Source: "whoever writes a state is not whoever writes the policy",
+		},
+		{
 			ID:     "HF401",
 			Title:  "A template made something that is no Kubernetes object",
 			Story:  "Without the label of its owner an object is found by nobody who cleans up, and with a namespace where none belongs the whole tree is refused: Flux applies all of it or nothing.",
