@@ -166,6 +166,7 @@ func myNormal(text string) string {
 		}
 		return event
 	})
+	text = regexp.MustCompile(` FOREIGN KEY \(.*?\) REFERENCES `).ReplaceAllStringFunc(text, strings.ToLower)
 	key := regexp.MustCompile("^  (UNIQUE KEY|KEY|CONSTRAINT) (`(?:[^`]|``)*`)")
 	var lines, keys []string
 	for _, line := range strings.Split(text, "\n") {
@@ -177,7 +178,7 @@ func myNormal(text string) string {
 		slices.Sort(keys)
 		for _, k := range keys {
 			m := key.FindStringSubmatch(k)
-			if m[1] != "KEY" || !slices.ContainsFunc(keys, func(other string) bool { return strings.HasPrefix(other, "  CONSTRAINT "+m[2]+" FOREIGN KEY") }) {
+			if m[1] != "KEY" || !slices.ContainsFunc(keys, func(other string) bool { return strings.HasPrefix(other, "  CONSTRAINT "+m[2]+" foreign key") }) {
 				lines = append(lines, k)
 			}
 		}
@@ -376,7 +377,7 @@ func myNamed(line string, lost map[string][]string, missing []string) bool {
 		return false
 	}
 	who := m[1] + "@" + m[2]
-	named := []string{"account " + who, "account role " + m[1], "role '" + m[1] + "': "}
+	named := []string{"account " + who, "role " + m[1], "role '" + m[1] + "': "}
 	if role := regexp.MustCompile("^GRANT `([^`]*)` TO ").FindStringSubmatch(line); role != nil {
 		named = append(named, "role "+role[1], "role '"+role[1]+"': ")
 	}
