@@ -137,7 +137,7 @@ func (d *plant) render(t *testing.T) *harness.Instance {
 // run runs the preflight.
 func (d *plant) run(t *testing.T, change func(o *harness.Options)) harness.Result {
 	t.Helper()
-	o := harness.Options{Cluster: d.cluster, Secrets: maps.Clone(d.secrets)}
+	o := harness.Options{Cluster: d.cluster, Secrets: maps.Clone(d.secrets), Watch: true}
 	if change != nil {
 		change(&o)
 	}

@@ -40,7 +40,7 @@ func stored(t *testing.T, section map[string]any) *harness.Instance {
 // bootstrap runs the repository's bootstrap Job.
 func bootstrap(t *testing.T, i *harness.Instance, env map[string]string) harness.Result {
 	t.Helper()
-	return i.Job(t, "Job", "app", i.Plan.Repositories["app"].Bootstrap, "", harness.Options{Env: env})
+	return i.Job(t, "Job", "app", i.Plan.Repositories["app"].Bootstrap, "", harness.Options{Env: env, Watch: true})
 }
 
 // says fails the test unless a bootstrap ended so and said that.

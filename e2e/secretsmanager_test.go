@@ -188,10 +188,11 @@ func (m *manager) instance(t *testing.T, mount, user string, more map[string]any
 	})
 }
 
-// k8upWith is K8up's image, with every lock free, and what the environment says.
+// k8upWith is K8up's image, with every lock free, and what the environment says. No
+// program is given a secret as an argument.
 func k8upWith(t *testing.T, shell string, env map[string]string) harness.Options {
 	t.Helper()
-	return harness.Options{Image: execImage(t, shell, harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true})), Env: env}
+	return harness.Options{Image: execImage(t, shell, harness.Kubectl(t, harness.KubectlOptions{FreeLocks: true})), Env: env, Watch: true}
 }
 
 // oddNames are names of secrets that a URL, a shell or a walk could spoil.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,6 +78,9 @@ type Options struct {
 	Exec func(Exec) int
 	// Pod is what "kubectl get pod" answers there; see Kubectl.
 	Pod string
+	// Watch notes the arguments of every program that the container starts, but for
+	// busybox and its applets: Wait fails the test when a secret is among them.
+	Watch bool
 	// Stdout gets what the container prints, instead of the result: for what may not
 	// fit into memory.
 	Stdout io.Writer
@@ -108,6 +112,9 @@ type sandboxed struct {
 	sandbox.Spec
 	// secrets are the values that no message may hold.
 	secrets []string
+	// arguments is a folder with a file for each program that was watched, "" if
+	// none is.
+	arguments string
 }
 
 // prepare turns the pod into a sandbox: all that kubelet and the runtime do.
@@ -443,6 +450,11 @@ func (b *builder) programs() error {
 	if err := os.MkdirAll(behind, 0o755); err != nil {
 		return err
 	}
+	if b.options.Watch {
+		if err := b.watch(); err != nil {
+			return err
+		}
+	}
 	if len(b.replaced) > 0 || b.options.probe {
 		if err := b.bindFolder(behind, Behind, true); err != nil {
 			return err
@@ -471,6 +483,12 @@ func (b *builder) programs() error {
 				return err
 			}
 		}
+	}
+	if b.arguments != "" {
+		if err := os.Mkdir(filepath.Join(behind, "arguments"), 0o755); err != nil {
+			return err
+		}
+		b.bind(b.arguments, Behind+"/arguments", false)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.replaced)) {
 		tool, ok := b.contract.Tools[name]
@@ -506,6 +524,62 @@ func (b *builder) programs() error {
 		}
 	}
 	return nil
+}
+
+// watch puts a script in the place of each tool that a test has not replaced. It
+// notes its arguments, and becomes the tool.
+func (b *builder) watch() error {
+	watchers := filepath.Join(b.work, "watchers")
+	b.arguments = filepath.Join(b.work, "arguments")
+	if err := errors.Join(os.Mkdir(watchers, 0o755), os.Mkdir(b.arguments, 0o777), os.Chmod(b.arguments, 0o777)); err != nil {
+		return err
+	}
+	for name, tool := range b.contract.Tools {
+		_, err := os.Readlink(filepath.Join(b.image, tool.Path))
+		// The scripts need a shell, and tools.sh copies kubectl as it is.
+		if b.replaced[name] != "" || err == nil || name == "sh" || name == "busybox" || name == "kubectl" && text(b.pod.container, "name") == "tools" {
+			continue
+		}
+		script := fmt.Sprintf("#!/bin/sh\nset -e\nprintf '%%s\\n' \"$@\" >>%[1]s/arguments/%[2]s.$$\nexec %[1]s/%[2]s \"$@\"\n", Behind, name)
+		b.replaced[name] = filepath.Join(watchers, name)
+		if err := os.WriteFile(b.replaced[name], []byte(script), 0o755); err != nil {
+			return err
+		}
+	}
+	// All of it may be busybox.
+	if len(b.replaced) == 0 {
+		b.arguments = ""
+	}
+	return nil
+}
+
+// told are the watched programs that got a secret as an argument. Short ones are
+// part of too many words.
+func (s *sandboxed) told() ([]string, int, error) {
+	var forms []string
+	for _, secret := range s.secrets {
+		for _, line := range strings.Split(secret, "\n") {
+			if len(line) >= 6 {
+				forms = append(forms, line, url.PathEscape(line), url.QueryEscape(line))
+			}
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(s.arguments, "*"))
+	if err != nil {
+		return nil, 0, err
+	}
+	var programs []string
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, 0, err
+		}
+		name, _, _ := strings.Cut(filepath.Base(file), ".")
+		if slices.ContainsFunc(forms, func(form string) bool { return strings.Contains(string(data), form) }) && !slices.Contains(programs, name) {
+			programs = append(programs, name)
+		}
+	}
+	return programs, len(files), nil
 }
 
 func (b *builder) bind(source, target string, readOnly bool) {

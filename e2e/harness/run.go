@@ -315,6 +315,7 @@ type Process struct {
 	done   chan struct{}
 	result Result
 	late   atomic.Bool
+	spec   *sandboxed
 	stdout bytes.Buffer
 	stderr output
 }
@@ -361,7 +362,7 @@ func start(t testing.TB, p *pod, o Options) *Process {
 		t.Fatal(err)
 	}
 	defer handed.Close()
-	process := &Process{t: t, since: time.Now(), done: make(chan struct{})}
+	process := &Process{t: t, since: time.Now(), done: make(chan struct{}), spec: spec}
 	process.result = Result{Container: text(p.container, "name"), unit: p.unit, dump: p.dump, secrets: spec.secrets}
 	process.cmd = exec.Command(ownProgram(t, "container"))
 	process.cmd.Env = []string{}
@@ -474,6 +475,17 @@ func (p *Process) Wait() Result {
 	}
 	if r.Code == 128 && strings.HasPrefix(r.Stderr, "container: ") {
 		p.t.Fatalf("%s of %s could not start: %s", r.Container, r.unit, r.Stderr)
+	}
+	if p.spec.arguments != "" {
+		programs, started, err := p.spec.told()
+		switch {
+		case err != nil:
+			p.t.Fatal(err)
+		case len(programs) > 0:
+			p.t.Errorf("%s of %s gives a secret as an argument to %s", r.Container, r.unit, strings.Join(programs, ", "))
+		case started == 0 && r.Code == 0 && len(p.spec.secrets) > 0:
+			p.t.Errorf("%s of %s started no program that is watched", r.Container, r.unit)
+		}
 	}
 	return r
 }

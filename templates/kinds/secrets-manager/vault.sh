@@ -1,7 +1,7 @@
 #!/bin/sh
 # vault.sh is sourced, after common.sh, by the scripts that speak to a
-# Vault-compatible key-value store. Neither password nor token is ever an
-# argument: both reach curl by a file in scratch.
+# Vault-compatible key-value store. User, password and token are never arguments:
+# they reach jq by the environment, and curl by files in scratch.
 
 require_tools curl jq
 need SM_ADDRESS SM_MOUNT SM_USERNAME SM_PASSWORD
@@ -10,11 +10,6 @@ case $SM_ADDRESS in
   https://?* | http://?*) ;;
   *) die 64 'SM_ADDRESS is no http or https address' ;;
 esac
-
-# encoded TEXT: it as one segment of a URL, on stdout.
-encoded() {
-  jq -nr --arg text "$1" '$text | @uri' || die 64 'a value is no text'
-}
 
 # The image's own authorities, where none were given.
 if [ -z "${SM_CA_PEM:-}" ]; then
@@ -39,12 +34,14 @@ exchange() {
 login() {
   LOGIN_TIME=$(date +%s)
   jq -n '{password: env.SM_PASSWORD}' >"$WORK/login" || die 73 'scratch is full'
-  login_user=$(encoded "$SM_USERNAME")
-  exchange --request POST --header 'Content-Type: application/json' --data-binary "@$WORK/login" \
-    --url "${SM_ADDRESS%/}/v1/auth/userpass/login/$login_user"
-  rm -f -- "$WORK/login"
+  # The user is part of the URL. What JSON escapes in a line, curl's files escape alike.
+  jq -nr '"url = \("\(env.SM_ADDRESS | rtrimstr("/"))/v1/auth/userpass/login/\(env.SM_USERNAME | @uri)" | tojson)"' >"$WORK/login.url" ||
+    die 73 'scratch is full'
+  exchange --request POST --header 'Content-Type: application/json' --data-binary "@$WORK/login" --config "$WORK/login.url"
+  rm -f -- "$WORK/login" "$WORK/login.url"
   [ "$STATUS" = 200 ] || refused 'logging in'
-  hushed 69 'reading the token' jq -er '"X-Vault-Token: \(.auth.client_token | strings)"' "$WORK/body" >"$WORK/token"
+  # With a line break in it, it would bring headers of its own.
+  hushed 69 'reading the token' jq -er '.auth.client_token | strings | select(test("[\r\n]") | not) | "X-Vault-Token: " + .' "$WORK/body" >"$WORK/token"
   hushed 69 'reading the life of the token' jq -r '.auth.lease_duration // 0 | floor | if . > 0 then . else 900 end' "$WORK/body" >"$WORK/life"
   read -r TOKEN_LIFE <"$WORK/life"
   rm -f -- "$WORK/body"
