@@ -93,6 +93,14 @@ func TestRepositoryBootstrap(t *testing.T) {
 	t.Run("failure/wrong-key", func(t *testing.T) {
 		says(t, bootstrap(t, i, map[string]string{"AWS_SECRET_ACCESS_KEY": "not the key", "HOLDFAST_DEADLINE": "20"}), 69)
 	})
+	t.Run("failure/key-of-two-lines", func(t *testing.T) {
+		// A second line would be an option of curl's.
+		for _, variable := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+			for _, end := range []string{"\n", "\r"} {
+				says(t, bootstrap(t, i, map[string]string{variable: "a-key" + end + "url = \"file:///etc/passwd\""}), 64, variable+" holds a line break")
+			}
+		}
+	})
 	t.Run("failure/wrong-ca", func(t *testing.T) {
 		section := s3.Restic("backup", "")
 		section["caPem"] = string(harness.NewCA(t).PEM)

@@ -133,13 +133,15 @@ number() {
   esac
 }
 
-# one_line NAME VALUE: the value must not hold a line break.
+# one_line NAME VALUE: the value must not hold a line break, nor a carriage return,
+# which ends a line to some readers.
 one_line() {
   case $2 in
     *'
-'*) die 64 "$1 holds a line break" ;;
+'* | *"$CR"*) die 64 "$1 holds a line break" ;;
   esac
 }
+CR=$(printf '\r')
 
 # lines VALUE: the lines of a list, without blank ones.
 lines() {

@@ -26,6 +26,9 @@ storage() {
   storage_method=$1
   storage_url=$2
   shift 2
+  # A line break would end the line, and begin an option of curl's.
+  one_line AWS_ACCESS_KEY_ID "${AWS_ACCESS_KEY_ID:-}"
+  one_line AWS_SECRET_ACCESS_KEY "${AWS_SECRET_ACCESS_KEY:-}"
   [ "$storage_method" != HEAD ] || set -- --head "$@"
   [ "$storage_method" != DELETE ] || set -- --request DELETE "$@"
   {
