@@ -117,6 +117,8 @@ func TestRules(t *testing.T) {
 			want: []string{`HF012 /databases/postgresql/0/databases/0/backup: "requird" is not one of required, optional, skip`}},
 		{name: "HF012 credentials", changes: []change{{"credentials", `"passwordsAre": "plain"`, `"passwordsAre": "plan"`}},
 			want: []string{`HF012 /rclone/crypt/passwordsAre: the value is not one of plain, obscured`}},
+		{name: "HF008 secret of two lines", changes: []change{{"credentials", `"password": "example-restic-repository-password-0001"`, `"password": "example-restic-repository\npassword-0001"`}},
+			want: []string{`HF008 /restic/password: the value is not a line of text without control characters`}},
 		{name: "HF013", changes: []change{{"credentials", `"password": "example-restic-repository-password-0001"`, `"password": "example-restic-repository-password-0001\n"`}},
 			want: []string{`HF013 /restic/password: white space at an end of the value`}},
 		{name: "HF044", changes: []change{{"credentials", `"password": "example-restic-repository-password-0001"`, `"password": "tbcd30494"`}},
