@@ -174,11 +174,11 @@ local lockRules(item) = [
     local storageSecrets = if restic then storage.secretEnv else rclone.backupSecrets(storage);
     local storageValues = if restic then storage.values else rclone.backupValues(storage);
     local values = k8s.fromConfigMaps([name]);
-    local step(command) = k8s.container(
+    local step(command, secrets) = k8s.container(
       name=command,
       image=item.platformImages.k8up,
       command=[bin('fetch.sh'), command],
-      env=storageSecrets,
+      env=secrets,
       envFrom=values,
       mounts=[k8s.scriptsMount, k8s.scratchMount] + k8up.caMount(storage),
       resources=item.toolResources,
@@ -222,7 +222,10 @@ local lockRules(item) = [
           automountServiceAccountToken: true,
           securityContext: if item.root then k8s.rootPod else k8s.restrictedPod(item.uid, item.gid) + group(item),
           terminationGracePeriodSeconds: 60,
-          initContainers: [tools(item, values)] + (if fetches then [step('validate'), step('fetch'), step('verify')] else []),
+          initContainers: [tools(item, values)] + (
+            // verify reads what fetch left, and never opens the storage.
+            if fetches then [step('validate', storageSecrets), step('fetch', storageSecrets), step('verify', [])] else []
+          ),
           containers: [apply],
           volumes: [
             k8s.scriptsVolume(item.scripts),
