@@ -602,11 +602,15 @@ func TestSecretsManager(t *testing.T) {
 		failing(t, i, 69, "asking https://127.0.0.1")
 	})
 	ca := harness.NewCA(t)
-	proxied := func(t *testing.T, change func(w http.ResponseWriter, r *http.Request, on http.Handler), env map[string]string) harness.Result {
+	proxiedIn := func(t *testing.T, shell string, change func(w http.ResponseWriter, r *http.Request, on http.Handler), env map[string]string) harness.Result {
 		t.Helper()
-		o := k8upWith(t, "ash", map[string]string{"SM_CA_PEM": string(ca.PEM)})
+		o := k8upWith(t, shell, map[string]string{"SM_CA_PEM": string(ca.PEM)})
 		maps.Copy(o.Env, env)
 		return m.instance(t, mount, "reader", map[string]any{"pathPrefix": "app/", "address": m.through(t, ca, change)}).Dump(t, vaultUnit, o)
+	}
+	proxied := func(t *testing.T, change func(w http.ResponseWriter, r *http.Request, on http.Handler), env map[string]string) harness.Result {
+		t.Helper()
+		return proxiedIn(t, "ash", change, env)
 	}
 	t.Run("failure/truncated", func(t *testing.T) {
 		var n atomic.Int32
@@ -641,6 +645,33 @@ func TestSecretsManager(t *testing.T) {
 			on.ServeHTTP(w, r)
 		}, nil).Fails(t, 69, "HTTP 307")
 	})
+	t.Run("failure/token-of-two-lines", func(t *testing.T) {
+		// The second would be a header of its own.
+		var asked atomic.Bool
+		proxied(t, func(w http.ResponseWriter, r *http.Request, on http.Handler) {
+			if strings.Contains(r.URL.Path, "/login/") {
+				_, _ = io.WriteString(w, `{"auth":{"client_token":"a\nX-Vault-Namespace: other"}}`)
+				return
+			}
+			asked.Store(true)
+		}, nil).Fails(t, 69, "reading the token")
+		if asked.Load() {
+			t.Error("it was used")
+		}
+	})
+	for _, shell := range []string{"ash", "dash"} {
+		t.Run("failure/odd-user/"+shell, func(t *testing.T) {
+			// Each sign would end something on its way to curl, or be taken for another.
+			user, seen := "a\"b\\n\nurl = \"x\" %41/é?#[1-3]{c,d}", ""
+			proxiedIn(t, shell, func(w http.ResponseWriter, r *http.Request, on http.Handler) {
+				seen = r.URL.Path
+				http.Error(w, `{"errors":["nobody"]}`, http.StatusBadRequest)
+			}, map[string]string{"SM_USERNAME": user}).Fails(t, 70, "logging in (HTTP 400)")
+			if want := "/v1/auth/userpass/login/" + user; seen != want {
+				t.Errorf("the server was asked for %q, not %q", seen, want)
+			}
+		})
+	}
 	t.Run("failure/slow", func(t *testing.T) {
 		r := proxied(t, func(w http.ResponseWriter, r *http.Request, on http.Handler) {
 			select {
