@@ -453,6 +453,10 @@ func TestMutations(t *testing.T) {
 			set(w.find("NetworkPolicy", named(w.plan.Namespaces[0], w.plan.Instance+"-default-deny")), []any{map[string]any{}}, "spec", "egress")
 		}},
 		{name: "ingress from anywhere", rule: "HF414", spoil: func(w *wood) { set(w.policy(), []any{map[string]any{}}, "spec", "ingress") }},
+		{name: "metadata by a wide range", rule: "HF317", spoil: func(w *wood) {
+			set(w.ipBlock(), "0.0.0.0/0", "cidr")
+			set(w.ipBlock(), []any{"10.0.0.0/8"}, "except")
+		}},
 		{name: "33 bits", rule: "HF412", spoil: func(w *wood) { set(w.ipBlock(), "192.0.2.0/33", "cidr") }},
 		{name: "address without length", rule: "HF412", spoil: func(w *wood) { set(w.ipBlock(), "192.0.2.1", "cidr") }},
 		{name: "exception of 33 bits", rule: "HF412", spoil: func(w *wood) { set(w.ipBlock(), []any{"192.0.2.0/33"}, "except") }},

@@ -3,6 +3,7 @@ package manifest
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 )
@@ -33,33 +34,96 @@ func (in *inspector) networkPolicy(o Object) {
 		in.add(o, "HF414", "where the namespace denies ingress by default, say so: defaultDenyIngress of the state",
 			"it shuts every pod of the namespace to everybody but its own sources")
 	}
+	if o.Value["specs"] != nil {
+		in.add(o, "HF414", "give each by itself", "it holds further policies in specs, and nothing of them is looked at")
+	}
 	for _, rule := range list(o.Value, "spec", "ingress") {
 		if len(list(rule, "from")) == 0 || len(list(rule, "ports")) == 0 {
 			in.add(o, "HF414", "", "an ingress rule without sources or ports admits everything")
 		}
-		in.addresses(o, list(rule, "from"))
+		for _, peer := range list(rule, "from") {
+			in.ranges(o, object(peer, "ipBlock"))
+		}
 	}
 	for _, rule := range list(o.Value, "spec", "egress") {
-		if o.Kind() == "NetworkPolicy" && (len(list(rule, "to")) == 0 || len(list(rule, "ports")) == 0) {
+		if o.Kind() == "CiliumNetworkPolicy" {
+			in.ciliumEgress(o, rule)
+			continue
+		}
+		if len(list(rule, "to")) == 0 || len(list(rule, "ports")) == 0 {
 			in.add(o, "HF414", "", "an egress rule without targets or ports allows everything")
 		}
-		in.addresses(o, list(rule, "to"))
+		for _, peer := range list(rule, "to") {
+			in.metadata(o, in.ranges(o, object(peer, "ipBlock")))
+		}
 	}
 }
 
-// addresses checks the address ranges of a rule's peers.
-func (in *inspector) addresses(o Object, peers []any) {
-	for _, peer := range peers {
-		block := object(peer, "ipBlock")
-		if block == nil {
+// ciliumEgress checks a rule in Cilium's terms.
+func (in *inspector) ciliumEgress(o Object, rule any) {
+	targets := 0
+	for field := range object(rule) {
+		if strings.HasPrefix(field, "to") && field != "toPorts" {
+			targets += len(list(rule, field))
+		}
+	}
+	if targets == 0 {
+		in.add(o, "HF414", "", "an egress rule without targets allows everything")
+	}
+	for _, cidr := range list(rule, "toCIDR") {
+		in.metadata(o, in.ranges(o, map[string]any{"cidr": cidr}))
+	}
+	for _, set := range list(rule, "toCIDRSet") {
+		in.metadata(o, in.ranges(o, object(set)))
+	}
+	// By a name of his own somebody lets a wide pattern resolve to any address.
+	wide := func(name string) {
+		in.add(o, "HF317", "name the host that is meant: toFQDNs with matchName", "egress to %s opens 169.254.0.0/16, where clouds hand out the node's credentials", name)
+	}
+	for _, entity := range list(rule, "toEntities") {
+		// All else is of the cluster.
+		if name, _ := entity.(string); name == "all" || strings.HasPrefix(name, "world") {
+			wide("the entity " + name)
+		}
+	}
+	for _, host := range list(rule, "toFQDNs") {
+		if pattern := text(host, "matchPattern"); pattern != "" && strings.Trim(pattern, "*.") == "" {
+			wide("names like " + pattern)
+		}
+	}
+}
+
+// ranges checks the form of an address range, and returns it and its exceptions; nothing
+// if there is none or if one is wrong.
+func (in *inspector) ranges(o Object, block map[string]any) []netip.Prefix {
+	if block == nil {
+		return nil
+	}
+	values := append([]any{block["cidr"]}, list(block, "except")...)
+	ranges := make([]netip.Prefix, 0, len(values))
+	for _, value := range values {
+		s, _ := value.(string)
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			in.add(o, "HF412", "", "%q is no address range", s)
 			continue
 		}
-		for _, value := range append(list(block, "except"), block["cidr"]) {
-			s, _ := value.(string)
-			if _, err := netip.ParsePrefix(s); err != nil {
-				in.add(o, "HF412", "", "%q is no address range", s)
-			}
-		}
+		ranges = append(ranges, prefix.Masked())
+	}
+	if len(ranges) < len(values) {
+		return nil
+	}
+	return ranges
+}
+
+// metadata refuses a way to where a cloud hands out a node's credentials, by a range and
+// its exceptions: no pod of ours has business there.
+func (in *inspector) metadata(o Object, ranges []netip.Prefix) {
+	if len(ranges) == 0 {
+		return
+	}
+	if open, opens := plan.OpensMetadata(ranges[0], ranges[1:]...); opens {
+		in.add(o, "HF317", "name the addresses of the host that is meant, or except these", "egress to %s opens %s, where clouds hand out the node's credentials", ranges[0], open)
 	}
 }
 

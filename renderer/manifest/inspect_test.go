@@ -315,6 +315,83 @@ func TestInspectNoticesEachChange(t *testing.T) {
 	}
 }
 
+// TestInspectMetadata: no policy opens to pods where a cloud hands out the credentials of
+// a node, in Kubernetes' words or in Cilium's.
+func TestInspectMetadata(t *testing.T) {
+	block := func(cidr string, except ...any) map[string]any {
+		b := map[string]any{"cidr": cidr}
+		if len(except) > 0 {
+			b["except"] = except
+		}
+		return b
+	}
+	// by puts one target into the first rule of the example's first policy of that kind
+	// that has one.
+	by := func(x tree, kind, field string, target any) []string {
+		objects := x.copied(t)
+		for _, o := range objects {
+			spec, _ := o.Value["spec"].(map[string]any)
+			rules, _ := spec["egress"].([]any)
+			if o.Kind() != kind || len(rules) == 0 {
+				continue
+			}
+			rule := rules[0].(map[string]any)
+			for name := range rule {
+				if strings.HasPrefix(name, "to") && name != "toPorts" {
+					delete(rule, name)
+				}
+			}
+			if field != "" {
+				rule[field] = []any{target}
+			}
+			return inspect(objects, x.plan)
+		}
+		t.Fatalf("there is no %s with a rule", kind)
+		return nil
+	}
+	minimal, cilium := rendered(t, "minimal"), rendered(t, "cilium")
+	for _, test := range []struct {
+		x      tree
+		field  string
+		target any
+		want   string
+	}{
+		{x: minimal, field: "to", target: map[string]any{"ipBlock": block("203.0.113.0/24")}},
+		{x: minimal, field: "to", target: map[string]any{"ipBlock": block("10.0.0.0/8")}},
+		{x: minimal, field: "to", target: map[string]any{"ipBlock": block("0.0.0.0/0", "169.254.0.0/16", "168.63.129.16/32")}},
+		{x: minimal, field: "to", target: map[string]any{"ipBlock": block("0.0.0.0/0")}, want: "HF317"},
+		{x: minimal, field: "to", target: map[string]any{"ipBlock": block("0.0.0.0/0", "10.0.0.0/8")}, want: "HF317"},
+		{x: minimal, field: "to", target: map[string]any{"ipBlock": block("169.254.169.254/32")}, want: "HF317"},
+		{x: minimal, field: "to", target: map[string]any{"ipBlock": block("::/0")}, want: "HF317"},
+		{x: cilium, field: "toFQDNs", target: map[string]any{"matchPattern": "*.s3.example.org"}},
+		{x: cilium, field: "toFQDNs", target: map[string]any{"matchPattern": "*"}, want: "HF317"},
+		{x: cilium, field: "toEntities", target: "kube-apiserver"},
+		{x: cilium, field: "toEntities", target: "world", want: "HF317"},
+		{x: cilium, field: "toEntities", target: "all", want: "HF317"},
+		{x: cilium, field: "toCIDR", target: "203.0.113.7/32"},
+		{x: cilium, field: "toCIDR", target: "169.254.0.0/16", want: "HF317"},
+		{x: cilium, field: "toCIDR", target: "x", want: "HF412"},
+		{x: cilium, field: "toCIDRSet", target: block("0.0.0.0/0", "168.0.0.0/7")},
+		{x: cilium, field: "toCIDRSet", target: block("0.0.0.0/0"), want: "HF317"},
+		{x: cilium, want: "HF414"},
+	} {
+		kind := "NetworkPolicy"
+		if test.x.plan == cilium.plan {
+			kind = "CiliumNetworkPolicy"
+		}
+		found := by(test.x, kind, test.field, test.target)
+		if test.want == "" && len(found) > 0 || test.want != "" && (len(found) != 1 || !strings.HasPrefix(found[0], test.want+" "+kind)) {
+			t.Errorf("%s %v: found %q, want %q", test.field, test.target, found, test.want)
+		}
+	}
+	objects := cilium.copied(t)
+	at := slices.IndexFunc(objects, func(o manifest.Object) bool { return o.Kind() == "CiliumNetworkPolicy" })
+	objects[at].Value["specs"] = []any{objects[at].Value["spec"]}
+	if found := inspect(objects, cilium.plan); len(found) != 1 || !strings.HasPrefix(found[0], "HF414 ") {
+		t.Errorf("specs: found %q", found)
+	}
+}
+
 // TestInspectEveryPod: the rules for pods hold in whatever object a pod is, and however
 // deep.
 func TestInspectEveryPod(t *testing.T) {

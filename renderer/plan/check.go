@@ -556,28 +556,38 @@ func (c *checker) network() {
 			c.at(where, "HF308", "write address/length with no bits beyond the length: 192.0.2.0/24", "%q is no address range", value)
 		}
 	}
+	reachable := func(where, value string) {
+		cidr(where, value)
+		if prefix, err := netip.ParsePrefix(value); err == nil {
+			if open, opens := OpensMetadata(prefix.Masked()); opens {
+				c.at(where, "HF317", "write the addresses of the host itself", "%q opens %s to pods, where clouds hand out the node's credentials", value, open)
+			}
+		}
+	}
 	for i, value := range n.APICIDRs {
-		cidr(fmt.Sprintf("/network/apiServer/cidrs/%d", i), value)
+		reachable(fmt.Sprintf("/network/apiServer/cidrs/%d", i), value)
 	}
 	for i, value := range n.Cluster {
 		cidr(fmt.Sprintf("/network/clusterCidrs/%d", i), value)
 	}
 	for i, endpoint := range c.plan.inputs.instance.State.Network.Endpoints {
 		for j, value := range endpoint.CIDRs {
-			cidr(fmt.Sprintf("/network/endpoints/%d/cidrs/%d", i, j), value)
+			reachable(fmt.Sprintf("/network/endpoints/%d/cidrs/%d", i, j), value)
 		}
 	}
 	if n.Engine == "kubernetes" && len(n.APICIDRs) == 0 {
 		c.at("/network", "HF308", "give the API server's endpoint addresses and port: kubectl get endpoints kubernetes",
 			"network.apiServer has no addresses, so no pod could reach the API server")
 	}
-	if n.Engine != "kubernetes" || len(n.Cluster) > 0 {
-		return
-	}
 	for _, i := range c.plan.Units {
 		// The restore's connections are the dump's and the storage's.
 		for _, e := range i.RestoreEgress {
-			if e.To == "any" {
+			if address, err := netip.ParseAddr(e.Host); err == nil {
+				if _, opens := OpensMetadata(netip.PrefixFrom(address, address.BitLen())); opens {
+					c.at(of(i.Unit), "HF317", "name the host that is meant", "it connects to %s, where clouds hand out the node's credentials", e.Host)
+				}
+			}
+			if e.To == "any" && n.Engine == "kubernetes" && len(n.Cluster) == 0 {
 				c.at(of(i.Unit), "HF308", "give network.clusterCidrs, or network.endpoints for this host",
 					"the addresses of %s are not known, and neither are the cluster's own", e.Host)
 			}

@@ -78,8 +78,64 @@ func (b *builder) egress(from, purpose string, t target) Egress {
 			return out
 		}
 	}
-	out.To, out.Except = "any", n.Cluster
+	out.To, out.Except = "any", b.closed()
 	return out
+}
+
+// metadata are the addresses at which a cloud hands a node's credentials to whoever asks,
+// and what else is of the node alone. Azure's is the one that looks like any other.
+var metadata = prefixes("169.254.0.0/16", "168.63.129.16/32", "fe80::/10", "fd00:ec2::254/128",
+	"::ffff:169.254.0.0/112", "::ffff:168.63.129.16/128")
+
+// private are the ranges that no host of the internet is in. Alibaba's metadata are in the
+// second.
+var private = prefixes("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+
+func prefixes(list ...string) []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(list))
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+// closed are the ranges to which a connection to a host of unknown addresses does not
+// lead. It is by version 4 alone, and the API server refuses an exception beyond what it
+// is one from.
+func (b *builder) closed() []string {
+	ranges := append(slices.Clone(metadata), private...)
+	for _, cidr := range b.plan.Network.Cluster {
+		if prefix, err := netip.ParsePrefix(cidr); err == nil {
+			ranges = append(ranges, prefix)
+		}
+	}
+	slices.SortFunc(ranges, func(p, q netip.Prefix) int {
+		return cmp.Or(p.Addr().Compare(q.Addr()), cmp.Compare(p.Bits(), q.Bits()))
+	})
+	out, last := []string{}, netip.Prefix{}
+	for _, prefix := range ranges {
+		if prefix.Addr().Is4() && !last.Overlaps(prefix) {
+			out, last = append(out, prefix.String()), prefix
+		}
+	}
+	return out
+}
+
+// OpensMetadata returns what a rule for cidr without except opens of the addresses at
+// which a cloud hands out a node's credentials; false if it is nothing.
+func OpensMetadata(cidr netip.Prefix, except ...netip.Prefix) (netip.Prefix, bool) {
+	for _, open := range metadata {
+		if !cidr.Overlaps(open) {
+			continue
+		}
+		if cidr.Bits() > open.Bits() {
+			open = cidr
+		}
+		if !slices.ContainsFunc(except, func(e netip.Prefix) bool { return e.Bits() <= open.Bits() && e.Overlaps(open) }) {
+			return open, true
+		}
+	}
+	return netip.Prefix{}, false
 }
 
 // egresses resolves a pod's connections; names need DNS, addresses and the API

@@ -1,20 +1,25 @@
 package plan
 
 import (
+	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/holdfast-backup/holdfast/renderer/input"
 )
 
 func TestEgress(t *testing.T) {
+	// Whoever answers there is no host of the internet: nobody but a declared address
+	// leads to it. The cluster's own ranges are in it once, and those of version 6 not at all.
+	closed := []string{"10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15"}
 	network := func(engine string) Network {
 		return Network{
 			Engine:    engine,
 			APICIDRs:  []string{"192.0.2.10/32"},
 			APIPort:   6443,
-			Cluster:   []string{"10.0.0.0/8"},
-			Endpoints: []Endpoint{{Host: "db.example.org", CIDRs: []string{"203.0.113.7/32"}}},
+			Cluster:   []string{"10.42.0.0/16", "198.18.0.0/15", "fd00:10::/32"},
+			Endpoints: []Endpoint{{Host: "db.example.org", CIDRs: []string{"203.0.113.7/32"}}, {Host: "s3.intern.example", CIDRs: []string{"10.1.2.0/24"}}},
 		}
 	}
 	for _, test := range []struct {
@@ -39,11 +44,15 @@ func TestEgress(t *testing.T) {
 		{name: "a domain of the cluster's own", domain: "k8s.example", target: target{host: "db.data.svc.k8s.example", port: 1},
 			want: Egress{To: "namespace", Namespace: "data", Host: "db.data.svc.k8s.example", Port: 1}},
 		{name: "another cluster's Service is outside", domain: "k8s.example", target: target{host: "db.data.svc.cluster.local", port: 1},
-			want: Egress{To: "any", Except: []string{"10.0.0.0/8"}, Host: "db.data.svc.cluster.local", Port: 1}},
+			want: Egress{To: "any", Except: closed, Host: "db.data.svc.cluster.local", Port: 1}},
 		{name: "an outside host of known addresses", target: target{host: "db.example.org", port: 5432},
 			want: Egress{To: "cidr", CIDRs: []string{"203.0.113.7/32"}, Host: "db.example.org", Port: 5432}},
 		{name: "an outside host of unknown addresses", target: target{host: "s3.example.org", port: 443},
-			want: Egress{To: "any", Except: []string{"10.0.0.0/8"}, Host: "s3.example.org", Port: 443}},
+			want: Egress{To: "any", Except: closed, Host: "s3.example.org", Port: 443}},
+		{name: "an outside host of known private addresses", target: target{host: "s3.intern.example", port: 443},
+			want: Egress{To: "cidr", CIDRs: []string{"10.1.2.0/24"}, Host: "s3.intern.example", Port: 443}},
+		{name: "a private address", target: target{host: "192.168.7.7", port: 9000},
+			want: Egress{To: "cidr", CIDRs: []string{"192.168.7.7/32"}, Host: "192.168.7.7", Port: 9000}},
 		{name: "an address", target: target{host: "198.51.100.4", port: 5432},
 			want: Egress{To: "cidr", CIDRs: []string{"198.51.100.4/32"}, Host: "198.51.100.4", Port: 5432}},
 		{name: "an address of version 6", target: target{host: "2001:db8::1", port: 5432},
@@ -65,6 +74,72 @@ func TestEgress(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
 		})
+	}
+}
+
+// TestProxyEgress: a proxy is a host like any other.
+func TestProxyEgress(t *testing.T) {
+	declared := []Endpoint{{Host: "proxy.intern.example", CIDRs: []string{"10.9.9.9/32"}}}
+	for _, test := range []struct {
+		name, proxy string
+		endpoints   []Endpoint
+		want        Egress
+	}{
+		{name: "of unknown addresses", proxy: "http://proxy.intern.example:3128", want: Egress{To: "any", Host: "proxy.intern.example", Port: 3128}},
+		{name: "of a declared address", proxy: "http://proxy.intern.example:3128", endpoints: declared,
+			want: Egress{To: "cidr", Host: "proxy.intern.example", CIDRs: []string{"10.9.9.9/32"}, Port: 3128}},
+		{name: "by its address", proxy: "http://10.9.9.9:3128", want: Egress{To: "cidr", Host: "10.9.9.9", CIDRs: []string{"10.9.9.9/32"}, Port: 3128}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := &builder{plan: &Plan{Network: Network{Engine: "kubernetes", Endpoints: test.endpoints}}, inst: input.Instance{State: &input.State{}}}
+			b.inst.State.Network.HTTPProxy = test.proxy
+			test.want.Purpose = "proxy"
+			got := b.storage("app", "https://s3.example.org")
+			if test.want.To == "any" {
+				if !slices.Contains(got.Except, "10.0.0.0/8") || !slices.Contains(got.Except, "169.254.0.0/16") {
+					t.Errorf("except %s", got.Except)
+				}
+				got.Except = nil
+			}
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestOpensMetadata(t *testing.T) {
+	for _, test := range []struct {
+		cidr   string
+		except []string
+		want   string
+	}{
+		{cidr: "203.0.113.0/24"},
+		{cidr: "10.0.0.0/8"},
+		{cidr: "2001:db8::/32"},
+		{cidr: "fd00::/32"},
+		{cidr: "169.254.169.254/32", want: "169.254.169.254/32"},
+		{cidr: "169.254.0.0/16", want: "169.254.0.0/16"},
+		{cidr: "169.254.169.0/24", except: []string{"169.254.169.254/32"}, want: "169.254.169.0/24"},
+		{cidr: "169.254.169.0/24", except: []string{"169.254.0.0/16"}},
+		{cidr: "168.0.0.0/7", want: "169.254.0.0/16"},
+		{cidr: "168.0.0.0/8", want: "168.63.129.16/32"},
+		{cidr: "0.0.0.0/0", want: "169.254.0.0/16"},
+		{cidr: "0.0.0.0/0", except: []string{"169.254.0.0/16"}, want: "168.63.129.16/32"},
+		{cidr: "0.0.0.0/0", except: []string{"169.254.169.254/32", "168.63.129.16/32"}, want: "169.254.0.0/16"},
+		{cidr: "0.0.0.0/0", except: []string{"10.0.0.0/8", "168.0.0.0/7"}},
+		{cidr: "::/0", except: []string{"169.254.0.0/16"}, want: "fe80::/10"},
+		{cidr: "::/0", except: []string{"fe80::/10", "::ffff:0:0/96"}, want: "fd00:ec2::254/128"},
+		{cidr: "::/0", except: []string{"fe80::/10", "fc00::/7"}, want: "::ffff:169.254.0.0/112"},
+		{cidr: "::/0", except: []string{"fe80::/10", "fc00::/7", "::ffff:0:0/96"}},
+		{cidr: "::ffff:169.254.169.254/128", want: "::ffff:169.254.169.254/128"},
+		{cidr: "fd00:ec2::/32", want: "fd00:ec2::254/128"},
+		{cidr: "fe80::1/128", want: "fe80::1/128"},
+	} {
+		got, opens := OpensMetadata(netip.MustParsePrefix(test.cidr), prefixes(test.except...)...)
+		if opens != (test.want != "") || opens && got.String() != test.want {
+			t.Errorf("%s except %s: %s, %t; want %q", test.cidr, test.except, got, opens, test.want)
+		}
 	}
 }
 

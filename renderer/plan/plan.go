@@ -320,8 +320,9 @@ type Preflight struct {
 	DeadlineSeconds int      `json:"deadline"`
 	Egress          []Egress `json:"egress"`
 	Trials          []Trial  `json:"trials"`
-	// Endpoints are what the namespace's pods connect to: "host port need whose",
-	// with tabs between them.
+	// Endpoints are what the namespace's pods connect to: "host port need whose to",
+	// with tabs between them; to is "public" where the policy leads to public addresses
+	// alone, else "-".
 	Endpoints []string `json:"endpoints"`
 	// Contracts say what an image must hold: file name to lines "tool path min".
 	Contracts map[string]string `json:"contracts"`
@@ -410,8 +411,8 @@ type Egress struct {
 	Namespace string `json:"namespace,omitempty"`
 	// CIDRs for "cidr" and "apiserver".
 	CIDRs []string `json:"cidrs,omitempty"`
-	// Except lists the cluster's own ranges, for "any": the host's addresses
-	// are not known, so the port is open to the world but not to the cluster.
+	// Except lists ranges for "any": the cluster's own, private ones, and clouds' metadata.
+	// The host's addresses are not known, so the port is open to the world but not to these.
 	Except []string `json:"except,omitempty"`
 	// Host is the name, for "host" (Cilium) and for the reader.
 	Host string `json:"host,omitempty"`

@@ -108,7 +108,7 @@ func (f *Preflight) contract(owner, name string, image kind.Image) string {
 }
 
 // reached lists what the pods of a namespace connect to: for their policy, and to
-// be tried one by one, as "host port need whose".
+// be tried one by one, as "host port need whose to".
 func (b *builder) reached(namespace string) (egress []Egress, endpoints []string) {
 	type endpoint struct {
 		need  string
@@ -157,7 +157,11 @@ func (b *builder) reached(namespace string) (egress []Egress, endpoints []string
 		if more := len(e.units) - 1; more > 0 {
 			whose += " and " + strconv.Itoa(more) + " more"
 		}
-		endpoints = append(endpoints, strings.Join([]string{t.host, strconv.Itoa(t.port), e.need, whose}, "\t"))
+		to := "-"
+		if b.plan.Network.Engine == "kubernetes" && b.egress(namespace, "", t).To == "any" {
+			to = "public"
+		}
+		endpoints = append(endpoints, strings.Join([]string{t.host, strconv.Itoa(t.port), e.need, whose, to}, "\t"))
 	}
 	slices.Sort(endpoints)
 	return egresses(all), append([]string{}, endpoints...)

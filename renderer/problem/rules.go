@@ -770,6 +770,13 @@ func Rules() []Rule {
 			Source: "whoever writes a state is not whoever writes the policy",
 		},
 		{
+			ID:     "HF317",
+			Title:  "A network policy would open the cloud's metadata",
+			Story:  "Every node of a cloud can ask 169.254.169.254 for its own credentials, and so can every pod that reaches it. A range that was written wide to be rid of a timeout, 0.0.0.0/0, has it too: a script that was slipped into an image gets from the pod of a dump to all that the node may do.",
+			Fix:    "Name the addresses of the host, not a range that holds 169.254.0.0/16, 168.63.129.16, fe80::/10 or fd00:ec2::254. The backup itself needs none of them: its keys are in the credentials.",
+			Source: "documentation of AWS, Azure, Google Cloud and OpenStack: the instance metadata service",
+		},
+		{
 			ID:     "HF401",
 			Title:  "A template made something that is no Kubernetes object",
 			Story:  "Without the label of its owner an object is found by nobody who cleans up, and with a namespace where none belongs the whole tree is refused: Flux applies all of it or nothing.",

@@ -83,8 +83,9 @@ version_of_k8up() {
     finding FAIL k8up 'it runs with --insecure-allow-podexec-spdy-fallback, which cuts large dumps' 'take the argument, or the variable, from its Deployment'
 }
 
-# reach HOST PORT: a connection and nothing more. curl holds one until its time is up,
-# so that is short at first.
+# reach HOST PORT TO: a connection and nothing more. curl holds one until its time is up,
+# so that is short at first. TO is "public" if our policy knows no address of the host,
+# and so leads to public ones alone.
 reach() {
   for reach_time in 2 5 12; do
     reach_status=0
@@ -96,6 +97,11 @@ reach() {
     # Refused: whoever asked tries again.
     [ "$reach_status" -ne 7 ] || break
   done
+  # 6: it has no address at all.
+  case $3:$reach_status in
+    public:6) ;;
+    public:*) say 'if its address is private: the state declares none, and private ranges are closed then; add it to network.endpoints' ;;
+  esac
   failed 69 "connecting to $1:$2" "$reach_status"
 }
 
@@ -136,10 +142,10 @@ if check 'API server' 'are network.apiServer.cidrs and port those of the endpoin
   version_of_k8up
 fi
 
-while IFS=$tab read -r host port need whose <&3; do
+while IFS=$tab read -r host port need whose to <&3; do
   (
     HOLDFAST_NEED=$need HOLDFAST_UNIT=$whose
-    check "$host:$port" 'is the host right, and does it listen there?' reach "$host" "$port"
+    check "$host:$port" 'is the host right, and does it listen there?' reach "$host" "$port" "$to"
   ) || :
 done 3<"$HOLDFAST_ROOT/preflight/endpoints"
 
