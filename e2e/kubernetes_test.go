@@ -273,7 +273,7 @@ func (w *world) role(t testing.TB, kind, unit string, restore bool) map[string]a
 		name = item.Restore
 	}
 	if kind == "ClusterRole" {
-		namespace = ""
+		name, namespace = name+"."+namespace, ""
 	}
 	role := w.instance.Object(kind, namespace, name)
 	if role == nil {

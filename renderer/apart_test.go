@@ -67,6 +67,34 @@ func TestNamesApart(t *testing.T) {
 	}
 }
 
+// TestClusterWideNamesApart: two instances of one id in two namespaces have no object of
+// the whole cluster in common.
+func TestClusterWideNamesApart(t *testing.T) {
+	r := builtinRenderer(t)
+	owners, count := map[string]string{}, 0
+	for _, namespace := range []string{"shop", "shop-b"} {
+		in := example(t, "minimal")
+		state := rewritten(t, in.States[0], func(root map[string]any) {
+			root["namespace"] = namespace
+			root["kubernetes"].(map[string]any)["exportClusterScoped"] = true
+		})
+		for _, o := range render(t, r, renderer.Inputs{States: []input.Document{state}, Credentials: in.Credentials}, manifest.Omit).objects {
+			if o.Namespace() != "" || !strings.HasPrefix(o.Kind(), "ClusterRole") {
+				continue
+			}
+			count++
+			if owner, found := owners[o.ID()]; found && owner != namespace {
+				t.Errorf("%s is of %s and of %s", o.ID(), owner, namespace)
+			}
+			owners[o.ID()] = namespace
+		}
+	}
+	// Preflight, dump and restore, each a role and its binding.
+	if count != 12 {
+		t.Errorf("%d objects of the whole cluster", count)
+	}
+}
+
 // TestIngressStaysHome: a database in a namespace that is not the instance's gets no
 // policy there, though a skipped source is in it: that would shut it for all others.
 func TestIngressStaysHome(t *testing.T) {

@@ -72,23 +72,24 @@
     },
   ],
 
-  // clusterRole is the same for the whole cluster.
+  // clusterRole is the same for the whole cluster. Its name has the namespace, which
+  // keeps apart two instances of one id that are rendered without knowing of each other.
   clusterRole(name, namespace, labels, account, rules)::
-    $.clusterRoleFor(name, labels, [{ name: account, namespace: namespace }], rules),
+    $.clusterRoleFor(name, namespace, labels, [{ name: account, namespace: namespace }], rules),
 
   // clusterRoleFor binds several accounts, each {name, namespace}.
-  clusterRoleFor(name, labels, accounts, rules):: if std.length(rules) == 0 then [] else [
+  clusterRoleFor(name, namespace, labels, accounts, rules):: if std.length(rules) == 0 then [] else [
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'ClusterRole',
-      metadata: { name: name, labels: labels },
+      metadata: { name: name + '.' + namespace, labels: labels },
       rules: rules,
     },
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'ClusterRoleBinding',
-      metadata: { name: name, labels: labels },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: name },
+      metadata: { name: name + '.' + namespace, labels: labels },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: name + '.' + namespace },
       subjects: [{ kind: 'ServiceAccount', name: account.name, namespace: account.namespace } for account in accounts],
     },
   ],

@@ -152,6 +152,7 @@ local job(plan, preflight, items, values, digest) =
 // The right to read K8up's Deployment, wherever it is: by its name and no other.
 local reader(plan) = k8s.clusterRoleFor(
   plan.prefix + '-preflight',
+  plan.namespace,
   plan.labels,
   [{ name: p.name, namespace: p.namespace } for p in plan.preflights],
   [{ apiGroups: ['apps'], resources: ['deployments'], resourceNames: [plan.preflights[0].values.K8UP_DEPLOYMENT], verbs: ['list'] }],

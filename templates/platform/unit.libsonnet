@@ -25,6 +25,7 @@ local lock(name, namespace, labels) = {
     k8s.roleFor(item.name, item.namespace, item.labels, [item.serviceAccount, preflight], std.get(item, 'rbac', [])) +
     k8s.clusterRoleFor(
       item.name,
+      item.namespace,
       item.labels,
       [{ name: name, namespace: item.namespace } for name in [item.serviceAccount, preflight]],
       std.get(item, 'clusterRbac', []),
