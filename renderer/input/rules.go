@@ -2,6 +2,7 @@ package input
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -291,7 +292,11 @@ func checkRecipients(r *report, c *checked) {
 			continue // the schema's matter
 		}
 		if _, err := seal.ParseRecipient(text); err != nil {
-			r.add(c.problem("HF023", "/git/recipients/"+index, err.Error(), "copy the public key that age-keygen printed"), c)
+			hint := "copy the public key that age-keygen printed"
+			if errors.Is(err, seal.ErrFIPS) {
+				hint = seal.FIPSHint
+			}
+			r.add(c.problem("HF023", "/git/recipients/"+index, err.Error(), hint), c)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package seal
 
 import (
 	"crypto/ecdh"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,9 +19,16 @@ type Recipient struct {
 // String returns the recipient as age writes it: "age1…".
 func (r Recipient) String() string { return r.text }
 
+// ErrFIPS is why no recipient can be used where Go runs with GODEBUG=fips140=only.
+var ErrFIPS = errors.New("age encrypts by X25519, which FIPS 140 does not approve, and this process may use nothing else (GODEBUG=fips140=only)")
+
+// FIPSHint is what to do about ErrFIPS.
+const FIPSHint = "run it with GODEBUG=fips140=on, or without"
+
 // ParseRecipient reads an age public key, "age1" and 58 characters. Recipients
 // of other sorts are refused, each by its name: plugins, SSH and post-quantum
-// keys encrypt with randomness of their own, which cannot be derived.
+// keys encrypt with randomness of their own, which cannot be derived. It fails with ErrFIPS
+// where X25519 is not allowed.
 func ParseRecipient(text string) (Recipient, error) {
 	switch {
 	case strings.HasPrefix(text, "AGE-"):
@@ -38,6 +46,9 @@ func ParseRecipient(text string) (Recipient, error) {
 		return Recipient{}, err
 	case prefix != "age" || len(data) != 32:
 		return Recipient{}, errors.New("not an age public key (age1 and 58 characters)")
+	}
+	if fips140.Enforced() {
+		return Recipient{}, ErrFIPS
 	}
 	point, err := ecdh.X25519().NewPublicKey(data)
 	if err != nil {
