@@ -25,7 +25,7 @@ func newKinds(c console) *cli.Command {
 		Usage:     "list the kinds of sources and the images they use",
 		UsageText: "holdfast kinds [--kinds DIR] [--output json]",
 		Flags: []cli.Flag{
-			&cli.GenericFlag{Name: "kinds", Value: &o.kinds, Usage: "`DIR` with folders of kinds of your own"},
+			&cli.GenericFlag{Name: "kinds", Value: &o.kinds, Usage: "`DIR` with folders of kinds of your own; they are code, trusted as this program is"},
 			o.output.flag(),
 		},
 		Action: func(*cli.Context) error { return runKinds(c, o) },

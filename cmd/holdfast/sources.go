@@ -49,7 +49,7 @@ func (s *sources) flags() []cli.Flag {
 		&cli.GenericFlag{Name: "credentials", Aliases: []string{"c"}, Value: &s.credentials,
 			Usage: "`PATH` of a backup-credentials.json, given like the state; the two are paired by instanceId"},
 		&cli.GenericFlag{Name: "policy", Aliases: []string{"p"}, Value: &s.policy, Usage: "`PATH` of the organisation's defaults, for all instances"},
-		&cli.GenericFlag{Name: "kinds", Value: &s.kinds, Usage: "`DIR` with folders of kinds of your own"},
+		&cli.GenericFlag{Name: "kinds", Value: &s.kinds, Usage: "`DIR` with folders of kinds of your own; they are code, trusted as this program is"},
 	}
 }
 
