@@ -82,14 +82,18 @@ func (b *builder) egress(from, purpose string, t target) Egress {
 	return out
 }
 
-// metadata are the addresses at which a cloud hands a node's credentials to whoever asks,
+// metadata returns the addresses at which a cloud hands a node's credentials to whoever asks,
 // and what else is of the node alone. Azure's is the one that looks like any other.
-var metadata = prefixes("169.254.0.0/16", "168.63.129.16/32", "fe80::/10", "fd00:ec2::254/128",
-	"::ffff:169.254.0.0/112", "::ffff:168.63.129.16/128")
+func metadata() []netip.Prefix {
+	return prefixes("169.254.0.0/16", "168.63.129.16/32", "fe80::/10", "fd00:ec2::254/128",
+		"::ffff:169.254.0.0/112", "::ffff:168.63.129.16/128")
+}
 
-// private are the ranges that no host of the internet is in. Alibaba's metadata are in the
+// private returns the ranges that no host of the internet is in. Alibaba's metadata are in the
 // second.
-var private = prefixes("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+func private() []netip.Prefix {
+	return prefixes("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+}
 
 func prefixes(list ...string) []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(list))
@@ -103,7 +107,7 @@ func prefixes(list ...string) []netip.Prefix {
 // lead. It is by version 4 alone, and the API server refuses an exception beyond what it
 // is one from.
 func (b *builder) closed() []string {
-	ranges := append(slices.Clone(metadata), private...)
+	ranges := append(metadata(), private()...)
 	for _, cidr := range b.plan.Network.Cluster {
 		if prefix, err := netip.ParsePrefix(cidr); err == nil {
 			ranges = append(ranges, prefix)
@@ -124,7 +128,7 @@ func (b *builder) closed() []string {
 // OpensMetadata returns what a rule for cidr without except opens of the addresses at
 // which a cloud hands out a node's credentials; false if it is nothing.
 func OpensMetadata(cidr netip.Prefix, except ...netip.Prefix) (netip.Prefix, bool) {
-	for _, open := range metadata {
+	for _, open := range metadata() {
 		if !cidr.Overlaps(open) {
 			continue
 		}
