@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs testdata/*.txtar, the contract of the command line. A folder
-// examples with the two layouts is beside each script's own files, and so is a
+// with examples is beside each script's own files, and so is a
 // certificate of a Sealed Secrets controller whose key nobody has.
 // HOLDFAST_UPDATE=1 rewrites what cmp compares with.
 func TestScript(t *testing.T) {
@@ -28,7 +28,7 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("HOLDFAST_UPDATE") != "",
 		Setup: func(env *testscript.Env) error {
-			for _, name := range []string{"layout-a", "layout-b", "minimal"} {
+			for _, name := range []string{"layout-a", "layout-b", "minimal", "custom-kind"} {
 				if err := copyFolder(filepath.Join(env.WorkDir, "examples", name), filepath.Join("..", "..", "examples", name)); err != nil {
 					return err
 				}
