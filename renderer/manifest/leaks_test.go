@@ -20,7 +20,7 @@ import (
 // manifest's writer would quote it; and no name is.
 func TestLeaks(t *testing.T) {
 	for _, value := range []string{
-		"an-ordinary-value", `with "quotes" and \backslash`, "tab\tand\u00a0space in it", "line one of it\nline two of it", "<html> & more of it", "it's in $HOME/there",
+		"an-ordinary-value", `with "quotes" and \backslash`, "a no-break\u00a0space in it", "<html> & more of it", "it's in $HOME/there",
 	} {
 		c := credentials(t, value, "shop-backup")
 		inJSON, err := json.Marshal(map[string]string{"config": value})
