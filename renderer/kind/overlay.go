@@ -1,6 +1,7 @@
 package kind
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -31,6 +32,11 @@ func Overlay(base, extra fs.FS) (fs.FS, error) {
 	return overlay{base: base, extra: extra, added: added}, nil
 }
 
+// maxFile is the size of a file that is read, in bytes: as for the documents.
+const maxFile = 10 << 20
+
+var errUnreadable = errors.New("it is no ordinary file of at most 10 MiB")
+
 type overlay struct {
 	base, extra fs.FS
 	added       map[string]bool
@@ -48,9 +54,19 @@ func (o overlay) owner(name string) (fs.FS, string) {
 	return o.base, name
 }
 
-// Open implements fs.FS.
+// Open implements fs.FS. Of the folder of others it opens folders and ordinary files:
+// a pipe would never end, and what a sparse file holds takes all memory.
 func (o overlay) Open(name string) (fs.File, error) {
 	fsys, inner := o.owner(name)
+	if inner != name {
+		info, err := fs.Stat(fsys, inner)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() && (!info.Mode().IsRegular() || info.Size() > maxFile) {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: errUnreadable}
+		}
+	}
 	return fsys.Open(inner)
 }
 

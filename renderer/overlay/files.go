@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
 // files is the file system that kustomize sees: that of the overlay, and in the
@@ -20,10 +22,13 @@ type files struct {
 	// tree is the path of the rendered folder, rendered the files in it by name.
 	tree     string
 	rendered map[string][]byte
-	// refused is why a kustomization was not read. kustomize itself goes on to
-	// another name then, and says that there is none.
+	// refused is why a file was not read. kustomize itself goes on to another name
+	// or another way of reading then, and says that there is none.
 	refused error
 }
+
+// maxFile is the size of a file that is read, in bytes: as for the documents.
+const maxFile = 10 << 20
 
 var errReadOnly = errors.New("nothing is written while an overlay is built")
 
@@ -81,9 +86,23 @@ func (f *files) ReadFile(p string) ([]byte, error) {
 		}
 		return nil, &fs.PathError{Op: "open", Path: p, Err: fs.ErrNotExist}
 	}
+	// A pipe would never end, and a sparse file takes all memory.
+	info, err := fs.Stat(f.disk, name(p))
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() && (!info.Mode().IsRegular() || info.Size() > maxFile) {
+		f.refused = fmt.Errorf("%s is no ordinary file of at most %d MiB", p, maxFile>>20)
+		return nil, f.refused
+	}
 	data, err := fs.ReadFile(f.disk, name(p))
 	if err != nil {
 		return nil, err
+	}
+	// kustomize follows aliases as often as they are written, for hours if need be.
+	if _, err := manifest.Decode(data); err != nil && strings.Contains(err.Error(), "excessive aliasing") {
+		f.refused = fmt.Errorf("%s: its aliases stand for too much", p)
+		return nil, f.refused
 	}
 	if slices.Contains(kustomizations(), path.Base(p)) {
 		folder := path.Dir(path.Clean("/" + p))

@@ -3,6 +3,7 @@ package overlay
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log"
 	"slices"
@@ -247,5 +248,29 @@ func TestLogsNothing(t *testing.T) {
 	log.Print("after")
 	if !strings.Contains(out.String(), "after") {
 		t.Error("the log is lost")
+	}
+}
+
+// TestUnreadable: what would never end, or grow without end, is refused: a pipe, a
+// file that is huge, aliases of aliases.
+func TestUnreadable(t *testing.T) {
+	bomb := "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+	for i := 1; i < 10; i++ {
+		bomb += fmt.Sprintf("a%d: &a%d [%s*a%d]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 8), i-1)
+	}
+	for want, file := range map[string]*fstest.MapFile{
+		"/over/x.yaml is no ordinary file of at most 10 MiB": {Mode: fs.ModeNamedPipe},
+		"no ordinary file of at most 10 MiB":                 {Data: make([]byte, maxFile+1)},
+		"/over/x.yaml: its aliases stand for too much":       {Data: []byte(bomb)},
+	} {
+		source := overlay("over/kustomization.yaml", "resources: [holdfast, x.yaml]\n")
+		files, ok := source.Files.(fstest.MapFS)
+		if !ok {
+			t.Fatal("no files")
+		}
+		files["over/x.yaml"] = file
+		if _, err := build(source, []byte(object)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, not %q", err, want)
+		}
 	}
 }
