@@ -93,3 +93,7 @@ fuzz: ## fuzz the loader, the decoder and the emitter for a minute each
 	go test ./renderer/input -run '^$$' -fuzz FuzzValidate -fuzztime 60s -fuzzminimizetime 1x
 	go test ./renderer/manifest -run '^$$' -fuzz FuzzAppendYAML -fuzztime 60s -fuzzminimizetime 1x
 	go test ./renderer/manifest -run '^$$' -fuzz FuzzDecode -fuzztime 60s -fuzzminimizetime 1x
+
+.PHONY: attack
+attack: ## attack the program from outside for half an hour, with mutations, kills and hostile folders
+	HOLDFAST_ATTACK=$${HOLDFAST_ATTACK:-5m} go test -count=1 -timeout 60m -v ./attack -run .
