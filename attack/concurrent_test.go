@@ -17,7 +17,7 @@ func TestConcurrent(t *testing.T) {
 		all = append(all, example(t, name))
 	}
 	whole := map[string]map[string]string{}
-	attack(t, 2, func(p *part, n int, dir string) {
+	attack(t, 3, func(p *part, n int, dir string) {
 		inputs := map[string][]string{}
 		for _, d := range all {
 			inputs[d.id] = p.put(filepath.Join(dir, d.id), d)

@@ -2,9 +2,10 @@
 
 // Package attack attacks the program from outside, as a process: with mutated and
 // swapped documents, with kills, with runs beside each other, and with hostile
-// folders. `go test` does it for some seconds a part, `make attack` for half an hour.
+// folders. `go test` makes a few tries of each part, always the same, `make attack` as
+// many as half an hour has room for.
 //
-//	HOLDFAST_ATTACK         how long each part lasts, such as 5m; by default 8s
+//	HOLDFAST_ATTACK         how long each part lasts, such as 5m; else as many tries as it has at least
 //	HOLDFAST_ATTACK_SEED    the seed of all choices; by default 1, and the time with HOLDFAST_ATTACK
 //	HOLDFAST_ATTACK_TRY     the one try to make of each part, to repeat a finding
 //	HOLDFAST_ATTACK_BINARY  the program; by default it is built from the source
@@ -54,8 +55,8 @@ const maxFindings = 40
 var (
 	binary    string
 	seed      uint64 = 1
-	lasting          = 8 * time.Second
-	onlyTry          = -1
+	lasting   time.Duration
+	onlyTry   = -1
 	realParts []*part
 )
 
@@ -473,7 +474,7 @@ func filesBelow(dir string) map[string]string {
 	_ = filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
 		rel, _ := filepath.Rel(dir, name)
 		if err != nil || entry.IsDir() {
-			return nil
+			return nil //nolint:nilerr // what is not there any more is no file
 		}
 		switch mode := entry.Type(); {
 		case mode.IsRegular():

@@ -58,7 +58,7 @@ func TestHostileFolders(t *testing.T) {
 	minimal, custom := example(t, "minimal"), example(t, "custom-kind")
 	table := slices.Concat(overlays(), kinds(), trees(), repositories())
 	// The short form takes some of them, always the same.
-	order, atLeast := rand.New(rand.NewPCG(seed, 0)).Perm(len(table)), 10
+	order, atLeast := rand.New(rand.NewPCG(seed, 0)).Perm(len(table)), 25
 	if thorough {
 		atLeast = len(table)
 	}

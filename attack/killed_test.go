@@ -156,7 +156,7 @@ func TestKilledRenders(t *testing.T) {
 	}
 	wanted := map[string]map[string]map[string]string{}
 	usual := time.Duration(0)
-	attack(t, 3, func(p *part, _ int, dir string) {
+	attack(t, 6, func(p *part, _ int, dir string) {
 		mode := pick(p.random, "sops", "plain")
 		oldArgs := append(p.putAll(filepath.Join(dir, "old"), old), "--secrets", mode)
 		newArgs := append(p.putAll(filepath.Join(dir, "new"), newer), "--secrets", mode)

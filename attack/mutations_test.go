@@ -22,7 +22,7 @@ func TestMutations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	attack(t, 5, func(p *part, _ int, dir string) {
+	attack(t, 40, func(p *part, _ int, dir string) {
 		d := pick(p.random, all...)
 		known := d.credentials
 		m := &mutator{random: p.random, secrets: secretsOf(known)}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -31,6 +32,7 @@ func TestGivenDocument(t *testing.T) {
 	}{
 		"credentials":       {args: append([]string{"check", "-c", document}, state...), says: where},
 		"by the long flag":  {args: append([]string{"check", "--credentials=" + document}, state...), says: where},
+		"a text of it":      {args: append([]string{"check", "-c", strconv.Quote(document)}, state...), says: where},
 		"escaped":           {args: append([]string{"check", "-c", escaped}, state...), says: where},
 		"of many lines":     {args: append([]string{"check", "-c", "restic:\n  password: " + value + "\n"}, state...), says: where},
 		"a state":           {args: []string{"check", "-s", document, "-c", "x"}, says: where},

@@ -68,6 +68,29 @@ func (s *secrets) learn(document []byte) {
 		// As it stands there: JSON may write any letter as an escape.
 		s.add(strings.Trim(string(quoted), `"'`))
 	}
+	var value any
+	if json.Unmarshal(document, &value) == nil {
+		s.below(value, false)
+	}
+}
+
+// below takes what stands anywhere below a secret field, in a list, say: it is refused
+// there, by a message that quotes it.
+func (s *secrets) below(value any, secret bool) {
+	switch v := value.(type) {
+	case string:
+		if secret {
+			s.add(v)
+		}
+	case []any:
+		for _, entry := range v {
+			s.below(entry, secret)
+		}
+	case map[string]any:
+		for key, entry := range v {
+			s.below(entry, secret || s.fields.MatchString(`"`+key+`": "x"`))
+		}
+	}
 }
 
 // learnGiven takes the secrets from what stands where a path or a word belongs: a

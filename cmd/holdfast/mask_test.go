@@ -84,6 +84,7 @@ func TestMaskedBroken(t *testing.T) {
 	for _, document := range []string{
 		`{"restic": {"password": "of-the-test", `, `{"password": "of-the-test`, `{"PASSWORD" : "of-the-test"}`, "restic:\n  password: of-the-test\n", "password: 'of-the-test'",
 		`{'password': 'of-the-test'}`, `{"password2":"of-the-test"}`, `{"renderKey": "of-the-test"}`, `{"secretAccessKey": "of-the-test"}`,
+		`{"password": ["x", "of-the-test"]}`, `{"password": {"value": [{"is": "of-the-test"}]}}`,
 	} {
 		s := &secrets{}
 		s.learn([]byte(document))
