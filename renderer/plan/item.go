@@ -37,7 +37,7 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 		// With a dot, or in front of the name, so that no key can make the same.
 		Lock:     name + ".lock",
 		Restore:  "restore-" + name,
-		Scripts:  p.Prefix + "-" + k.Short + "-scripts",
+		Scripts:  p.Prefix + "-" + k.Short + "-" + scripts,
 		RunAsUID: nobody,
 		RunAsGID: nobody,
 		Egress:   []Egress{},

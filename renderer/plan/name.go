@@ -30,13 +30,16 @@ func prefix(id string, set kind.Set) string {
 	return word[:min(len(word), 4)] + "--" + digest(id)[:10]
 }
 
+// scripts ends the name of a kind's ConfigMap with its scripts, where a unit has its key.
+const scripts = "scripts"
+
 // unitName makes the object name of a unit from its instance, its kind's short
 // name and its key. It is readable when it fits; else it is cut and made unique
 // by a hash of the whole id. Nobody reads meaning back out of it.
 func unitName(instance, short, key string) string {
 	safe := dnsLabel(key)
 	name := instance + "-" + short + "-" + safe
-	if len(name) <= MaxName && safe == key && key != "" {
+	if len(name) <= MaxName && safe == key && key != "" && key != scripts {
 		return name
 	}
 	hash := digest(short, key)[:6]

@@ -45,6 +45,7 @@ func TestUnitName(t *testing.T) {
 		{instance: "tbcd30494", short: "pg", key: "nextcloud", want: "tbcd30494-pg-nextcloud"},
 		{instance: "tbcd30494", short: "vol", key: "var-lib-dovecot-dovecot-0", want: "tbcd30494-vol-var-lib-dove-d83671"},
 		{instance: "a", short: "pg", key: "A", want: "a-pg-a-"},
+		{instance: "a", short: "pg", key: "scripts", want: "a-pg-scripts-"},
 	} {
 		if got := unitName(test.instance, test.short, test.key); !strings.HasPrefix(got, test.want) {
 			t.Errorf("%s %s %s: %q, want %q", test.instance, test.short, test.key, got, test.want)
