@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,11 +30,13 @@ type git struct {
 	apart bool
 	// testOnlyStep is called before each command; its error fails that command.
 	testOnlyStep func(command string) error
+	// testOnlyPatience is instead of patience.
+	testOnlyPatience time.Duration
 }
 
 // patience is how long git has to end when it is asked to, and what a hook left behind
 // to let go of stdout when git has ended.
-var patience = 10 * time.Second //nolint:gochecknoglobals // a test has less
+const patience = 10 * time.Second
 
 // exitStatus returns the exit status of a git that ran and failed, -1 if a signal
 // ended it.
@@ -87,7 +90,7 @@ func (g git) command(ctx context.Context, args []string) *exec.Cmd {
 	cmd.Env = append(environment(), g.env...)
 	// Git removes its lock files when it is asked to end, but not when it is killed.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = patience
+	cmd.WaitDelay = cmp.Or(g.testOnlyPatience, patience)
 	if g.apart {
 		setApart(cmd)
 	}

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,8 +13,6 @@ import (
 // must not change what is in it.
 func TestHooks(t *testing.T) {
 	isolate(t)
-	defer func(before time.Duration) { patience = before }(patience)
-	patience = time.Second
 	first, changed := render(t, shop, "", nil), render(t, shop, `{"schemaVersion": 1, "timezone": "Europe/Berlin"}`, nil)
 	for name, test := range map[string]struct {
 		prepare func(t *testing.T, dir string)
@@ -52,7 +51,12 @@ func TestHooks(t *testing.T) {
 			run(t, dir, "add", "own")
 			test.prepare(t, dir)
 			before := picture(t, dir)
-			_, err := try(t, dir, changed, Options{})
+			repository, err := Open(context.Background(), dir, talk{t})
+			if err != nil {
+				t.Fatal(err)
+			}
+			repository.git.testOnlyPatience = time.Second
+			_, err = repository.Publish(context.Background(), changed.bundle, changed.plans, Options{Path: "."})
 			noRemains(t, dir)
 			if test.failed != "" {
 				if err == nil || !strings.Contains(err.Error(), test.failed) {
