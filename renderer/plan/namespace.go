@@ -86,6 +86,24 @@ func (c *checker) policyFirst() {
 			c.at("/namespace", "HF315", fmt.Sprintf("write %q, or change the policy", want), "by the policy's namespace this instance has the namespace %q, and not %q", want, c.plan.Namespace)
 		}
 	}
+	if policy != nil && policy.Namespace != "" && strings.HasSuffix(c.plan.Namespace, "-db") {
+		c.at("/namespace", "HF315", "give the instance another id, or the policy another pattern",
+			"%q is the namespace of the databases of whoever has %q", c.plan.Namespace, strings.TrimSuffix(c.plan.Namespace, "-db"))
+	}
+	if policy != nil && policy.Flux != nil && state.Flux != nil {
+		theirs, own := policy.Flux, state.Flux
+		for _, f := range []struct {
+			name   string
+			closed bool
+		}{
+			{"namespace", theirs.Namespace != "" && own.Namespace != ""}, {"path", theirs.Path != "" && own.Path != ""},
+			{"sourceRef", theirs.SourceRef != nil && own.SourceRef != nil}, {"decryption", theirs.Decryption != nil && own.Decryption != nil},
+		} {
+			if f.closed {
+				c.at("/backup/flux/"+f.name, "HF315", "take it out of the state", "what Flux applies, and with whose key, is in the policy, and not for a state to change")
+			}
+		}
+	}
 	for n, resource := range c.plan.ExtraResources() {
 		if resource == "/secrets" || resource == "/pods" {
 			c.at(fmt.Sprintf("/kubernetes/extraResources/%d", n), "HF421", "Secrets are exported by exportSecrets, and whoever restores pods has all that their namespace has",

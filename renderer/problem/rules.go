@@ -758,7 +758,7 @@ func Rules() []Rule {
 		{
 			ID:     "HF315",
 			Title:  "A state changes what the policy has closed",
-			Story:  "The policy says from which entry of the external store an instance's secrets come, and that images have digests. A state that says otherwise takes another instance's password into its own pods, or runs an image of its own with the keys of the backup.",
+			Story:  "The policy says from which entry of the external store an instance's secrets come, that images have digests, which namespace is whose, and what Flux applies with whose key. A state that says otherwise takes another instance's password into its own pods, or has its own repository applied with the rights of all.",
 			Fix:    "Take it out of the state, or change the policy.",
 			Source: "whoever writes a state is not whoever writes the policy",
 		},
