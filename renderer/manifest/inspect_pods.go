@@ -282,10 +282,8 @@ func (in *inspector) container(p pod, c map[string]any, volumes map[string]bool)
 	if p.partial {
 		return
 	}
-	image := text(c, "image")
-	last := image[strings.LastIndex(image, "/")+1:]
-	if !strings.Contains(last, ":") || strings.HasSuffix(last, ":latest") {
-		in.add(o, "HF109", "", "container %s: image %q has no version", name, image)
+	for _, wrong := range in.plan.WrongImage(text(c, "image")) {
+		in.add(o, wrong.Rule, wrong.Hint, "container %s: %s", name, wrong.Message)
 	}
 	for _, word := range list(c, "command") {
 		if s, _ := word.(string); strings.HasPrefix(s, "/holdfast/bin/") || strings.HasPrefix(s, "/holdfast/preflight/") {

@@ -327,23 +327,13 @@ func (c *checker) setting(l level, path, rule, hint, format string, args ...any)
 // images checks that every image is known, pinned, and from where the policy has them
 // (HF108, HF109, HF316).
 func (c *checker) images() {
-	digests := newSettings(c.plan.inputs.instance).requireDigest()
-	var prefixes []string
-	if policy := c.plan.inputs.instance.Policy; policy != nil {
-		prefixes = policy.ImagePrefixes
-	}
 	check := func(where, name, reference string) {
-		switch {
-		case reference == "":
+		if reference == "" {
 			c.at(where, "HF108", c.hintImage(name), "there is no image %q", name)
-		case !tagged(reference):
-			c.at(where, "HF109", "name a version, best with its digest: name:tag@sha256:…", "image %q has no version", reference)
-		case digests && !strings.Contains(reference, "@sha256:"):
-			c.at(where, "HF109", "requireDigest is on: write name:tag@sha256:…", "image %q has no digest", reference)
+			return
 		}
-		if reference != "" && len(prefixes) > 0 && !slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(reference, prefix) }) {
-			c.at(where, "HF316", fmt.Sprintf(`the policy's imagePrefixes has %s; put the image there, and name it: "images": {%q: …}`, strings.Join(prefixes, ", "), name),
-				"image %q is from elsewhere", reference)
+		for _, p := range c.plan.WrongImage(reference) {
+			c.at(where, p.Rule, p.Hint, "%s", p.Message)
 		}
 	}
 	for _, i := range c.plan.Units {
@@ -354,6 +344,30 @@ func (c *checker) images() {
 	for _, name := range slices.Sorted(maps.Keys(c.plan.Platform.Images)) {
 		check("platform", "platform/"+name, c.plan.Platform.Images[name])
 	}
+}
+
+// WrongImage says what is wrong with the reference of an image: it has no version or, where
+// that is a must, no digest (HF109), or it is not from where the policy has images (HF316).
+func (p *Plan) WrongImage(reference string) problem.List {
+	var problems problem.List
+	add := func(rule, hint, format string) {
+		problems = append(problems, problem.Problem{Message: fmt.Sprintf(format, reference), Hint: hint, Rule: rule})
+	}
+	switch {
+	case !tagged(reference):
+		add("HF109", "name a version, best with its digest: name:tag@sha256:…", "image %q has no version")
+	case p.inputs != nil && newSettings(p.inputs.instance).requireDigest() && !strings.Contains(reference, "@sha256:"):
+		add("HF109", "requireDigest is on: write name:tag@sha256:…", "image %q has no digest")
+	}
+	if p.inputs == nil || p.inputs.instance.Policy == nil {
+		return problems
+	}
+	prefixes := p.inputs.instance.Policy.ImagePrefixes
+	if len(prefixes) > 0 && !slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(reference, prefix) }) {
+		add("HF316", "the policy's imagePrefixes has "+strings.Join(prefixes, ", ")+
+			": put the image there, and name it with its registry, as in docker.io/library/postgres", "image %q is from elsewhere")
+	}
+	return problems
 }
 
 // hintImage says which images there are beside one that is not.
@@ -558,7 +572,7 @@ func (c *checker) network() {
 	}
 	reachable := func(where, value string) {
 		cidr(where, value)
-		if prefix, err := netip.ParsePrefix(value); err == nil {
+		if prefix, err := netip.ParsePrefix(value); err == nil && n.Engine == "kubernetes" { // the others open no range
 			if open, opens := OpensMetadata(prefix.Masked()); opens {
 				c.at(where, "HF317", "write the addresses of the host itself", "%q opens %s to pods, where clouds hand out the node's credentials", value, open)
 			}
