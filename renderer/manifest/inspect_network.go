@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -54,13 +55,32 @@ func (in *inspector) networkPolicy(o Object) {
 			in.add(o, "HF414", "", "an egress rule without targets or ports allows everything")
 		}
 		for _, peer := range list(rule, "to") {
-			in.metadata(o, in.ranges(o, object(peer, "ipBlock")))
+			if ranges := in.ranges(o, object(peer, "ipBlock")); !dnsAlone(list(rule, "ports")) {
+				in.metadata(o, ranges)
+			}
 		}
 	}
 }
 
+// dnsAlone says whether a rule is for DNS alone: a node's own cache of it has an address
+// beside those of the metadata, which are asked by HTTP.
+func dnsAlone(ports []any) bool {
+	return len(ports) > 0 && !slices.ContainsFunc(ports, func(p any) bool {
+		port, isNumber := number(object(p), "port")
+		return !isNumber && text(p, "port") != "53" || isNumber && port != 53 || at(p, "endPort") != nil
+	})
+}
+
 // ciliumEgress checks a rule in Cilium's terms.
 func (in *inspector) ciliumEgress(o Object, rule any) {
+	// One that says nothing allows nothing, and denies the rest.
+	if len(object(rule)) == 0 {
+		return
+	}
+	var ports []any
+	for _, some := range list(rule, "toPorts") {
+		ports = append(ports, list(some, "ports")...)
+	}
 	targets := 0
 	for field := range object(rule) {
 		if strings.HasPrefix(field, "to") && field != "toPorts" {
@@ -71,10 +91,22 @@ func (in *inspector) ciliumEgress(o Object, rule any) {
 		in.add(o, "HF414", "", "an egress rule without targets allows everything")
 	}
 	for _, cidr := range list(rule, "toCIDR") {
-		in.metadata(o, in.ranges(o, map[string]any{"cidr": cidr}))
+		// A single address is a range to Cilium.
+		if single, err := netip.ParseAddr(fmt.Sprint(cidr)); err == nil {
+			cidr = netip.PrefixFrom(single, single.BitLen()).String()
+		}
+		if ranges := in.ranges(o, map[string]any{"cidr": cidr}); !dnsAlone(ports) {
+			in.metadata(o, ranges)
+		}
 	}
 	for _, set := range list(rule, "toCIDRSet") {
-		in.metadata(o, in.ranges(o, object(set)))
+		if group := text(set, "cidrGroupRef"); group != "" {
+			in.add(o, "HF414", "write the ranges themselves", "egress to the group %s, and nothing here says which ranges it has", group)
+			continue
+		}
+		if ranges := in.ranges(o, object(set)); !dnsAlone(ports) {
+			in.metadata(o, ranges)
+		}
 	}
 	// By a name of his own somebody lets a wide pattern resolve to any address.
 	wide := func(name string) {

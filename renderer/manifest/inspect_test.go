@@ -344,6 +344,9 @@ func TestInspectMetadata(t *testing.T) {
 			if field != "" {
 				rule[field] = []any{target}
 			}
+			if kind == "NetworkPolicy" { // the first may be for DNS
+				rule["ports"] = []any{map[string]any{"protocol": "TCP", "port": 443}}
+			}
 			return inspect(objects, x.plan)
 		}
 		t.Fatalf("there is no %s with a rule", kind)
@@ -363,6 +366,7 @@ func TestInspectMetadata(t *testing.T) {
 		{x: minimal, field: "to", target: map[string]any{"ipBlock": block("0.0.0.0/0", "10.0.0.0/8")}, want: "HF317"},
 		{x: minimal, field: "to", target: map[string]any{"ipBlock": block("169.254.169.254/32")}, want: "HF317"},
 		{x: minimal, field: "to", target: map[string]any{"ipBlock": block("::/0")}, want: "HF317"},
+		{x: minimal, field: "to", target: map[string]any{"ipBlock": block("::/0", "fe80::/10", "fc00::/7", "64:ff9b::/96")}},
 		{x: cilium, field: "toFQDNs", target: map[string]any{"matchPattern": "*.s3.example.org"}},
 		{x: cilium, field: "toFQDNs", target: map[string]any{"matchPattern": "*"}, want: "HF317"},
 		{x: cilium, field: "toEntities", target: "kube-apiserver"},
@@ -370,7 +374,10 @@ func TestInspectMetadata(t *testing.T) {
 		{x: cilium, field: "toEntities", target: "all", want: "HF317"},
 		{x: cilium, field: "toCIDR", target: "203.0.113.7/32"},
 		{x: cilium, field: "toCIDR", target: "169.254.0.0/16", want: "HF317"},
+		{x: cilium, field: "toCIDR", target: "203.0.113.7"},
+		{x: cilium, field: "toCIDR", target: "169.254.169.254", want: "HF317"},
 		{x: cilium, field: "toCIDR", target: "x", want: "HF412"},
+		{x: cilium, field: "toCIDRSet", target: map[string]any{"cidrGroupRef": "office"}, want: "HF414"},
 		{x: cilium, field: "toCIDRSet", target: block("0.0.0.0/0", "168.0.0.0/7")},
 		{x: cilium, field: "toCIDRSet", target: block("0.0.0.0/0"), want: "HF317"},
 		{x: cilium, want: "HF414"},
@@ -384,8 +391,24 @@ func TestInspectMetadata(t *testing.T) {
 			t.Errorf("%s %v: found %q, want %q", test.field, test.target, found, test.want)
 		}
 	}
+	// A node's own cache of DNS is among these addresses.
+	for port, want := range map[any]int{53: 0, "53": 0, 80: 1} {
+		objects := minimal.copied(t)
+		at := slices.IndexFunc(objects, func(o manifest.Object) bool {
+			spec, _ := o.Value["spec"].(map[string]any)
+			return o.Kind() == "NetworkPolicy" && spec["egress"] != nil
+		})
+		objects[at].Value["spec"].(map[string]any)["egress"] = []any{map[string]any{"to": []any{map[string]any{"ipBlock": block("169.254.20.10/32")}}, "ports": []any{map[string]any{"protocol": "UDP", "port": port}}}}
+		if found := inspect(objects, minimal.plan); len(found) != want {
+			t.Errorf("port %v: found %q", port, found)
+		}
+	}
 	objects := cilium.copied(t)
 	at := slices.IndexFunc(objects, func(o manifest.Object) bool { return o.Kind() == "CiliumNetworkPolicy" })
+	objects[at].Value["spec"].(map[string]any)["egress"] = []any{map[string]any{}} // denies all
+	if found := inspect(objects, cilium.plan); len(found) > 0 {
+		t.Errorf("a rule that says nothing: found %q", found)
+	}
 	objects[at].Value["specs"] = []any{objects[at].Value["spec"]}
 	if found := inspect(objects, cilium.plan); len(found) != 1 || !strings.HasPrefix(found[0], "HF414 ") {
 		t.Errorf("specs: found %q", found)

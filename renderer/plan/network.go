@@ -85,7 +85,9 @@ func (b *builder) egress(from, purpose string, t target) Egress {
 // metadata returns the addresses at which a cloud hands a node's credentials to whoever asks,
 // and what else is of the node alone. Azure's is the one that looks like any other.
 func metadata() []netip.Prefix {
-	return prefixes("169.254.0.0/16", "168.63.129.16/32", "fe80::/10", "fd00:ec2::254/128",
+	return prefixes("169.254.0.0/16", "168.63.129.16/32", "fe80::/10",
+		// AWS, its pods' identities, Google Cloud, Oracle; the first two through NAT64.
+		"fd00:ec2::254/128", "fd00:ec2::23/128", "fd20:ce::254/128", "fd00:c1::a9fe:a9fe/128", "64:ff9b::a9fe:0/112", "64:ff9b::a83f:8110/128",
 		"::ffff:169.254.0.0/112", "::ffff:168.63.129.16/128")
 }
 
@@ -129,7 +131,8 @@ func (b *builder) closed() []string {
 // which a cloud hands out a node's credentials; false if it is nothing.
 func OpensMetadata(cidr netip.Prefix, except ...netip.Prefix) (netip.Prefix, bool) {
 	for _, open := range metadata() {
-		if !cidr.Overlaps(open) {
+		// No packet has an address of version 4 in one of 6, but somebody may write it so.
+		if !cidr.Overlaps(open) || open.Addr().Is4In6() && cidr.Bits() < 96 {
 			continue
 		}
 		if cidr.Bits() > open.Bits() {
