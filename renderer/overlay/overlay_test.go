@@ -262,6 +262,7 @@ func TestUnreadable(t *testing.T) {
 		"/over/x.yaml is no ordinary file of at most 10 MiB": {Mode: fs.ModeNamedPipe},
 		"no ordinary file of at most 10 MiB":                 {Data: make([]byte, maxFile+1)},
 		"/over/x.yaml: its aliases stand for too much":       {Data: []byte(bomb)},
+		"its aliases stand for too much":                     {Data: []byte("- apiVersion: v1\n---\na: b\na: c\n" + bomb)},
 	} {
 		source := overlay("over/kustomization.yaml", "resources: [holdfast, x.yaml]\n")
 		files, ok := source.Files.(fstest.MapFS)
