@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -32,8 +31,9 @@ func refuseExposed(c console, command string, credentials []input.Document) erro
 			Hint:    "name the file in .gitignore, keep it elsewhere, or give the credentials on stdin with -c -"}
 		switch {
 		case one.Unknown != nil:
-			p.Message = fmt.Sprintf("these credentials lie in a Git work tree, and git does not say whether it has them: %v", one.Unknown)
-			p.Hint = "keep the file elsewhere, or give the credentials on stdin with -c -"
+			said, _, _ := strings.Cut(one.Unknown.Error(), "\n")
+			p.Message = "these credentials lie in a Git work tree, and git does not say whether it has them: " + said
+			p.Hint = "keep the file elsewhere, give the credentials on stdin with -c -, or let git answer: it must be in PATH, and trust a folder of another user (safe.directory)"
 		case one.Tracked:
 			p.Message = "these credentials are tracked by Git: whoever has the repository has them"
 			p.Hint = "git rm --cached takes the file out; name it in .gitignore, and change what was pushed: it stays in every clone"

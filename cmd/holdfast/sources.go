@@ -226,7 +226,7 @@ func unreadable(path string, err error) error {
 
 // isDocument says whether a text is what a file holds rather than its path.
 func isDocument(path string) bool {
-	return strings.ContainsAny(path, "\n\r{\"")
+	return strings.HasPrefix(strings.TrimSpace(path), "{") || strings.ContainsAny(path, "\n\r\"")
 }
 
 // exampleSecret begins the secret keys of the examples, which open nothing and

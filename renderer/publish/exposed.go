@@ -42,9 +42,12 @@ func Expose(ctx context.Context, names []string) []Exposed {
 	}
 	tracked, ignored, unknown := map[string]bool{}, map[string]bool{}, map[string]error{}
 	for top, inside := range files {
-		if err := ask(ctx, top, inside, tracked, ignored); err != nil {
-			for _, file := range inside {
+		err := ask(ctx, top, inside, tracked, ignored)
+		for _, file := range inside {
+			if err != nil {
 				unknown[file] = err
+				// A ".git" that is no repository: nothing takes the file.
+				ignored[file] = strings.Contains(err.Error(), "not a git repository")
 			}
 		}
 	}
@@ -61,7 +64,7 @@ func Expose(ctx context.Context, names []string) []Exposed {
 func ask(ctx context.Context, top string, files []string, tracked, ignored map[string]bool) error {
 	// A clone that lacks objects would fetch them, with a program that its settings name.
 	g := git{dir: top, config: []string{"safe.bareRepository=explicit", "core.fsmonitor=false"},
-		env: []string{"GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none"}}
+		env: []string{"GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none", "LC_ALL=C"}}
 	list, err := g.output(ctx, append([]string{"--literal-pathspecs", "ls-files", "-z", "--"}, files...)...)
 	if err != nil {
 		return err

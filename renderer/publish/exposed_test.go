@@ -72,6 +72,15 @@ func TestExpose(t *testing.T) {
 			t.Errorf("got %v", got)
 		}
 	})
+	if err := os.Mkdir(filepath.Join(outside, ".git"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := Expose(context.Background(), []string{filepath.Join(outside, "a")}); len(got) > 0 {
+		t.Errorf("below a .git that is no repository: %v", got)
+	}
+	if err := os.Remove(filepath.Join(outside, ".git")); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("PATH", outside)
 	if got := Expose(context.Background(), []string{"new", filepath.Join(outside, "a")}); len(got) != 1 || got[0].Unknown == nil {
 		t.Errorf("without git: %v", got)
