@@ -130,8 +130,9 @@ func TestOpensMetadata(t *testing.T) {
 		{cidr: "0.0.0.0/0", except: []string{"10.0.0.0/8", "168.0.0.0/7"}},
 		{cidr: "::/0", except: []string{"169.254.0.0/16"}, want: "fe80::/10"},
 		{cidr: "::/0", except: []string{"fe80::/10", "::ffff:0:0/96"}, want: "fd00:ec2::254/128"},
-		{cidr: "::/0", except: []string{"fe80::/10", "fc00::/7"}, want: "::ffff:169.254.0.0/112"},
-		{cidr: "::/0", except: []string{"fe80::/10", "fc00::/7", "::ffff:0:0/96"}},
+		{cidr: "::/0", except: []string{"fe80::/10", "fc00::/7"}, want: "64:ff9b::a9fe:0/112"},
+		{cidr: "::/0", except: []string{"fe80::/10", "fc00::/7", "64:ff9b::/96"}}, // the API server takes no mapped one
+		{cidr: "::ffff:0:0/96", want: "::ffff:169.254.0.0/112"},
 		{cidr: "::ffff:169.254.169.254/128", want: "::ffff:169.254.169.254/128"},
 		{cidr: "fd00:ec2::/32", want: "fd00:ec2::254/128"},
 		{cidr: "fe80::1/128", want: "fe80::1/128"},
