@@ -9,6 +9,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// ExcessiveAliases says whether the aliases of a YAML document in data stand for more than
+// anybody means: aliases of aliases grow to gigabytes in who follows each. What else is
+// wrong with data is not its matter.
+func ExcessiveAliases(data []byte) bool {
+	for _, document := range bytes.Split(data, []byte("\n---")) {
+		if _, err := yaml.YAMLToJSON(document); err != nil && strings.Contains(err.Error(), "excessive aliasing") {
+			return true
+		}
+	}
+	return false
+}
+
 // Decode reads a YAML stream and returns its documents as plain JSON values,
 // in order. Empty documents are left out. A document that is no object, and a
 // key that stands twice, are errors. No error repeats a value.

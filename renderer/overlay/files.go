@@ -1,7 +1,6 @@
 package overlay
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/filesys"
-	"sigs.k8s.io/yaml"
+
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
 // files is the file system that kustomize sees: that of the overlay, and in the
@@ -100,11 +100,9 @@ func (f *files) ReadFile(p string) ([]byte, error) {
 		return nil, err
 	}
 	// kustomize follows aliases as often as they are written, for hours if need be.
-	for _, document := range bytes.Split(data, []byte("\n---")) {
-		if _, err := yaml.YAMLToJSON(document); err != nil && strings.Contains(err.Error(), "excessive aliasing") {
-			f.refused = fmt.Errorf("%s: its aliases stand for too much", p)
-			return nil, f.refused
-		}
+	if manifest.ExcessiveAliases(data) {
+		f.refused = fmt.Errorf("%s: its aliases stand for too much", p)
+		return nil, f.refused
 	}
 	if slices.Contains(kustomizations(), path.Base(p)) {
 		folder := path.Dir(path.Clean("/" + p))
