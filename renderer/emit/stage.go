@@ -262,8 +262,22 @@ func (w *writing) rescue(s *stage, under string) error {
 
 // keep moves a file of somebody else into the tree: to its name, or if one of
 // ours stands there, beside it, and says so. If the file is still at from in the
-// end, it may go.
+// end, it may go. If its owner has moved it meanwhile, it is found where it is
+// now.
 func (w *writing) keep(s *stage, from, name string) error {
+	for range rounds {
+		err := w.keepAt(s, from, name)
+		if !missing(err) {
+			return err
+		}
+		if _, gone := os.Lstat(from); missing(gone) {
+			return nil
+		}
+	}
+	return fmt.Errorf("somebody keeps moving %s", from)
+}
+
+func (w *writing) keepAt(s *stage, from, name string) error {
 	if err := w.makeInTarget(s, path.Dir(name)); blocks(err) {
 		return w.keepBeside(s, from, name, strings.ReplaceAll(name, "/", "-"))
 	} else if err != nil {
@@ -272,7 +286,7 @@ func (w *writing) keep(s *stage, from, name string) error {
 	to := s.inTarget(name)
 	err := moveNew(from, to)
 	if err == nil {
-		w.undoing(func() error { return moveNew(to, from) })
+		w.undoing(func() error { return ignoreOthers(moveNew(to, from)) })
 	}
 	if !blocks(err) {
 		return err
@@ -286,7 +300,7 @@ func (w *writing) keep(s *stage, from, name string) error {
 			if err := exchange(from, to); err != nil {
 				return err
 			}
-			w.undoing(func() error { return exchange(to, from) })
+			w.undoing(func() error { return ignoreOthers(exchange(to, from)) })
 			out, err := os.Lstat(from)
 			if err != nil || r.is(out) {
 				return err
@@ -323,7 +337,7 @@ func (w *writing) keepBeside(s *stage, from, name, beside string) error {
 		if err != nil {
 			return err
 		}
-		w.undoing(func() error { return moveNew(to, from) })
+		w.undoing(func() error { return ignoreOthers(moveNew(to, from)) })
 		w.notes = append(w.notes, fmt.Sprintf("%s was made or changed by somebody else while the tree was written: that version is kept as %s",
 			legible(s.top+"/"+name), legible(s.top+"/"+kept)))
 		return nil
@@ -350,6 +364,16 @@ func ignoreBlocked(err error) error {
 	return err
 }
 
+// ignoreOthers is for what is put back into the old folder and that somebody
+// has moved, removed or replaced meanwhile: it stays in the new one, and is kept
+// with all else that others have there when that is cleared.
+func ignoreOthers(err error) error {
+	if missing(err) || errors.Is(err, syscall.ENOTEMPTY) {
+		return nil
+	}
+	return ignoreBlocked(err)
+}
+
 // makeInTarget makes a folder in the tree as it is in the stage.
 func (w *writing) makeInTarget(s *stage, name string) error {
 	if name != "." {
@@ -372,7 +396,7 @@ func (w *writing) makeInTarget(s *stage, name string) error {
 	} else if err != nil {
 		return err
 	}
-	w.undoing(func() error { return os.Remove(at) })
+	w.undoing(func() error { return ignoreOthers(os.Remove(at)) })
 	mode := fs.FileMode(folderMode)
 	if info, err := os.Lstat(s.tree(name)); err == nil {
 		mode, _ = giveBack(s.tree(name), at, info) // as far as that goes
@@ -380,11 +404,14 @@ func (w *writing) makeInTarget(s *stage, name string) error {
 	return os.Chmod(at, mode|0o200) // somebody writes into it
 }
 
+// rounds is how often a step is tried again that somebody's work in the same
+// folder has undone.
+const rounds = 100
+
 // clear removes what stands in the stage's folder, file by file: each is taken
 // out first and looked at then, for somebody who works in that folder may save
 // into it until it is gone.
 func (w *writing) clear(s *stage, under string) error {
-	const rounds = 100
 	for range rounds {
 		info, err := os.Lstat(s.tree(under))
 		if missing(err) {
