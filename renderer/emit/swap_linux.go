@@ -119,10 +119,10 @@ func copyAttribute(from, to, name string) error {
 	return err
 }
 
-// lock keeps two runs from writing into dir at once: it waits for the other, and no longer than wait. The
-// system releases it when a run is killed. same is false if dir is another
-// folder by then.
-func lock(ctx context.Context, dir string, wait time.Duration) (unlock func(), same bool, err error) {
+// Lock keeps two runs from writing into dir at once: it waits for the other, and no
+// longer than wait. The system releases it when a run is killed. same is false if dir
+// is another folder by then, or gone.
+func Lock(ctx context.Context, dir string, wait time.Duration) (unlock func(), same bool, err error) {
 	f, err := os.Open(dir)
 	if missing(err) {
 		return func() {}, false, nil

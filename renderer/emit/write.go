@@ -227,7 +227,7 @@ func (w *writing) lockRoot(ctx context.Context) (unlock func(), err error) {
 		if err := w.makeRoot(); err != nil {
 			return nil, err
 		}
-		unlock, same, err := lock(ctx, w.dir, patience)
+		unlock, same, err := Lock(ctx, w.dir, patience)
 		if err != nil {
 			return nil, err
 		}

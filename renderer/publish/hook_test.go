@@ -9,6 +9,56 @@ import (
 	"time"
 )
 
+// TestPublishBesideAnother: two runs publish from one work tree. Git moves files before
+// it moves the branch, and the second must not be in between.
+func TestPublishBesideAnother(t *testing.T) {
+	isolate(t)
+	dir := newRepository(t)
+	commitFile(t, dir, "README", "x\n")
+	first, second := render(t, shop, "", nil), render(t, "../../examples/no-rwx", "", nil)
+	publish := func(r rendered, wait time.Duration) error {
+		repository, err := Open(t.Context(), dir, talk{t})
+		if err != nil {
+			return err
+		}
+		repository.testOnlyLockWait = wait
+		_, err = repository.Publish(t.Context(), r.bundle, r.plans, Options{Path: "."})
+		return err
+	}
+	// The first run stops where the files are there and the branch is not.
+	here, on := filepath.Join(t.TempDir(), "here"), filepath.Join(t.TempDir(), "on")
+	hook(t, dir, "reference-transaction", `[ "$1" = prepared ] && grep -q refs/heads/main && [ ! -e `+here+` ] || exit 0
+touch `+here+`
+for i in $(seq 300); do [ -e `+on+` ] && exit 0; sleep 0.1; done`)
+	done := make(chan error, 1)
+	go func() { done <- publish(first, 0) }()
+	for range 300 {
+		if _, err := os.Stat(here); err == nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	err := publish(second, 100*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "another run is writing into "+filepath.Join(dir, ".git")) || !strings.Contains(err.Error(), nothing) {
+		t.Errorf("beside another: %v", err)
+	}
+	if status := run(t, dir, "status", "--porcelain", "--", second.plans[0].Instance); status != "" {
+		t.Errorf("left:\n%s", status)
+	}
+	write(t, on, "")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := publish(second, 0); err != nil {
+		t.Error(err)
+	}
+	holds(t, dir, "HEAD", ".", first.bundle)
+	holds(t, dir, "HEAD", ".", second.bundle)
+	if status := run(t, dir, "status", "--porcelain"); status != "" {
+		t.Errorf("status:\n%s", status)
+	}
+}
+
 // TestHooks: hooks see the commit, may refuse it and may write its message, and
 // must not change what is in it.
 func TestHooks(t *testing.T) {

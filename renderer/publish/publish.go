@@ -72,6 +72,11 @@ func (r *Repository) Publish(ctx context.Context, b manifest.Bundle, plans []*pl
 	if o.Mask == nil {
 		o.Mask = func(text string) string { return text }
 	}
+	unlock, err := r.lock(ctx)
+	if err != nil {
+		return Result{}, orInterrupted(ctx, nothing, fmt.Errorf("%w; %s", err, nothing))
+	}
+	defer unlock()
 	if err := r.locate(ctx); err != nil {
 		return Result{}, orInterrupted(ctx, nothing, err)
 	}

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/holdfast-backup/holdfast/renderer/emit"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
@@ -43,6 +46,8 @@ type Repository struct {
 	branch string
 	// head is its last commit; "" when it has none yet.
 	head string
+	// testOnlyLockWait is instead of lockWait.
+	testOnlyLockWait time.Duration
 }
 
 // Open looks at the work tree whose top is dir. talk is where git, hooks and
@@ -71,6 +76,22 @@ func Open(ctx context.Context, dir string, talk io.Writer) (*Repository, error) 
 		return nil, Misuse{Message: dir + " is a Git repository without a work tree", Hint: "git clone makes one with"}
 	}
 	return r, nil
+}
+
+// lockWait is how long a run waits for another that publishes from the same work tree,
+// and may have to push.
+const lockWait = time.Minute
+
+// lock lets one run at a time publish from a work tree. Git's own locks are not enough:
+// it brings files into the work tree before it moves the branch, and when another has
+// moved that meanwhile, the files stay.
+func (r *Repository) lock(ctx context.Context) (unlock func(), err error) {
+	known, err := r.git.output(ctx, "rev-parse", "--absolute-git-dir")
+	if err != nil {
+		return nil, err
+	}
+	unlock, _, err = emit.Lock(ctx, known, cmp.Or(r.testOnlyLockWait, lockWait))
+	return unlock, err
 }
 
 // locate finds out which branch is checked out, and where it is.

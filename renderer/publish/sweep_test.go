@@ -183,11 +183,14 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestBesideAnother: a run does not sweep away one that is at work.
+// TestBesideAnother: a run does not sweep away one that is at work in another work tree
+// of the repository. (In the same it waits: TestPublishBesideAnother.)
 func TestBesideAnother(t *testing.T) {
 	isolate(t)
 	dir := newRepository(t)
 	commitFile(t, dir, "a", "a\n")
+	linked := filepath.Join(t.TempDir(), "linked")
+	run(t, dir, "worktree", "add", "--quiet", "--detach", linked)
 	r := render(t, shop, "", nil)
 	repository, err := Open(context.Background(), dir, talk{t})
 	if err != nil {
@@ -197,7 +200,7 @@ func TestBesideAnother(t *testing.T) {
 	repository.git.testOnlyStep = func(command string) error {
 		if command == "commit" || command == "add" {
 			beside++
-			must(t, dir, r, Options{Branch: "review-" + strconv.Itoa(beside)})
+			must(t, linked, r, Options{Branch: "review-" + strconv.Itoa(beside)})
 		}
 		return nil
 	}
