@@ -9,11 +9,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// ExcessiveAliases says whether the aliases of a YAML document in data stand for more than
+// ExcessiveAliases says whether the aliases of a document in a YAML stream stand for more than
 // anybody means: aliases of aliases grow to gigabytes in who follows each. What else is
 // wrong with data is not its matter.
 func ExcessiveAliases(data []byte) bool {
-	for _, document := range bytes.Split(data, []byte("\n---")) {
+	for len(data) > 0 {
+		var document []byte
+		document, data = cutDocument(data)
 		if _, err := yaml.YAMLToJSON(document); err != nil && strings.Contains(err.Error(), "excessive aliasing") {
 			return true
 		}

@@ -31,6 +31,7 @@ func Check(p *Plan) problem.List {
 	c.names()
 	c.namespaces()
 	c.policyFirst()
+	c.exportedApart()
 	c.times()
 	c.retention()
 	c.network()

@@ -39,7 +39,7 @@ func (p *Plan) operators(namespace string) string {
 	switch {
 	case strings.HasPrefix(namespace, "kube-"):
 		return "Kubernetes'"
-	case namespace == p.Flux.Namespace, namespace == "flux-system", namespace == p.policyFlux():
+	case namespace == p.Flux.Namespace, namespace == "flux-system", namespace == p.fluxOfPolicy():
 		return "Flux'"
 	case namespace == p.inputs.instance.State.Namespaces["k8up"], namespace == "k8up-system":
 		return "K8up's"
@@ -47,8 +47,8 @@ func (p *Plan) operators(namespace string) string {
 	return ""
 }
 
-// policyFlux is where Flux is by the policy: a state that names another does not move it.
-func (p *Plan) policyFlux() string {
+// fluxOfPolicy is where Flux is by the policy: a state that names another does not move it.
+func (p *Plan) fluxOfPolicy() string {
 	if policy := p.inputs.instance.Policy; policy != nil && policy.Flux != nil {
 		return policy.Flux.Namespace
 	}
@@ -72,38 +72,51 @@ func (c *checker) namespaces() {
 }
 
 // policyFirst is HF315: a state wins over the policy, but not where the policy says what
-// a state may reach. HF421 is for what no state may export.
+// a state may reach.
 func (c *checker) policyFirst() {
-	state, policy := c.plan.inputs.instance.State.Backup, c.plan.inputs.instance.Policy
-	if policy != nil && policy.External != nil && state.External != nil {
+	policy, state := c.plan.inputs.instance.Policy, c.plan.inputs.instance.State.Backup
+	if policy == nil {
+		return
+	}
+	if policy.External != nil && state.External != nil {
 		c.at("/backup/externalSecrets", "HF315", "take it out of the state", "where the external store has secrets is in the policy, and not for a state to change")
 	}
-	if policy != nil && policy.RequireDigest != nil && *policy.RequireDigest && state.RequireDigest != nil && !*state.RequireDigest {
+	if policy.RequireDigest != nil && *policy.RequireDigest && state.RequireDigest != nil && !*state.RequireDigest {
 		c.at("/backup/requireDigest", "HF315", "take it out of the state", "the policy demands digests, and a state cannot do without")
 	}
-	if policy != nil && policy.Namespace != "" {
-		if want := strings.ReplaceAll(policy.Namespace, "{instance}", c.plan.Instance); c.plan.Namespace != want {
-			c.at("/namespace", "HF315", fmt.Sprintf("write %q, or change the policy", want), "by the policy's namespace this instance has the namespace %q, and not %q", want, c.plan.Namespace)
+	if policy.Namespace != "" {
+		c.policyNamespace(policy.Namespace)
+	}
+	if policy.Flux != nil && state.Flux != nil {
+		c.policyFlux(policy.Flux, state.Flux)
+	}
+}
+
+// policyNamespace holds the instance's namespace against the policy's pattern.
+func (c *checker) policyNamespace(pattern string) {
+	own, want := c.plan.Namespace, strings.ReplaceAll(pattern, "{instance}", c.plan.Instance)
+	if own != want {
+		c.at("/namespace", "HF315", fmt.Sprintf("write %q, or change the policy", want), "by the policy's namespace this instance has the namespace %q, and not %q", want, own)
+	}
+	if whose, databases := strings.CutSuffix(own, "-db"); databases {
+		c.at("/namespace", "HF315", "give the instance another id, or the policy another pattern", "%q is the namespace of the databases of whoever has %q", own, whose)
+	}
+}
+
+func (c *checker) policyFlux(policy, state *input.Flux) {
+	closed := func(field string, isClosed bool) {
+		if isClosed {
+			c.at("/backup/flux/"+field, "HF315", "take it out of the state", "what Flux applies, and with whose key, is in the policy, and not for a state to change")
 		}
 	}
-	if policy != nil && policy.Namespace != "" && strings.HasSuffix(c.plan.Namespace, "-db") {
-		c.at("/namespace", "HF315", "give the instance another id, or the policy another pattern",
-			"%q is the namespace of the databases of whoever has %q", c.plan.Namespace, strings.TrimSuffix(c.plan.Namespace, "-db"))
-	}
-	if policy != nil && policy.Flux != nil && state.Flux != nil {
-		theirs, own := policy.Flux, state.Flux
-		for _, f := range []struct {
-			name   string
-			closed bool
-		}{
-			{"namespace", theirs.Namespace != "" && own.Namespace != ""}, {"path", theirs.Path != "" && own.Path != ""},
-			{"sourceRef", theirs.SourceRef != nil && own.SourceRef != nil}, {"decryption", theirs.Decryption != nil && own.Decryption != nil},
-		} {
-			if f.closed {
-				c.at("/backup/flux/"+f.name, "HF315", "take it out of the state", "what Flux applies, and with whose key, is in the policy, and not for a state to change")
-			}
-		}
-	}
+	closed("namespace", policy.Namespace != "" && state.Namespace != "")
+	closed("path", policy.Path != "" && state.Path != "")
+	closed("sourceRef", policy.SourceRef != nil && state.SourceRef != nil)
+	closed("decryption", policy.Decryption != nil && state.Decryption != nil)
+}
+
+// exportedApart is HF421: what no state may have exported beside the rest.
+func (c *checker) exportedApart() {
 	for n, resource := range c.plan.ExtraResources() {
 		if resource == "/secrets" || resource == "/pods" {
 			c.at(fmt.Sprintf("/kubernetes/extraResources/%d", n), "HF421", "Secrets are exported by exportSecrets, and whoever restores pods has all that their namespace has",
