@@ -42,15 +42,15 @@ func strict(s *runtime.Scheme, text []byte) (runtime.Object, error) {
 	return object, err
 }
 
-// core are the API versions of Kubernetes' own objects.
-var core = []string{"v1", "batch/v1", "rbac.authorization.k8s.io/v1", "networking.k8s.io/v1"}
+// coreVersions are the API versions of Kubernetes' own objects.
+var coreVersions = []string{"v1", "batch/v1", "rbac.authorization.k8s.io/v1", "networking.k8s.io/v1"}
 
 func TestCoreObjectsDecodeStrictly(t *testing.T) {
 	s := scheme(t)
 	eachTree(t, func(t *testing.T, x *tree) {
 		seen := 0
 		for _, d := range x.documents {
-			if !slices.Contains(core, d.apiVersion) {
+			if !slices.Contains(coreVersions, d.apiVersion) {
 				continue
 			}
 			seen++

@@ -92,6 +92,9 @@ func pods(t *testing.T, x *tree) []caused {
 			}
 			continue
 		default:
+			if k, _ := manifest.KindOf(manifest.Object{Value: d.value}); k.Pod != nil {
+				t.Errorf("%s: causes a pod, and nobody looks at it here", d.id)
+			}
 			continue
 		}
 		all = append(all, pod)

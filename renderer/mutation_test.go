@@ -195,8 +195,8 @@ func TestMutations(t *testing.T) {
 		}},
 		{name: "file above the tree", rule: "HF426", spoil: func(w *wood) { w.objects[0].Path = w.plan.Instance + "/../lock.yaml" }},
 		{name: "Secret by a template", rule: "HF419", spoil: func(w *wood) { w.add("v1", "Secret", "more", map[string]any{"stringData": map[string]any{"a": "b"}}) }},
-		{name: "claim in Git", rule: "HF420", spoil: func(w *wood) { w.add("v1", "PersistentVolumeClaim", "data", nil) }},
-		{name: "namespace in Git", rule: "HF420", spoil: func(w *wood) { w.add("v1", "Namespace", "more", nil) }},
+		{name: "claim in Git", rule: "HF435", spoil: func(w *wood) { w.add("v1", "PersistentVolumeClaim", "data", nil) }},
+		{name: "namespace in Git", rule: "HF435", spoil: func(w *wood) { w.add("v1", "Namespace", "more", nil) }},
 		{name: "a thousand objects more", rule: "HF422", spoil: func(w *wood) {
 			for n := range 1000 {
 				w.add("v1", "ServiceAccount", fmt.Sprint("more-", n), nil)

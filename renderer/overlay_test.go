@@ -289,15 +289,16 @@ func TestOverlayAdds(t *testing.T) {
 	c := exampleNamed(t, "minimal")
 	x := render(t, builtinRenderer(t), overlaid(c.Inputs, "resources: [holdfast, mine.yaml, ../base]\n", "mine.yaml",
 		"{apiVersion: v1, kind: ConfigMap, metadata: {name: mine, namespace: shop}, data: {a: b}}\n", "../base/kustomization.yaml",
-		"resources: [rule.yaml]\n", "../base/rule.yaml",
-		"{apiVersion: monitoring.coreos.com/v1, kind: PrometheusRule, metadata: {name: mine, namespace: shop}, spec: {}}\n"), manifest.Omit)
+		"resources: [policy.yaml]\n", "../base/policy.yaml",
+		"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: mine, namespace: shop}, "+
+			"spec: {podSelector: {matchLabels: {k8upjob: 'true'}}, policyTypes: [Egress]}}\n"), manifest.Omit)
 	at := map[string]string{}
 	for _, o := range x.objects {
 		if o.Name() == "mine" {
 			at[o.Kind()] = o.Path
 		}
 	}
-	want := map[string]string{"ConfigMap": "shop/repository/overlay.yaml", "PrometheusRule": "shop/backup/overlay.yaml"}
+	want := map[string]string{"ConfigMap": "shop/repository/overlay.yaml", "NetworkPolicy": "shop/backup/overlay.yaml"}
 	if !maps.Equal(at, want) {
 		t.Errorf("added at %v, want %v", at, want)
 	}

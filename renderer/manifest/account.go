@@ -23,12 +23,17 @@ func account(objects []Object, p *plan.Plan) []Object {
 	namespaced, cluster, roles := map[apiType]bool{}, map[apiType][]any{}, map[apiType][]any{}
 	// rules are the rights by namespace; "" is the whole cluster.
 	rules := map[string][]any{}
+	kinds := newTable()
 	for _, o := range objects {
 		// The Kustomizations are applied by others, and a restore by whoever restores.
 		if o.Namespace() == p.Flux.Namespace || strings.HasPrefix(o.Path, p.Instance+"/restore/") {
 			continue
 		}
-		of := typeOf(o.Namespace(), text(o.Value, "apiVersion"), o.Kind())
+		k, known := kinds.of(o)
+		if !known {
+			continue // and refused
+		}
+		of := apiType{o.Namespace(), k.Group(), k.Resource}
 		if of.namespace == "" {
 			cluster[of] = append(cluster[of], o.Name())
 		} else {
@@ -41,13 +46,10 @@ func account(objects []Object, p *plan.Plan) []Object {
 	}
 	for _, namespace := range p.Namespaces {
 		// Also what a tree of yesterday had, and what has to be removed today.
-		for _, t := range [][2]string{
-			{"v1", "ConfigMap"}, {"v1", "ServiceAccount"}, {"v1", "Secret"}, {"external-secrets.io/v1", "ExternalSecret"}, {"bitnami.com/v1alpha1", "SealedSecret"},
-			{"batch/v1", "Job"}, {"batch/v1", "CronJob"},
-			{"k8up.io/v1", "PodConfig"}, {"k8up.io/v1", "PreBackupPod"}, {"k8up.io/v1", "Schedule"}, {"networking.k8s.io/v1", "NetworkPolicy"}, {"cilium.io/v2", "CiliumNetworkPolicy"},
-			{"rbac.authorization.k8s.io/v1", "Role"}, {"rbac.authorization.k8s.io/v1", "RoleBinding"},
-		} {
-			namespaced[typeOf(namespace, t[0], t[1])] = true
+		for _, k := range Kinds() {
+			if !k.ClusterWide && k.Kind != "Kustomization" {
+				namespaced[apiType{namespace, k.Group(), k.Resource}] = true
+			}
 		}
 	}
 	add := func(t apiType, names []any, verbs ...any) {
@@ -104,20 +106,6 @@ func account(objects []Object, p *plan.Plan) []Object {
 
 // apiType is a type of objects in a namespace, or in the whole cluster.
 type apiType struct{ namespace, group, resource string }
-
-// typeOf names the type as the API does: its plural is made by the rule that all types
-// follow which a tree has.
-func typeOf(namespace, version, kind string) apiType {
-	group, _, found := strings.Cut(version, "/")
-	if !found {
-		group = ""
-	}
-	resource := strings.ToLower(kind) + "s"
-	if word, y := strings.CutSuffix(strings.ToLower(kind), "y"); y {
-		resource = word + "ies"
-	}
-	return apiType{namespace, group, resource}
-}
 
 func (t apiType) compare(other apiType) int {
 	return cmp.Or(strings.Compare(t.namespace, other.namespace), strings.Compare(t.group, other.group), strings.Compare(t.resource, other.resource))

@@ -20,6 +20,7 @@ const mostObjects = 1000
 // inspector holds the objects of one tree by what others refer to them.
 type inspector struct {
 	plan    *plan.Plan
+	kinds   table
 	objects []Object
 	byID    map[string]Object
 	byKind  map[string][]Object
@@ -34,13 +35,15 @@ type inspector struct {
 	bound map[string]bool
 	// accounts are as whom the pods of the plan's objects run, by the objects' ID.
 	accounts map[string]string
+	// rights are all that a role may give.
+	rights   []right
 	problems problem.List
 }
 
 // newInspector indexes the objects and the plan.
 func newInspector(objects []Object, p *plan.Plan) *inspector {
 	in := &inspector{
-		plan: p, objects: objects, pods: podsOf(objects),
+		plan: p, kinds: newTable(), objects: objects, pods: podsOf(objects),
 		byID: map[string]Object{}, byKind: map[string][]Object{},
 		units: map[string]plan.Item{}, restores: map[string]plan.Item{},
 		bound: map[string]bool{}, keepers: map[string]bool{}, accounts: map[string]string{},
@@ -86,8 +89,9 @@ func place(o Object) string { return o.Namespace() + "/" + o.Name() }
 func Inspect(objects []Object, p *plan.Plan) problem.List {
 	in := newInspector(objects, p)
 	for _, o := range objects {
+		in.known(o)
 		in.identity(o)
-		in.notOurs(o)
+		in.readable(o)
 		in.byID[o.ID()] = o
 	}
 	// What an overlay may say of a Secret is its name, labels and annotations.
@@ -105,34 +109,14 @@ func Inspect(objects []Object, p *plan.Plan) problem.List {
 			"metadata": map[string]any{"name": s.Name, "namespace": s.Namespace, "labels": labels, "annotations": annotations},
 		}})
 	}
-	allowed := in.mayExport()
+	in.rights = in.mayExport()
 	for _, o := range objects {
-		switch o.Kind() {
-		case "Schedule":
-			in.schedule(o)
-		case "PreBackupPod":
-			in.preBackupPod(o)
-		case "CronJob":
-			in.cronJob(o)
-		case "Job":
-			in.job(o, object(o.Value, "spec"))
-		case "ConfigMap":
-			in.configMap(o)
-		case "NetworkPolicy", "CiliumNetworkPolicy":
-			in.networkPolicy(o)
-		case "Role", "ClusterRole":
-			in.role(o, allowed)
-		case "RoleBinding", "ClusterRoleBinding":
-			in.binding(o)
+		if k, known := in.kinds.of(o); known && k.inspect != nil {
+			k.inspect(in, o)
 		}
 	}
 	for _, p := range in.pods {
 		in.pod(p)
-	}
-	for _, o := range objects {
-		hostAccess(o.Value, func(field string) {
-			in.add(o, "HF409", "", "Pod Security restricted refuses: %s", field)
-		})
 	}
 	in.confinement()
 	in.complete()
@@ -148,7 +132,7 @@ func (in *inspector) add(o Object, rule, hint, format string, args ...any) {
 
 // identity checks what every object has.
 func (in *inspector) identity(o Object) {
-	if text(o.Value, "apiVersion") == "" || o.Kind() == "" || o.Name() == "" {
+	if o.APIVersion() == "" || o.Kind() == "" || o.Name() == "" {
 		in.add(o, "HF401", "", "apiVersion, kind and metadata.name are required")
 		return
 	}
@@ -203,36 +187,48 @@ func (in *inspector) leftToOthers(o Object) {
 	}
 }
 
-// notOurs refuses what no template and no overlay may make.
-func (in *inspector) notOurs(o Object) {
+// known refuses what is not in the table.
+func (in *inspector) known(o Object) {
+	if _, known := in.kinds.of(o); known || o.Kind() == "" || o.APIVersion() == "" {
+		return // what it lacks is reported by identity
+	}
+	for _, k := range in.kinds.rows {
+		if k.Kind == o.Kind() {
+			in.add(o, "HF435", "write apiVersion: "+k.APIVersion, "a tree holds no %s of %.60q", o.Kind(), o.APIVersion())
+			return
+		}
+	}
+	in.add(o, "HF435", "who needs it applies it on its own, beside the tree", "a tree holds no %.60q", o.Kind())
+}
+
+// readable refuses an object that others are made of, or that has a Secret's values.
+func (in *inspector) readable(o Object) {
 	if _, is := o.Value["items"].([]any); is {
 		in.add(o, "HF429", "give each object by itself", "it is a list, whatever its kind: who applies it makes all that is in it, and nothing of that is looked at")
 	}
 	if o.Kind() != "Secret" && Readable(o.Value) {
 		in.add(o, "HF419", "encrypt it and apply it on its own, or let an ExternalSecret make it", "a Secret stands in it in plain text")
 	}
-	if in.commands(o) {
-		in.add(o, "HF432", "who needs it applies it on its own", "its controller does what it says, with rights of its own")
-	}
-	switch o.Kind() {
-	case "Secret":
-		in.add(o, "HF419", "name the credentials in the unit's capture instead", "a template made a Secret; only Go does, so that no template sees a value")
-	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition":
-		in.add(o, "HF420", "", "pruning it from Git would delete data")
+}
+
+// secret refuses Secrets: Go makes them behind all templates and overlays.
+func (in *inspector) secret(o Object) {
+	in.add(o, "HF419", "name the credentials in the unit's capture instead", "a template made a Secret; only Go does, so that no template sees a value")
+}
+
+// externalSecret refuses one that makes something else than a Secret.
+func (in *inspector) externalSecret(o Object) {
+	if at(o.Value, "spec", "target", "manifest") != nil {
+		in.add(o, "HF435", "let it make a Secret", "spec.target.manifest makes objects of any kind, and nothing of them is looked at")
 	}
 }
 
-// commands reports whether an object tells a controller to make, change or delete what
-// nobody has looked at here.
-func (in *inspector) commands(o Object) bool {
-	group := groupOf(o)
-	switch group {
-	case "argoproj.io", "fluxcd.controlplane.io", "helm.cattle.io":
-		return true
-	case "k8up.io":
-		return o.Kind() != "Schedule" && o.Kind() != "PreBackupPod" && o.Kind() != "PodConfig"
+// kustomization refuses all but the two by which Flux applies the tree: any other is an
+// order that makes what no rule here has seen.
+func (in *inspector) kustomization(o Object) {
+	if !in.isOwnFlux(o) {
+		in.add(o, "HF435", "who needs it applies it on its own", "of Flux' Kustomizations a tree holds its own two")
 	}
-	return strings.HasSuffix(group, ".toolkit.fluxcd.io") && !in.isOwnFlux(o)
 }
 
 // configMap checks keys and locks.

@@ -34,11 +34,14 @@ func (in *inspector) cronJob(o Object) {
 	if n, _ := number(o.Value, "spec", "successfulJobsHistoryLimit"); n < 1 {
 		in.add(o, "HF418", "", "no success would be left to be seen")
 	}
-	in.job(o, object(o.Value, "spec", "jobTemplate", "spec"))
+	in.jobSpec(o, object(o.Value, "spec", "jobTemplate", "spec"))
 }
 
-// job checks a Job's spec.
-func (in *inspector) job(o Object, spec map[string]any) {
+// job checks a Job.
+func (in *inspector) job(o Object) { in.jobSpec(o, object(o.Value, "spec")) }
+
+// jobSpec checks what a Job and a CronJob's say alike.
+func (in *inspector) jobSpec(o Object, spec map[string]any) {
 	if seconds, set := number(spec, "activeDeadlineSeconds"); !set || seconds < 60 {
 		in.add(o, "HF418", "", "activeDeadlineSeconds is missing: a job could hang for ever")
 	}

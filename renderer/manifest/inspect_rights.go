@@ -118,7 +118,7 @@ func (in *inspector) ofRestore(o Object) bool {
 }
 
 // role refuses rights that no backup and no restore needs.
-func (in *inspector) role(o Object, rights []right) {
+func (in *inspector) role(o Object) {
 	cluster, restore := o.Kind() == "ClusterRole", in.ofRestore(o)
 	if o.Value["aggregationRule"] != nil {
 		in.add(o, "HF421", "", "by its aggregationRule it has whatever rights others have")
@@ -157,7 +157,7 @@ func (in *inspector) role(o Object, rights []right) {
 		for _, group := range words(list(rule, "apiGroups")) {
 			for _, resource := range words(list(rule, "resources")) {
 				for _, verb := range words(list(rule, "verbs")) {
-					if !slices.ContainsFunc(rights, func(r right) bool { return r.allows(cluster, restore, named, group, resource, verb) }) {
+					if !slices.ContainsFunc(in.rights, func(r right) bool { return r.allows(cluster, restore, named, group, resource, verb) }) {
 						refused[grant(group, resource, verb)+where(cluster, named)] = true
 					}
 				}
@@ -189,9 +189,6 @@ func where(cluster, named bool) string {
 	return " of any name"
 }
 
-// rbacGroup is the API group of roles and bindings.
-const rbacGroup = "rbac.authorization.k8s.io"
-
 // binding checks that a binding's two ends exist, and that it hands a restore's rights
 // to nobody else.
 func (in *inspector) binding(o Object) {
@@ -201,8 +198,7 @@ func (in *inspector) binding(o Object) {
 		id = kind + "/" + o.Namespace() + "/" + text(o.Value, "roleRef", "name")
 	}
 	role, found := in.byID[id]
-	group, _, _ := strings.Cut(text(role.Value, "apiVersion"), "/")
-	if kind != "Role" && kind != "ClusterRole" || !found || group != rbacGroup || text(o.Value, "roleRef", "apiGroup") != rbacGroup {
+	if kind != "Role" && kind != "ClusterRole" || !found || text(o.Value, "roleRef", "apiGroup") != groupOf(role.APIVersion()) {
 		in.add(o, "HF406", "", "roleRef names %s, which nobody makes", id)
 	}
 	restore := in.ofRestore(role)
@@ -213,7 +209,7 @@ func (in *inspector) binding(o Object) {
 		id := text(subject, "kind") + "/" + text(subject, "namespace") + "/" + text(subject, "name")
 		account, found := in.byID[id]
 		switch {
-		case text(subject, "kind") != "ServiceAccount" || text(subject, "apiGroup") != "" || !found || text(account.Value, "apiVersion") != "v1":
+		case text(subject, "kind") != "ServiceAccount" || text(subject, "apiGroup") != "" || !found:
 			in.add(o, "HF406", "", "subject %s is made by nobody", id)
 		case restore && !in.ofRestore(account):
 			in.add(o, "HF421", "", "it gives the rights of a restore to %s", id)

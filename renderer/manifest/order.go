@@ -22,10 +22,11 @@ func Order(files []eval.Rendered) []Object {
 
 // ordered sorts objects in place, as Order says.
 func ordered(objects []Object) []Object {
+	kinds := newTable()
 	slices.SortStableFunc(objects, func(a, b Object) int {
 		return cmp.Or(
 			cmp.Compare(a.Path, b.Path),
-			cmp.Compare(rank(a.Kind()), rank(b.Kind())),
+			cmp.Compare(kinds.rank(a), kinds.rank(b)),
 			cmp.Compare(a.Kind(), b.Kind()),
 			cmp.Compare(a.Namespace(), b.Namespace()),
 			cmp.Compare(a.Name(), b.Name()),
@@ -34,19 +35,10 @@ func ordered(objects []Object) []Object {
 	return objects
 }
 
-// rank puts what is referred to before what refers to it.
-func rank(kind string) int {
-	order := []string{
-		"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding",
-		"ConfigMap", "Secret", "PodConfig", "NetworkPolicy", "CiliumNetworkPolicy", "PreBackupPod", "Job", "CronJob", "Schedule",
-	}
-	if at := slices.Index(order, kind); at >= 0 {
-		return at
-	}
-	return len(order)
-}
+// APIVersion is the object's; "" when it has none, and so are the others.
+func (o Object) APIVersion() string { return text(o.Value, "apiVersion") }
 
-// Kind is the object's kind; "" when it has none, and so are the others.
+// Kind is its kind.
 func (o Object) Kind() string { return text(o.Value, "kind") }
 
 // Name is metadata.name.

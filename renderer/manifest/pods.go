@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -21,128 +20,37 @@ type pod struct {
 }
 
 // podsOf lists the pods that the objects cause. K8up overwrites the labels of
-// a PreBackupPod's pod, and takes those of its jobs from the PodConfig itself. In
-// any other object, and anywhere else in these, what has the shape of a pod is one:
-// who makes pods of it need not be known.
+// a PreBackupPod's pod, and takes those of its jobs from the PodConfig itself.
 func podsOf(objects []Object) []pod {
+	kinds := newTable()
 	var pods []pod
 	for _, o := range objects {
-		known, found := podAt(o)
-		if found {
-			pods = append(pods, known)
+		k, known := kinds.of(o)
+		if !known || k.Pod == nil {
+			continue
 		}
-		podsIn(map[string]any{"": o.Value}, func(template map[string]any) {
-			if found && sameMap(object(template, "spec"), known.spec) {
-				return
-			}
-			pods = append(pods, ofTemplate(o, template))
-		})
+		template := object(o.Value, k.Pod...)
+		p := pod{
+			owner: o, spec: object(template, "spec"),
+			labels: labels(template, "metadata", "labels"), annotations: object(template, "metadata", "annotations"),
+		}
+		switch o.Kind() {
+		case "PreBackupPod":
+			p.labels = map[string]string{"k8up.io/backupCommandPod": "true", "k8up.io/preBackupPod": o.Name()}
+		case "PodConfig":
+			p.annotations, p.partial = object(o.Value, "metadata", "annotations"), true
+			p.labels = labels(o.Value, "metadata", "labels")
+			p.labels["k8upjob"] = "true"
+		}
+		pods = append(pods, p)
 	}
 	return pods
-}
-
-// podAt is the pod of an object that must have one, with containers or without.
-func podAt(o Object) (pod, bool) {
-	switch o.Kind() {
-	case "Pod":
-		return ofTemplate(o, o.Value), true
-	case "Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job":
-		return ofTemplate(o, object(o.Value, "spec", "template")), true
-	case "PodTemplate":
-		return ofTemplate(o, object(o.Value, "template")), true
-	case "CronJob":
-		return ofTemplate(o, object(o.Value, "spec", "jobTemplate", "spec", "template")), true
-	case "PreBackupPod":
-		p := ofTemplate(o, object(o.Value, "spec", "pod"))
-		p.labels = map[string]string{"k8up.io/backupCommandPod": "true", "k8up.io/preBackupPod": o.Name()}
-		return p, true
-	case "PodConfig":
-		p := ofTemplate(o, object(o.Value, "spec", "template"))
-		p.annotations, p.partial = object(o.Value, "metadata", "annotations"), true
-		p.labels = labels(o.Value, "metadata", "labels")
-		p.labels["k8upjob"] = "true"
-		return p, true
-	}
-	return pod{}, false
 }
 
 // containerFields are the lists of a pod's containers, in the order in which they
 // start.
 func containerFields() []string {
 	return []string{"initContainers", "containers", "ephemeralContainers"}
-}
-
-// podsIn calls with each pod template in a value: what holds a pod's spec, which is
-// whatever lists containers. A spec that is nobody's spec has no labels.
-func podsIn(value any, call func(template map[string]any)) {
-	switch v := value.(type) {
-	case []any:
-		for _, e := range v {
-			podsIn(e, call)
-		}
-	case map[string]any:
-		for name, entry := range v {
-			switch below, _ := entry.(map[string]any); {
-			case !listsContainers(below):
-			case name == "spec":
-				call(v)
-			default:
-				call(map[string]any{"spec": below})
-			}
-			podsIn(entry, call)
-		}
-	}
-}
-
-// listsContainers reports whether a value has the shape of a pod's spec.
-func listsContainers(spec map[string]any) bool {
-	return slices.ContainsFunc(containerFields(), func(field string) bool {
-		return slices.ContainsFunc(list(spec, field), func(c any) bool {
-			_, is := c.(map[string]any)
-			return is
-		})
-	})
-}
-
-// hostAccess calls with each field that opens the node to a pod, where a value has
-// it outside of a pod's spec: some objects have a shape of their own for pods.
-func hostAccess(value any, call func(field string)) {
-	switch v := value.(type) {
-	case []any:
-		for _, e := range v {
-			hostAccess(e, call)
-		}
-	case map[string]any:
-		if listsContainers(v) {
-			return
-		}
-		for name, entry := range v {
-			switch name {
-			case "hostNetwork", "hostPID", "hostIPC", "privileged":
-				if entry == true {
-					call(name)
-				}
-			case "hostPath":
-				if _, is := entry.(map[string]any); is {
-					call(name)
-				}
-			}
-			hostAccess(entry, call)
-		}
-	}
-}
-
-// sameMap reports whether two maps are one and the same.
-func sameMap(a, b map[string]any) bool {
-	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
-}
-
-// ofTemplate is the pod of a pod template.
-func ofTemplate(o Object, template map[string]any) pod {
-	return pod{
-		owner: o, spec: object(template, "spec"),
-		labels: labels(template, "metadata", "labels"), annotations: object(template, "metadata", "annotations"),
-	}
 }
 
 // containers lists a pod's containers, init containers first.

@@ -67,8 +67,8 @@ func Seal(objects []Object, p *plan.Plan, instance input.Instance, secrets Seali
 	}
 	files, found := secrets.files(p, instance)
 	bundle.Files, problems = append(bundle.Files, files...), append(problems, found...)
-	for _, stage := range []string{"backup", "repository"} {
-		if file, ok := kustomization(p.Instance+"/"+stage+"/", bundle.Files); ok {
+	for _, stage := range []Stage{Backup, Repository} {
+		if file, ok := kustomization(p.Instance+"/"+string(stage)+"/", bundle.Files); ok {
 			bundle.Files = append(bundle.Files, file)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"log"
 	"path"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -298,14 +297,14 @@ func (a *application) add(o manifest.Object) {
 		a.problems = append(a.problems, a.refuse(o.ID(), "the overlay makes a Secret, which would stand in plain text in the tree", "encrypt it and apply it on its own, or let an ExternalSecret make it"))
 		return
 	}
-	stage := "backup"
-	if slices.Contains([]string{"ConfigMap", "ServiceAccount", "PodConfig", "Role", "RoleBinding", "ExternalSecret"}, o.Kind()) {
-		stage = "repository"
+	stage := manifest.Backup
+	if k, known := manifest.KindOf(o); known {
+		stage = k.Stage
 	}
-	o.Path = path.Join(a.plan.Instance, stage, "overlay.yaml")
+	o.Path = path.Join(a.plan.Instance, string(stage), "overlay.yaml")
 	metadata := clone(o.Value["metadata"])
 	labels := clone(metadata["labels"])
-	if annotations := clone(metadata["annotations"]); stage == "repository" && annotations[argoWave] == nil {
+	if annotations := clone(metadata["annotations"]); stage == manifest.Repository && annotations[argoWave] == nil {
 		annotations[argoWave] = "-1"
 		metadata["annotations"] = annotations
 	}

@@ -903,13 +903,6 @@ func Rules() []Rule {
 			Source: "promise \"secrets never reach a template\"",
 		},
 		{
-			ID:     "HF420",
-			Title:  "An object whose removal deletes data",
-			Story:  "Flux prunes what is no longer in Git. For a claim, a namespace or a definition of resources that means the data in it: a changed name in the state would delete what the backup is there to save.",
-			Fix:    "Leave live claims and namespaces to whoever made them; the marker Job labels them where they are.",
-			Source: "measured with Flux: what leaves Git is deleted",
-		},
-		{
 			ID:     "HF421",
 			Title:  "A right that no backup needs, or one that is given to somebody else",
 			Story:  "A dump pod runs a database's client on a database's content. With \"*\" in its role, or with the right to make pods or to read Secrets of the whole cluster, whoever takes over that client has the namespace, or the cluster. A restore may write what a backup never does, so nobody has its rights before he restores.",
@@ -987,13 +980,6 @@ func Rules() []Rule {
 			Source: "promise \"least privilege\"",
 		},
 		{
-			ID:     "HF432",
-			Title:  "An object that has a controller do something",
-			Story:  "A Kustomization of Flux, an Application of Argo CD or a Restore of K8up is an order: its controller makes, overwrites or deletes with its own rights what no rule here has seen.",
-			Fix:    "Apply it on its own. Of K8up's objects a tree has Schedules, PreBackupPods and PodConfigs; of Flux's the two of flux.yaml.",
-			Source: "promise \"least privilege\"",
-		},
-		{
 			ID:     "HF433",
 			Title:  "An annotation or label that takes an object away",
 			Story:  "With config.kubernetes.io/local-config kustomize leaves an object out, with reconcile: disabled Flux does, with substitute: enabled Flux writes something else into it. The plan says that a source is backed up, and nothing of it is in the cluster.",
@@ -1006,6 +992,13 @@ func Rules() []Rule {
 			Story:  "A restore may write to its namespace, the preflight may ask for all units' rights. A dump pod talks to a database that anybody may have filled; as their account, whoever takes it over has these rights.",
 			Fix:    "Use item.serviceAccount, and for a restore item.restore.",
 			Source: "promise \"least privilege\"",
+		},
+		{
+			ID:     "HF435",
+			Title:  "An object of a kind that no tree holds",
+			Story:  "Nobody has looked at what it does. A Deployment with the node's network, a Pod that runs anything, a Kustomization of Flux or a Restore of K8up that overwrites with its controller's rights: each looks like one more file. And what Flux prunes with a claim, a namespace or a definition of resources is the data that the backup is there to save.",
+			Fix:    "Apply it on its own, beside the tree, which may hold: ServiceAccount, Role, RoleBinding, ClusterRole, ClusterRoleBinding, ConfigMap, Secret, ExternalSecret, SealedSecret, PodConfig, NetworkPolicy, CiliumNetworkPolicy, PreBackupPod, Job, CronJob, Schedule, and the two Kustomizations of flux.yaml.",
+			Source: "renderer/manifest: Kinds, the table of all that is inspected",
 		},
 		{
 			ID:     "HF501",
