@@ -283,17 +283,16 @@ type repository struct {
 // render renders inputs into the repository. What spoil does to each object is
 // the only difference to what holdfast writes.
 func (r *repository) render(templates fs.FS, in renderer.Inputs) error {
-	made, err := renderer.New(templates)
+	program, err := renderer.New(templates)
 	if err != nil {
 		return err
 	}
-	var out emitted
-	planned, err := made.Render(in, manifest.Plain, &out)
+	made, err := program.Render(in, renderer.Options{Secrets: manifest.Plain})
 	if err != nil {
 		return err
 	}
-	r.tree, r.plans = out.Files, nil
-	for _, p := range planned {
+	r.tree, r.plans = made.Bundle.Files, nil
+	for _, p := range made.Planned {
 		if p.Plan.Enabled {
 			r.plans = append(r.plans, p.Plan)
 		}
@@ -314,14 +313,6 @@ func (r *repository) render(templates fs.FS, in renderer.Inputs) error {
 		}
 	}
 	return r.kustomizations()
-}
-
-// emitted is a target that keeps what it is given.
-type emitted struct{ manifest.Bundle }
-
-func (e *emitted) Emit(b manifest.Bundle) error {
-	e.Bundle = b
-	return nil
 }
 
 // kustomizations reads flux.yaml, by Flux's own types and strictly. Those that

@@ -44,9 +44,9 @@ type tree struct {
 	plans     []*plan.Plan
 }
 
-// Emit makes the tree a renderer.Target. Streams are cut by Kubernetes' own
-// reader, not by ours.
-func (x *tree) Emit(b manifest.Bundle) error {
+// read reads the files' documents. Streams are cut by Kubernetes' own reader, not by
+// ours.
+func (x *tree) read(b manifest.Bundle) error {
 	x.files = b.Files
 	for _, f := range b.Files {
 		if path.Ext(f.Path) != ".yaml" {
@@ -104,12 +104,15 @@ func renderSecrets(t *testing.T, c examples.Case, secrets manifest.Secrets) *tre
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &tree{}
-	planned, err := r.Render(c.Inputs, secrets, x)
+	made, err := r.Render(c.Inputs, renderer.Options{Secrets: secrets})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range planned {
+	x := &tree{}
+	if err := x.read(made.Bundle); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range made.Planned {
 		x.plans = append(x.plans, p.Plan)
 	}
 	return x

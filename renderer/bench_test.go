@@ -66,11 +66,6 @@ func fleet(b *testing.B, n int) renderer.Inputs {
 	return in
 }
 
-// dropped is a target that forgets what it is given.
-type dropped struct{}
-
-func (dropped) Emit(manifest.Bundle) error { return nil }
-
 // BenchmarkFleet renders whole fleets, all nine steps but the writing.
 func BenchmarkFleet(b *testing.B) {
 	r, err := renderer.New(templates.FS)
@@ -81,7 +76,7 @@ func BenchmarkFleet(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			in := fleet(b, n)
 			measured(b, n, func() {
-				if _, err := r.Render(in, manifest.SOPS, dropped{}); err != nil {
+				if _, err := r.Render(in, renderer.Options{Secrets: manifest.SOPS}); err != nil {
 					b.Fatal(err)
 				}
 			})

@@ -13,11 +13,12 @@
 //	emit      emit      a bundle → a stream, a tree
 //
 // Between render and order stands the user's own kustomization (overlay), if
-// there is one.
+// there is one. Plan runs the first five, Render all but the last, which is its
+// caller's.
 //
-// It is a pure function up to the last step: the same documents give the same
-// bytes on any machine, in any zone, in any order of keys. Nothing is emitted
-// when any step before found a problem.
+// Render is a pure function: the same documents give the same bytes on any
+// machine, in any zone, in any order of keys. It returns a bundle, or the
+// problems that any step found.
 //
 // Packages below it, from low to high: problem, seal, input, eval, kind, plan,
 // manifest, overlay, emit, publish. None imports upward; only emit, publish and

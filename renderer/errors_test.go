@@ -183,14 +183,6 @@ func (c errorCase) kinds(t *testing.T) fs.FS {
 	return files
 }
 
-// nowhere is a target that nothing may reach.
-type nowhere struct{ emitted bool }
-
-func (n *nowhere) Emit(manifest.Bundle) error {
-	n.emitted = true
-	return nil
-}
-
 // run renders the case and returns its problems.
 func (c errorCase) run(t *testing.T, builtin *renderer.Renderer) problem.List {
 	t.Helper()
@@ -204,10 +196,9 @@ func (c errorCase) run(t *testing.T, builtin *renderer.Renderer) problem.List {
 			return problems(t, err)
 		}
 	}
-	var target nowhere
-	_, err := r.Render(c.inputs(t), c.secrets, &target)
-	if target.emitted {
-		t.Error("the tree was emitted")
+	made, err := r.Render(c.inputs(t), renderer.Options{Secrets: c.secrets})
+	if made.Bundle.Files != nil || made.Planned != nil {
+		t.Error("there is a tree all the same")
 	}
 	return problems(t, err)
 }
@@ -476,7 +467,7 @@ func TestExternalRing(t *testing.T) {
 	if !found {
 		t.Errorf("it is not among %+v", planned[0].Plan.Exemptions)
 	}
-	if _, err := r.Render(in, manifest.Omit, &nowhere{}); err != nil {
+	if _, err := r.Render(in, renderer.Options{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -494,7 +485,7 @@ func TestLeavingOutNeverFailsATemplate(t *testing.T) {
 			in.States[0].Data = []byte(edited(t, state, pointer+" remove"))
 			_, err := r.Plan(in)
 			if base == "minimal" { // the other takes long
-				_, err = r.Render(in, manifest.Omit, &nowhere{})
+				_, err = r.Render(in, renderer.Options{})
 			}
 			var list problem.List
 			if err != nil && !errors.As(err, &list) {

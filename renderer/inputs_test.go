@@ -308,24 +308,17 @@ func inputsOf(t *testing.T, documents map[string]any) renderer.Inputs {
 	}
 }
 
-// keptTree is a target that keeps the files.
-type keptTree map[string]string
-
-func (k keptTree) Emit(b manifest.Bundle) error {
-	for _, f := range b.Files {
-		k[f.Path] = string(f.Data)
-	}
-	return nil
-}
-
 // treeOf returns the tree of the documents, or their problems.
 func treeOf(t *testing.T, r *renderer.Renderer, documents map[string]any, mode manifest.Secrets) (map[string]string, problem.List) {
 	t.Helper()
-	tree := keptTree{}
-	_, err := r.Render(inputsOf(t, documents), mode, tree)
+	made, err := r.Render(inputsOf(t, documents), renderer.Options{Secrets: mode})
 	var list problem.List
 	if err != nil && !errors.As(err, &list) {
 		t.Fatal(err)
+	}
+	tree := map[string]string{}
+	for _, f := range made.Bundle.Files {
+		tree[f.Path] = string(f.Data)
 	}
 	return tree, list
 }

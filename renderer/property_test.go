@@ -28,14 +28,6 @@ import (
 	"github.com/holdfast-backup/holdfast/schemas"
 )
 
-// bundle is a target that keeps what it is given.
-type bundle struct{ manifest.Bundle }
-
-func (b *bundle) Emit(given manifest.Bundle) error {
-	b.Bundle = given
-	return nil
-}
-
 // rendered is what one example becomes.
 type rendered struct {
 	files   []manifest.File
@@ -46,13 +38,12 @@ type rendered struct {
 // render renders inputs and reads every manifest back.
 func render(t *testing.T, r *renderer.Renderer, in renderer.Inputs, secrets manifest.Secrets) rendered {
 	t.Helper()
-	var b bundle
-	planned, err := r.Render(in, secrets, &b)
+	made, err := r.Render(in, renderer.Options{Secrets: secrets})
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := rendered{files: b.Files, planned: planned}
-	for _, f := range b.Files {
+	x := rendered{files: made.Bundle.Files, planned: made.Planned}
+	for _, f := range x.files {
 		if path.Ext(f.Path) != ".yaml" {
 			continue
 		}

@@ -36,15 +36,15 @@ type Inputs struct {
 	// Overlay is a kustomization of the user's own, which changes what is
 	// rendered; nil for none.
 	Overlay *overlay.Source
+}
+
+// Options say how the inputs are rendered.
+type Options struct {
+	// Secrets says what becomes of Secrets; Inputs have the documents for it.
+	Secrets manifest.Secrets
 	// Progress is told after each instance how many of them are rendered. It
 	// may be nil, and nothing that is rendered depends on it.
 	Progress func(done, total int)
-}
-
-// Target is where a run's bundle goes. It is called once, and only when there
-// is no problem.
-type Target interface {
-	Emit(manifest.Bundle) error
 }
 
 // Renderer holds what is the same for all runs: schemas, kinds, templates. It
@@ -154,12 +154,19 @@ func early() []string {
 	}
 }
 
-// Render runs all nine steps: those of Plan, then render, order, seal and emit.
-// An overlay comes after render; the plans that are returned have its names.
-// secrets says what becomes of Secrets, for which in has the documents. The
-// whole bundle goes to the target, or nothing.
-func (r *Renderer) Render(in Inputs, secrets manifest.Secrets, to Target) ([]Planned, error) {
-	sealing, problems := manifest.NewSealing(secrets, in.SOPSConfig, in.TreePath, in.Certificate)
+// Rendered is what a run makes: a whole tree, and the plans that it follows.
+type Rendered struct {
+	// Planned are the instances in the order of the inputs, their plans with the
+	// names that an overlay gives.
+	Planned []Planned
+	Bundle  manifest.Bundle
+}
+
+// Render runs eight of the nine steps: those of Plan, then render, order and seal; an
+// overlay comes after render. Whoever called emits the result. With a problem, which
+// comes back in one sorted problem.List, there is none.
+func (r *Renderer) Render(in Inputs, o Options) (Rendered, error) {
+	sealing, problems := manifest.NewSealing(o.Secrets, in.SOPSConfig, in.TreePath, in.Certificate)
 	if in.WithoutValues {
 		sealing = sealing.WithoutValues()
 	}
@@ -170,43 +177,50 @@ func (r *Renderer) Render(in Inputs, secrets manifest.Secrets, to Target) ([]Pla
 		}
 	}
 	if problems = append(problems, found...); len(problems) > 0 {
-		return nil, problems.Sorted()
+		return Rendered{}, problems.Sorted()
 	}
-	var bundle manifest.Bundle
+	result := Rendered{Planned: planned}
 	owners := manifest.NewOwners()
-	for i, p := range planned {
-		value, err := p.Plan.Value()
+	for i := range planned {
+		objects, bundle, found, err := r.instance(&planned[i], in.Overlay, sealing)
 		if err != nil {
-			return nil, err
+			return Rendered{}, err
 		}
-		files, err := r.program.Render(value)
-		if err != nil {
-			return nil, kind.TemplateFailed(err)
-		}
-		if in.Overlay != nil {
-			changed, names, found := overlay.Apply(*in.Overlay, files, p.Plan)
-			if len(found) > 0 {
-				problems = append(problems, found...)
-				continue
-			}
-			files, p.Plan = changed, names
-			planned[i].Plan = names
-		}
-		objects := manifest.Order(files)
-		sealed, found := manifest.Seal(objects, p.Plan, p.Instance, sealing)
-		if in.Overlay != nil {
-			found = in.Overlay.Blame(found)
-		}
-		bundle.Files = append(bundle.Files, sealed.Files...)
+		result.Bundle.Files = append(result.Bundle.Files, bundle.Files...)
 		problems = append(append(problems, found...), owners.Claim(objects)...)
-		if in.Progress != nil {
-			in.Progress(i+1, len(planned))
+		if o.Progress != nil {
+			o.Progress(i+1, len(planned))
 		}
 	}
 	if len(problems) > 0 {
-		return nil, problems.Sorted()
+		return Rendered{}, problems.Sorted()
 	}
-	return planned, to.Emit(bundle)
+	return result, nil
+}
+
+// instance renders, orders and seals one instance. Its plan gets the names that an
+// overlay gives.
+func (r *Renderer) instance(p *Planned, changes *overlay.Source, sealing manifest.Sealing) ([]manifest.Object, manifest.Bundle, problem.List, error) {
+	value, err := p.Plan.Value()
+	if err != nil {
+		return nil, manifest.Bundle{}, nil, err
+	}
+	files, err := r.program.Render(value)
+	if err != nil {
+		return nil, manifest.Bundle{}, nil, kind.TemplateFailed(err)
+	}
+	if changes != nil {
+		var found problem.List
+		if files, p.Plan, found = overlay.Apply(*changes, files, p.Plan); len(found) > 0 {
+			return nil, manifest.Bundle{}, found, nil
+		}
+	}
+	objects := manifest.Order(files)
+	bundle, found := manifest.Seal(objects, p.Plan, p.Instance, sealing)
+	if changes != nil {
+		found = changes.Blame(found)
+	}
+	return objects, bundle, found, nil
 }
 
 // documents are the loaded inputs.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
@@ -40,7 +40,7 @@ func TestTooLarge(t *testing.T) {
 			in := c.Inputs
 			in.States = []input.Document{{Name: "state", Data: []byte(state)}}
 			in.Credentials = []input.Document{{Name: "credentials", Data: []byte(credentials)}}
-			_, err := builtinRenderer(t).Render(in, manifest.Omit, dropped{})
+			_, err := builtinRenderer(t).Render(in, renderer.Options{})
 			var problems problem.List
 			if !errors.As(err, &problems) {
 				t.Fatalf("taken: %v", err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
@@ -205,7 +206,7 @@ func TestFirstRound(t *testing.T) {
 	}
 	credentials = edited(t, credentials, "/git remove")
 	in.States[0].Data, in.Credentials[0].Data = []byte(state), []byte(credentials)
-	_, err := r.Render(in, manifest.SOPS, &nowhere{})
+	_, err := r.Render(in, renderer.Options{Secrets: manifest.SOPS})
 	got := problems(t, err).Error()
 	for wave, want := range map[string]string{
 		"a synonym":              "/buckets: unknown key",

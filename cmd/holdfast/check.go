@@ -173,25 +173,22 @@ func compareWith(c console, r *renderer.Renderer, in renderer.Inputs, dir string
 			return result, usageError{fmt.Sprintf("--against %s: this is no folder that can be read", dir), ""}
 		}
 	}
-	planned, err := r.Render(in, secrets, emitFunc(func(b manifest.Bundle) error {
-		if dir == "" {
-			return nil
+	made, err := r.Render(in, renderer.Options{Secrets: secrets})
+	if result.planned = made.Planned; err != nil || dir == "" {
+		return result, err
+	}
+	if in.WithoutValues {
+		if err := result.unseen.fill(c, dir, made.Bundle); err != nil {
+			return result, outside(err)
 		}
-		if in.WithoutValues {
-			if err := result.unseen.fill(c, dir, b); err != nil {
-				return err
-			}
-		}
-		var diff bytes.Buffer
-		changes, err := emit.Diff(&diff, dir, b)
-		result.changes, result.diff = changes, diff.Bytes()
-		if err == nil && in.WithoutValues {
-			err = extraSecrets(dir, b, changes)
-		}
-		return err
-	}))
-	result.planned = planned
-	return result, err
+	}
+	var diff bytes.Buffer
+	result.changes, err = emit.Diff(&diff, dir, made.Bundle)
+	result.diff = diff.Bytes()
+	if err == nil && in.WithoutValues {
+		err = extraSecrets(dir, made.Bundle, result.changes)
+	}
+	return result, outside(err)
 }
 
 // verdict turns what differs into the exit status.

@@ -95,14 +95,17 @@ func runKRM(c console) error {
 	if err != nil {
 		return err
 	}
-	var stream bytes.Buffer
-	planned, err := r.Render(in, secrets, emitFunc(func(b manifest.Bundle) error { return emit.Stream(&stream, b) }))
+	made, err := r.Render(in, renderer.Options{Secrets: secrets})
 	if err != nil {
 		return config.withoutLines(err)
 	}
+	var stream bytes.Buffer
+	if err := emit.Stream(&stream, made.Bundle); err != nil {
+		return outside(err)
+	}
 	objects, err := manifest.Decode(stream.Bytes())
 	if err != nil {
-		return fmt.Errorf("bug: %w", err)
+		return problem.Bug{Err: err}
 	}
 	list["items"] = replaced(list["items"], objects)
 	out, err := manifest.AppendYAML(nil, list)
@@ -110,9 +113,9 @@ func runKRM(c console) error {
 		return usageError{fmt.Sprintf("the list cannot be written: %v", err), ""}
 	}
 	if secrets == manifest.Omit {
-		noteOmitted(c, planned)
+		noteOmitted(c, made.Planned)
 	}
-	noteIgnored(c, planned)
+	noteIgnored(c, made.Planned)
 	_, err = c.out.Write(out)
 	return outside(err)
 }

@@ -107,21 +107,19 @@ func TestPlansAreValid(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			plans := 0
-			planned, err := r.Render(c.Inputs, manifest.Plain, emitFunc(func(b manifest.Bundle) error {
-				for _, f := range b.Files {
-					if path.Base(f.Path) == "plan.json" {
-						plans++
-						valid(t, schema, f.Data)
-					}
-				}
-				return nil
-			}))
+			made, err := r.Render(c.Inputs, renderer.Options{Secrets: manifest.Plain})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if plans == 0 || plans != len(planned) {
-				t.Errorf("%d plans for %d instances", plans, len(planned))
+			plans := 0
+			for _, f := range made.Bundle.Files {
+				if path.Base(f.Path) == "plan.json" {
+					plans++
+					valid(t, schema, f.Data)
+				}
+			}
+			if plans == 0 || plans != len(made.Planned) {
+				t.Errorf("%d plans for %d instances", plans, len(made.Planned))
 			}
 		})
 	}

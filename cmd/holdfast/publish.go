@@ -82,27 +82,23 @@ func runPublish(c console, o *publishOptions) error {
 	if err != nil {
 		return err
 	}
-	var bundle manifest.Bundle
-	planned, err := r.Render(in, secrets, emitFunc(func(b manifest.Bundle) error {
-		bundle = b
-		return nil
-	}))
+	made, err := r.Render(in, renderer.Options{Secrets: secrets})
 	if err != nil {
 		return err
 	}
-	plans := make([]*plan.Plan, len(planned))
-	for i, p := range planned {
+	plans := make([]*plan.Plan, len(made.Planned))
+	for i, p := range made.Planned {
 		plans[i] = p.Plan
 		c.note("%s: %s", p.Plan.Instance, summary(p, false, tree{}))
 		if at := plan.TreePath(p.Instance); p.Plan.Enabled && at != path {
 			c.note("holdfast: warning: the Flux Kustomizations of %s look for it below %q, and it is published below %q: set flux.path", p.Plan.Instance, at, path)
 		}
 	}
-	noteIgnored(c, planned)
+	noteIgnored(c, made.Planned)
 	if secrets == manifest.Omit {
-		noteOmitted(c, planned)
+		noteOmitted(c, made.Planned)
 	}
-	result, err := repository.Publish(ctx, bundle, plans, publish.Options{
+	result, err := repository.Publish(ctx, made.Bundle, plans, publish.Options{
 		Path: path, PerInstance: o.per.instance, Push: o.push, Branch: o.branch.value, AllowShrink: o.allowShrink,
 		Note: func(format string, args ...any) { c.note(format, args...) }, Mask: c.secrets.text,
 	})

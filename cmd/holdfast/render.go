@@ -60,38 +60,34 @@ func runRender(ctx context.Context, c console, o *renderOptions) error {
 	if err != nil {
 		return err
 	}
-	in.Progress = progress(c, max(len(in.States), len(in.Credentials)))
-	var written tree
-	planned, err := r.Render(in, secrets, emitFunc(func(b manifest.Bundle) error {
-		if o.out.value == "" {
-			return emit.Stream(c.out, b)
-		}
-		changes, err := emit.WriteTree(ctx, o.out.value, b, emit.TreeOptions{AllowShrink: o.allowShrink,
-			Note: func(text string) { c.note("%s", text) }})
-		written = tree{files: b.Files, changes: changes}
-		return err
-	}))
-	if in.Progress != nil {
+	options := renderer.Options{Secrets: secrets, Progress: progress(c, max(len(in.States), len(in.Credentials)))}
+	made, err := r.Render(in, options)
+	if options.Progress != nil {
 		_, _ = fmt.Fprint(c.err, bar(1, 1)) // also when it stopped half-way
 	}
 	if err != nil {
 		return err
 	}
-	for _, p := range planned {
+	var written tree
+	if o.out.value == "" {
+		err = emit.Stream(c.out, made.Bundle)
+	} else {
+		written.files = made.Bundle.Files
+		written.changes, err = emit.WriteTree(ctx, o.out.value, made.Bundle, emit.TreeOptions{AllowShrink: o.allowShrink,
+			Note: func(text string) { c.note("%s", text) }})
+	}
+	if err != nil {
+		return outside(err)
+	}
+	for _, p := range made.Planned {
 		c.note("%s: %s", p.Plan.Instance, summary(p, o.out.value != "", written))
 	}
-	noteIgnored(c, planned)
+	noteIgnored(c, made.Planned)
 	if secrets == manifest.Omit {
-		noteOmitted(c, planned)
+		noteOmitted(c, made.Planned)
 	}
 	return o.writtenOption.verdict(o.out.value, written.changes)
 }
-
-// emitFunc is a renderer.Target. What it fails with is a failure, not a bug.
-type emitFunc func(manifest.Bundle) error
-
-// Emit implements renderer.Target.
-func (f emitFunc) Emit(b manifest.Bundle) error { return outside(f(b)) }
 
 // tree is what a run wrote.
 type tree struct {

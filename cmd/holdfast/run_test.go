@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
@@ -26,7 +26,7 @@ func TestReport(t *testing.T) {
 		"nothing": {err: nil, status: 0, stderr: ""},
 		"a bug": {err: errors.New("no such thing"), status: 1,
 			stderr: "holdfast: error: this is a bug: no such thing\n" + reportIt},
-		"a bug that emit found": {err: outside(errors.New("bug: twice")), status: 1,
+		"a bug that emit found": {err: outside(problem.Bugf("twice")), status: 1,
 			stderr: "holdfast: error: this is a bug: twice\n" + reportIt},
 		"the world": {err: outside(errors.New("no space left")), status: 1,
 			stderr: "holdfast: error: no space left\n"},
@@ -242,9 +242,8 @@ func TestProgressIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []string
-	in.Progress = func(done, total int) { told = append(told, fmt.Sprintf("%d/%d", done, total)) }
-	target := emitFunc(func(manifest.Bundle) error { return nil })
-	if _, err := r.Render(in, manifest.Omit, target); err != nil {
+	options := renderer.Options{Progress: func(done, total int) { told = append(told, fmt.Sprintf("%d/%d", done, total)) }}
+	if _, err := r.Render(in, options); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"1/1"}; !slices.Equal(told, want) {

@@ -62,7 +62,8 @@ func (e differs) Error() string {
 // they are, and so do the bugs that it finds in a bundle.
 func outside(err error) error {
 	var problems problem.List
-	if err == nil || errors.As(err, &problems) || strings.HasPrefix(err.Error(), "bug: ") {
+	var bug problem.Bug
+	if err == nil || errors.As(err, &problems) || errors.As(err, &bug) {
 		return err
 	}
 	return failure{err}
@@ -109,7 +110,7 @@ func report(stderr io.Writer, err error) int {
 		say("holdfast: error: %s\n", strings.ToLower(text[:min(1, len(text))])+text[min(1, len(text)):])
 		return statusUsage
 	}
-	say("holdfast: error: this is a bug: %s\n", strings.TrimPrefix(err.Error(), "bug: "))
+	say("holdfast: error: this is a bug: %s\n", err)
 	say("%s", reportIt)
 	return statusBug
 }

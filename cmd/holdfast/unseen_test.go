@@ -69,15 +69,14 @@ func TestRedact(t *testing.T) {
 			}
 			render := func(in renderer.Inputs) map[string]string {
 				files := map[string]string{}
-				if _, err := r.Render(in, manifest.SOPS, emitFunc(func(b manifest.Bundle) error {
-					for _, f := range b.Files {
-						if !strings.HasPrefix(filepath.Base(f.Path), "secret-") {
-							files[f.Path] = string(f.Data)
-						}
-					}
-					return nil
-				})); err != nil {
+				made, err := r.Render(in, renderer.Options{Secrets: manifest.SOPS})
+				if err != nil {
 					t.Fatal(err)
+				}
+				for _, f := range made.Bundle.Files {
+					if !strings.HasPrefix(filepath.Base(f.Path), "secret-") {
+						files[f.Path] = string(f.Data)
+					}
 				}
 				return files
 			}

@@ -99,13 +99,12 @@ func render(in Inputs) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	var tree collected
-	planned, err := r.Render(documents, manifest.Plain, &tree)
+	made, err := r.Render(documents, renderer.Options{Secrets: manifest.Plain})
 	if err != nil {
 		return nil, err
 	}
-	i := &Instance{Plan: planned[0].Plan}
-	for _, f := range tree.Files {
+	i := &Instance{Plan: made.Planned[0].Plan}
+	for _, f := range made.Bundle.Files {
 		if !strings.HasSuffix(f.Path, ".yaml") {
 			continue
 		}
@@ -116,14 +115,6 @@ func render(in Inputs) (*Instance, error) {
 		i.Objects = append(i.Objects, objects...)
 	}
 	return i, nil
-}
-
-// collected is a tree in memory.
-type collected struct{ manifest.Bundle }
-
-func (c *collected) Emit(b manifest.Bundle) error {
-	c.Bundle = b
-	return nil
 }
 
 // Object returns an object of the tree, or nil.

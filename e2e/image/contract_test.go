@@ -229,78 +229,76 @@ func runs(t *testing.T, contracts map[string]kind.Image) []run {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = r.Render(example.Inputs, manifest.Plain, bundles(func(b manifest.Bundle) error {
-			var objects []map[string]any
-			for _, f := range b.Files {
-				if strings.HasSuffix(f.Path, ".yaml") {
-					some, err := manifest.Decode(f.Data)
-					if err != nil {
-						return fmt.Errorf("%s: %w", f.Path, err)
-					}
-					objects = append(objects, some...)
-				}
-			}
-			texts := map[string]map[string]any{}
-			place := func(o map[string]any, name string) string {
-				return fmt.Sprint(at(o, "metadata", "namespace"), "/", name)
-			}
-			for _, o := range objects {
-				if o["kind"] == "ConfigMap" {
-					data, _ := o["data"].(map[string]any)
-					texts[place(o, fmt.Sprint(at(o, "metadata", "name")))] = data
-				}
-			}
-			for _, o := range objects {
-				spec := podSpec(o)
-				folder := ""
-				for _, v := range items(spec["volumes"]) {
-					if v["name"] == "scripts" {
-						folder, _ = at(v, "configMap", "name").(string)
-					}
-				}
-				for _, c := range append(items(spec["initContainers"]), items(spec["containers"])...) {
-					name, ok := names[fmt.Sprint(c["image"])]
-					if !ok {
-						continue // an example names an image of its own
-					}
-					var words []string
-					for _, word := range slices.Concat(list(c["command"]), []any{at(o, "spec", "backupCommand")}) {
-						if text, _ := word.(string); strings.HasPrefix(text, "/holdfast/bin/") {
-							words = append(words, filepath.Base(text))
-						}
-					}
-					copied := slices.ContainsFunc(items(c["volumeMounts"]), func(m map[string]any) bool { return m["name"] == "tools" && m["readOnly"] == true })
-					for _, word := range words {
-						one := run{image: name, copied: copied}
-						key := name
-						todo := []string{word}
-						for i := 0; i < len(todo); i++ {
-							text, _ := texts[place(o, folder)][todo[i]].(string)
-							if text == "" {
-								t.Fatalf("%s of %s is nowhere", todo[i], folder)
-							}
-							if parsed[text] == nil {
-								parsed[text] = parse(t, todo[i], text)
-							}
-							key += "\n" + text
-							one.scripts = append(one.scripts, parsed[text])
-							for _, source := range parsed[text].sources {
-								if !slices.Contains(todo, source) {
-									todo = append(todo, source)
-								}
-							}
-						}
-						if !seen[key] {
-							seen[key] = true
-							found = append(found, one)
-						}
-					}
-				}
-			}
-			return nil
-		}))
+		made, err := r.Render(example.Inputs, renderer.Options{Secrets: manifest.Plain})
 		if err != nil {
 			t.Fatalf("%s: %v", example.Name, err)
+		}
+		var objects []map[string]any
+		for _, f := range made.Bundle.Files {
+			if strings.HasSuffix(f.Path, ".yaml") {
+				some, err := manifest.Decode(f.Data)
+				if err != nil {
+					t.Fatalf("%s: %v", f.Path, err)
+				}
+				objects = append(objects, some...)
+			}
+		}
+		texts := map[string]map[string]any{}
+		place := func(o map[string]any, name string) string {
+			return fmt.Sprint(at(o, "metadata", "namespace"), "/", name)
+		}
+		for _, o := range objects {
+			if o["kind"] == "ConfigMap" {
+				data, _ := o["data"].(map[string]any)
+				texts[place(o, fmt.Sprint(at(o, "metadata", "name")))] = data
+			}
+		}
+		for _, o := range objects {
+			spec := podSpec(o)
+			folder := ""
+			for _, v := range items(spec["volumes"]) {
+				if v["name"] == "scripts" {
+					folder, _ = at(v, "configMap", "name").(string)
+				}
+			}
+			for _, c := range append(items(spec["initContainers"]), items(spec["containers"])...) {
+				name, ok := names[fmt.Sprint(c["image"])]
+				if !ok {
+					continue // an example names an image of its own
+				}
+				var words []string
+				for _, word := range slices.Concat(list(c["command"]), []any{at(o, "spec", "backupCommand")}) {
+					if text, _ := word.(string); strings.HasPrefix(text, "/holdfast/bin/") {
+						words = append(words, filepath.Base(text))
+					}
+				}
+				copied := slices.ContainsFunc(items(c["volumeMounts"]), func(m map[string]any) bool { return m["name"] == "tools" && m["readOnly"] == true })
+				for _, word := range words {
+					one := run{image: name, copied: copied}
+					key := name
+					todo := []string{word}
+					for i := 0; i < len(todo); i++ {
+						text, _ := texts[place(o, folder)][todo[i]].(string)
+						if text == "" {
+							t.Fatalf("%s of %s is nowhere", todo[i], folder)
+						}
+						if parsed[text] == nil {
+							parsed[text] = parse(t, todo[i], text)
+						}
+						key += "\n" + text
+						one.scripts = append(one.scripts, parsed[text])
+						for _, source := range parsed[text].sources {
+							if !slices.Contains(todo, source) {
+								todo = append(todo, source)
+							}
+						}
+					}
+					if !seen[key] {
+						seen[key] = true
+						found = append(found, one)
+					}
+				}
+			}
 		}
 	}
 	return found
@@ -334,10 +332,6 @@ func searched(t *testing.T, all []examples.Case) examples.Case {
 	t.Fatal("no example has a directory with a password")
 	return examples.Case{}
 }
-
-type bundles func(manifest.Bundle) error
-
-func (b bundles) Emit(bundle manifest.Bundle) error { return b(bundle) }
 
 // podSpec finds the pod in whatever makes it.
 func podSpec(o map[string]any) map[string]any {

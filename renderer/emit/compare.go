@@ -161,10 +161,10 @@ func split(b manifest.Bundle) ([]*folder, error) {
 		}
 		top, name, ok := strings.Cut(file.Path, "/")
 		if !ok {
-			return nil, fmt.Errorf("bug: the bundle's file %q is in no folder", file.Path)
+			return nil, problem.Bugf("the bundle's file %q is in no folder", file.Path)
 		}
 		if strings.HasPrefix(top, ".") || slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool { return strings.HasPrefix(part, ".holdfast-") }) {
-			return nil, fmt.Errorf("bug: the bundle's file %q has a reserved name", file.Path)
+			return nil, problem.Bugf("the bundle's file %q has a reserved name", file.Path)
 		}
 		f := byName[top]
 		if f == nil {
@@ -173,7 +173,7 @@ func split(b manifest.Bundle) ([]*folder, error) {
 			folders = append(folders, f)
 		}
 		if f.isWanted[name] {
-			return nil, fmt.Errorf("bug: the bundle has %q twice", file.Path)
+			return nil, problem.Bugf("the bundle has %q twice", file.Path)
 		}
 		f.isWanted[name] = true
 		f.wanted = append(f.wanted, manifest.File{Path: name, Data: file.Data, Secret: file.Secret})
@@ -187,7 +187,7 @@ func split(b manifest.Bundle) ([]*folder, error) {
 			names = append(names, file.Path)
 			for up := path.Dir(file.Path); up != "."; up = path.Dir(up) {
 				if f.isWanted[up] {
-					return nil, fmt.Errorf("bug: the bundle's %q is a file and a folder", f.name+"/"+up)
+					return nil, problem.Bugf("the bundle's %q is a file and a folder", f.name+"/"+up)
 				}
 			}
 		}

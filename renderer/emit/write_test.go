@@ -860,7 +860,7 @@ func TestBundleBugs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			_, err := WriteTree(t.Context(), dir, b, TreeOptions{})
-			if err == nil || !strings.HasPrefix(err.Error(), "bug: ") {
+			if !errors.As(err, new(problem.Bug)) {
 				t.Errorf("error %v", err)
 			}
 			if _, err := Compare(dir, b); err == nil {

@@ -3,10 +3,12 @@ package manifest
 import (
 	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
 // account is as whom Flux applies the instance's tree, if the policy names one, and what
@@ -102,6 +104,32 @@ func account(objects []Object, p *plan.Plan) []Object {
 		all = append(all, Object{Path: p.Instance + "/flux.yaml", Value: value})
 	}
 	return all
+}
+
+// withoutAccount takes out of a tree's objects those of the account, which keep none of
+// the rules for backups: they must be what account makes of all the others, to the last
+// field.
+func withoutAccount(objects []Object, p *plan.Plan) ([]Object, problem.List) {
+	others := slices.DeleteFunc(slices.Clone(objects), func(o Object) bool {
+		return o.Path == p.Instance+"/flux.yaml" && o.Kind() != "Kustomization"
+	})
+	var problems problem.List
+	made := account(others, p)
+	for _, o := range objects {
+		if o.Path != p.Instance+"/flux.yaml" || o.Kind() == "Kustomization" {
+			continue
+		}
+		at := slices.IndexFunc(made, func(m Object) bool { return m.ID() == o.ID() && reflect.DeepEqual(m.Value, o.Value) })
+		if at < 0 {
+			others = append(others, o)
+			continue
+		}
+		made = slices.Delete(made, at, at+1)
+	}
+	for _, m := range made {
+		problems = append(problems, problem.Problem{Pointer: m.ID(), Message: m.Path + ": it is not what Flux' account needs for this tree, or is missing", Rule: "HF427"})
+	}
+	return others, problems
 }
 
 // apiType is a type of objects in a namespace, or in the whole cluster.

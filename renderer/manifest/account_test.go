@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
 // TestAccount: the account that the policy names has rights in the instance's namespaces
@@ -90,5 +92,34 @@ func TestAccount(t *testing.T) {
 				t.Errorf("of the whole cluster, without names: %+v", r)
 			}
 		}
+	}
+}
+
+// TestInspectAccount: what stands beside Flux' Kustomizations is what the tree needs, or
+// it is looked at like anything else.
+func TestInspectAccount(t *testing.T) {
+	x := renderedWith(t, "minimal", `{"schemaVersion": 1, "serviceAccountName": "backup-{instance}"}`)
+	if found := inspect(x.copied(t), x.plan); len(found) > 0 {
+		t.Fatalf("found %q", found)
+	}
+	const role = "Role/shop/backup-shop.flux"
+	objects := x.copied(t)
+	at := slices.IndexFunc(objects, func(o manifest.Object) bool { return o.ID() == role })
+	if at < 0 {
+		t.Fatal("there is no role")
+	}
+	set(t, objects[at].Value, "*", "rules", 0, "verbs", 0)
+	if found := inspect(objects, x.plan); !slices.Contains(found, "HF427 "+role) || !slices.Contains(found, "HF421 "+role) {
+		t.Errorf("another right: found %q", found)
+	}
+	if found := inspect(slices.Delete(x.copied(t), at, at+1), x.plan); !slices.Equal(found, []string{"HF427 " + role}) {
+		t.Errorf("without: found %q", found)
+	}
+	// Objects are as they are written: with the annotation, too.
+	objects = x.copied(t)
+	at = slices.IndexFunc(objects, func(o manifest.Object) bool { return o.ID() == "Kustomization/flux-system/shop-backup" })
+	objects[at].Value["metadata"].(map[string]any)["annotations"] = map[string]any{"kustomize.toolkit.fluxcd.io/substitute": "enabled"}
+	if found := inspect(objects, x.plan); !slices.Contains(found, "HF433 "+objects[at].ID()) {
+		t.Errorf("substitution: found %q", found)
 	}
 }

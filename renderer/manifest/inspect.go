@@ -87,7 +87,9 @@ func place(o Object) string { return o.Namespace() + "/" + o.Name() }
 // K8up will do what the plan says, that every pod is restricted and confined.
 // A finding is a template's bug, unless a kind of the user's own made it.
 func Inspect(objects []Object, p *plan.Plan) problem.List {
+	objects, found := withoutAccount(objects, p)
 	in := newInspector(objects, p)
+	in.problems = found
 	for _, o := range objects {
 		in.known(o)
 		in.identity(o)

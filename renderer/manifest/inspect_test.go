@@ -25,13 +25,6 @@ type tree struct {
 	objects []byte // as JSON, so that each test changes its own copy
 }
 
-type kept struct{ bundle manifest.Bundle }
-
-func (k *kept) Emit(b manifest.Bundle) error {
-	k.bundle = b
-	return nil
-}
-
 // rendered renders an example and reads its objects back.
 func rendered(t *testing.T, example string) tree {
 	t.Helper()
@@ -52,17 +45,16 @@ func renderedWith(t *testing.T, example, policy string) tree {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var target kept
-	planned, err := r.Render(renderer.Inputs{
+	made, err := r.Render(renderer.Inputs{
 		States:      []input.Document{document("runtime-state.json")},
 		Credentials: []input.Document{document("backup-credentials.json")},
 		Policy:      &input.Document{Name: "policy.json", Data: []byte(policy)},
-	}, manifest.Omit, &target)
+	}, renderer.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var objects []manifest.Object
-	for _, f := range target.bundle.Files {
+	for _, f := range made.Bundle.Files {
 		if path.Ext(f.Path) != ".yaml" || path.Base(f.Path) == "kustomization.yaml" {
 			continue
 		}
@@ -78,7 +70,7 @@ func renderedWith(t *testing.T, example, policy string) tree {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tree{plan: planned[0].Plan, objects: data}
+	return tree{plan: made.Planned[0].Plan, objects: data}
 }
 
 // copied is the tree's objects, for one test alone.

@@ -38,18 +38,11 @@ const (
 
 // Seal turns an instance's objects into its tree: it makes the Secrets from the
 // credentials, lists each stage's files for kustomize, adds plan.json, and
-// encodes everything. Nothing is sealed that breaks a rule about objects.
+// encodes everything. Nothing is sealed that breaks a rule about objects: what is
+// inspected is what is written.
 func Seal(objects []Object, p *plan.Plan, instance input.Instance, secrets Sealing) (Bundle, problem.List) {
+	objects = finished(objects, p, secrets)
 	problems := append(Inspect(objects, p), sizes(objects, p, instance)...)
-	if secrets.mode == External || secrets.mode == Sealed {
-		withoutDecryption(objects)
-	}
-	objects = ordered(append(slices.Clone(objects), account(objects, p)...))
-	for _, o := range objects {
-		if holdsDollar(o.Value) {
-			annotate(o.Value, noSubstitution, "disabled")
-		}
-	}
 	var bundle Bundle
 	for start := 0; start < len(objects); {
 		end := start
@@ -80,6 +73,21 @@ func Seal(objects []Object, p *plan.Plan, instance input.Instance, secrets Seali
 	problems = append(problems, leaks(objects, bundle.Files, instance.Credentials)...)
 	slices.SortFunc(bundle.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	return bundle, problems
+}
+
+// finished are the objects with all that neither a template nor an overlay can know: as
+// whom Flux applies them, whether it decrypts, and that it substitutes nothing.
+func finished(objects []Object, p *plan.Plan, secrets Sealing) []Object {
+	if secrets.mode == External || secrets.mode == Sealed {
+		withoutDecryption(objects)
+	}
+	objects = ordered(append(slices.Clone(objects), account(objects, p)...))
+	for _, o := range objects {
+		if holdsDollar(o.Value) {
+			annotate(o.Value, noSubstitution, "disabled")
+		}
+	}
+	return objects
 }
 
 // broken reports a value that no manifest can hold: a template's bug.

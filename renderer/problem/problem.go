@@ -103,3 +103,15 @@ func (l List) Sorted() List {
 	})
 	return slices.Compact(sorted)
 }
+
+// Bug is an error that no input can cause and no user can mend.
+type Bug struct{ Err error }
+
+// Bugf is a Bug with a text of its own.
+func Bugf(format string, args ...any) error { return Bug{fmt.Errorf(format, args...)} }
+
+// Error is the text of what it wraps.
+func (b Bug) Error() string { return b.Err.Error() }
+
+// Unwrap returns what it wraps.
+func (b Bug) Unwrap() error { return b.Err }

@@ -126,14 +126,6 @@ type rendered struct {
 	plans  []*plan.Plan
 }
 
-// keep is a renderer.Target.
-type keep struct{ bundle *manifest.Bundle }
-
-func (k keep) Emit(b manifest.Bundle) error {
-	*k.bundle = b
-	return nil
-}
-
 const shop = "../../examples/minimal"
 
 // render renders an example; edit may change its state, policy may be empty.
@@ -172,12 +164,12 @@ func renderMode(t *testing.T, dir, policy string, mode manifest.Secrets, edit fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	var result rendered
-	planned, err := r.Render(in, mode, keep{&result.bundle})
+	made, err := r.Render(in, renderer.Options{Secrets: mode})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range planned {
+	result := rendered{bundle: made.Bundle}
+	for _, p := range made.Planned {
 		result.plans = append(result.plans, p.Plan)
 	}
 	return result

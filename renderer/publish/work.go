@@ -227,7 +227,7 @@ func (p *publication) compareOne(ctx context.Context, committed map[string]entry
 	d := difference{plan: one}
 	at := slices.IndexFunc(p.bundle.Files, func(f manifest.File) bool { return f.Path == file })
 	if at < 0 {
-		return d, nil, fmt.Errorf("bug: the bundle has no %s", file)
+		return d, nil, problem.Bugf("the bundle has no %s", file)
 	}
 	unknown := func(message string) problem.List {
 		return problem.List{{Pointer: path.Join(p.options.Path, file), Message: message + ", so that nobody can tell whether a source vanished",
