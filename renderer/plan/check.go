@@ -65,7 +65,7 @@ func of(u kind.Unit) string {
 	return "unit " + u.ID
 }
 
-// coverage proves the promise "total": every coverable place is claimed by one
+// coverage proves the promise "total": every coverable place is covered by one
 // unit, or by all the parts of one.
 func (c *checker) coverage() {
 	coverable := c.plan.inputs.instance.State.Coverable
@@ -73,13 +73,13 @@ func (c *checker) coverage() {
 	for _, place := range coverable {
 		known[place] = true
 	}
-	claims := map[string][]kind.Discovered{}
+	covering := map[string][]kind.Discovered{}
 	for _, u := range c.plan.inputs.discovered {
 		if len(u.Covers) == 0 {
 			c.at("unit "+u.ID, "HF106", "name the places of the state that it backs up", "the unit covers nothing")
 		}
 		for _, place := range u.Covers {
-			claims[place] = append(claims[place], u)
+			covering[place] = append(covering[place], u)
 			if !known[place] {
 				c.at("unit "+u.ID, "HF106", "only places marked x-coverable in a schema can be covered",
 					"covers %s, which is no coverable place of this state", place)
@@ -90,30 +90,30 @@ func (c *checker) coverage() {
 		}
 	}
 	for _, place := range coverable {
-		switch claim := claims[place]; {
-		case len(claim) == 0 && c.plan.exempt(place):
-		case len(claim) == 0:
+		switch units := covering[place]; {
+		case len(units) == 0 && c.plan.exempt(place):
+		case len(units) == 0:
 			c.at(place, "HF104", `give it a kind that backs it up, or "backup": "skip" with a reason`, "nothing backs this up")
-		case !whole(claim):
-			ids := make([]string, len(claim))
-			for n, u := range claim {
+		case !whole(units):
+			ids := make([]string, len(units))
+			for n, u := range units {
 				ids[n] = u.ID
 			}
 			slices.Sort(ids)
 			c.at(place, "HF105", "a place is backed up by one unit, or by all parts of one",
-				"claimed by %s", strings.Join(ids, " and "))
+				"covered by %s", strings.Join(ids, " and "))
 		}
 	}
 }
 
-// whole says whether the claims are one unit, or the parts 0 to n-1 of one kind.
-func whole(claim []kind.Discovered) bool {
-	if len(claim) == 1 && claim[0].Part == nil {
+// whole says whether these are one unit by itself, or the parts 0 to n-1 of one kind.
+func whole(units []kind.Discovered) bool {
+	if len(units) == 1 && units[0].Part == nil {
 		return true
 	}
 	seen := map[int]bool{}
-	for _, u := range claim {
-		if u.Part == nil || u.Part.Of != len(claim) || u.Kind.Name != claim[0].Kind.Name {
+	for _, u := range units {
+		if u.Part == nil || u.Part.Of != len(units) || u.Kind.Name != units[0].Kind.Name {
 			return false
 		}
 		if u.Part.Number < 0 || u.Part.Number >= u.Part.Of || seen[u.Part.Number] {

@@ -34,6 +34,11 @@ func TestRules(t *testing.T) {
 		if regexp.MustCompile(`\b(S[0-9]-[0-9]|T[0-9])|\bproofs? [A-Z]|\b(lint rule|section [0-9])`).MatchString(r.Source) {
 			t.Errorf("%s: nobody can look up %q", r.ID, r.Source)
 		}
+		for _, promise := range regexp.MustCompile(`promise ("[^"]+")`).FindAllStringSubmatch(r.Source, -1) {
+			if !strings.Contains(rulesText, "\n| "+promise[1]+" | ") {
+				t.Errorf("%s: rules.md does not say what is promised by %s", r.ID, promise[1])
+			}
+		}
 		// A story is one to four sentences.
 		if ends := len(regexp.MustCompile(`[.?!](\s|$)`).FindAllString(r.Story, -1)); ends < 1 || ends > 4 || !strings.HasSuffix(r.Story, ".") {
 			t.Errorf("%s: the story has %d sentences", r.ID, ends)
