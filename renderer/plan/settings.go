@@ -195,7 +195,7 @@ func (s settings) maintenance(job, preset string, number int) string {
 		m := l.settings.Maintenance
 		line := m.Check
 		if job == "prune" {
-			line = later(m.Prune, number*apart)
+			line = later(m.Prune, number*maintenanceDistance)
 		}
 		if line != "" {
 			return line
