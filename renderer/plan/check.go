@@ -12,9 +12,9 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// Check proves that a plan keeps its promises: that everything coverable is
-// covered once, that names, times and retention work in the cluster, and that
-// nothing of it reaches another's data. Every problem carries its rule.
+// Check proves that a plan keeps its promises: every coverable place is covered once,
+// names, times and retention work in the cluster, and no unit reaches another
+// instance's data. Every problem has its rule.
 func Check(p *Plan) problem.List {
 	if !p.Enabled {
 		return nil
@@ -251,8 +251,8 @@ func (c *checker) references() {
 	}
 }
 
-// BackupsOwn says whether a field of the credentials is the backup's own: what opens the
-// repositories, the copies or the Secrets in Git. A source is read without it.
+// BackupsOwn says whether a field of the credentials opens the repositories, the copies
+// or the Secrets in Git. No source needs such a field to be read.
 func BackupsOwn(field string) bool {
 	section, _, _ := strings.Cut(field, ".")
 	return section == "git" || section == kind.Restic || section == kind.Rclone
@@ -347,8 +347,9 @@ func (c *checker) images() {
 	}
 }
 
-// WrongImage says what is wrong with the reference of an image: it has no version or, where
-// that is a must, no digest (HF109), or it is not from where the policy has images (HF316).
+// WrongImage returns what is wrong with the reference of an image: it has no version,
+// or no digest although requireDigest is set (HF109), or the policy allows no images
+// from there (HF316).
 func (p *Plan) WrongImage(reference string) problem.List {
 	var problems problem.List
 	add := func(rule, hint, format string) {

@@ -148,8 +148,8 @@ func older(a, b string) bool {
 	return false
 }
 
-// Expiring lists the keys that end, with the place of their time, for whoever
-// has a clock. The core has none.
+// Expiring lists the keys of the storage that expire, and where the document says so.
+// The caller compares them with a clock; this package has none.
 func (p *Plan) Expiring() []Expiry {
 	var list []Expiry
 	c := p.inputs.instance.Credentials
@@ -169,7 +169,7 @@ func (p *Plan) Expiring() []Expiry {
 	return list
 }
 
-// Expiry is when keys end.
+// Expiry is when keys expire.
 type Expiry struct {
 	File         string
 	Line, Column int

@@ -9,9 +9,9 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
-// Names that charts give to the claims of what must not be copied by its files
-// while it runs. A StatefulSet's claim is called after the template, the set and
-// the pod's number.
+// Names that charts give to claims with files that must not be copied while the program
+// runs. A StatefulSet's claim is named after the template, the set and the pod's
+// number.
 var (
 	// github.com/bitnami/charts, volumeClaimTemplates of each chart: "data", and
 	// "redis-data" for Redis, whose sets are called after the chart and the role.

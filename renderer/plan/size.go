@@ -27,7 +27,7 @@ const (
 	patience = 2
 )
 
-// ValidQuantity says whether a text is a quantity of Kubernetes above zero.
+// ValidQuantity says whether a text is a Kubernetes quantity above zero, such as 10Gi.
 func ValidQuantity(text string) bool {
 	q, err := resource.ParseQuantity(text)
 	return err == nil && q.Sign() > 0
