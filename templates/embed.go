@@ -1,5 +1,5 @@
 // Package templates carries the shapes of all manifests into the binary: one
-// folder for each source kind, the platform's templates, and the library that
+// folder for each kind, the platform's templates, and the library that
 // both use.
 package templates
 

@@ -27,7 +27,7 @@ import (
 var builtins = strings.Fields(". : [ break cd command continue echo eval exec exit export kill printf read return set shift test trap true ulimit umask unset wait")
 
 // wrappers are functions and tools that run a command: after how many words.
-var wrappers = map[string]int{"attempt": 2, "hushed": 2, "restic_said": 2, "at_least": 2, "bounded": 0, "stream": 1, "run_child": 0, "timeout": 1, "setsid": 0}
+var wrappers = map[string]int{"attempt": 2, "attempt_silently": 2, "restic_said": 2, "at_least": 2, "bounded": 0, "stream": 1, "run_child": 0, "timeout": 1, "setsid": 0}
 
 // script is a parsed one.
 type script struct {

@@ -45,20 +45,20 @@ const (
 type Change struct {
 	// Path is relative to the tree's root, with forward slashes.
 	Path string `json:"path"`
-	// Action is Added, Changed or Removed. A listed file that somebody changed
-	// by hand counts as Changed.
+	// Action is Added, Changed or Removed. A file that the inventory lists and that
+	// somebody changed by hand is Changed.
 	Action string `json:"action"`
-	// LineEnds says that the file would be the same if its lines did not end in
-	// CRLF: Git checks files out so where core.autocrlf or eol asks for it. Only
-	// Diff tells.
+	// LineEnds says that the file differs only because its lines end in CRLF. Git
+	// checks files out like that if core.autocrlf or eol asks for it. Only Diff sets
+	// it.
 	LineEnds bool `json:"-"`
 }
 
-// Changes are sorted by path. The empty list means: the tree is right.
+// Changes are sorted by path. The empty list means that the tree is as rendered.
 type Changes []Change
 
-// Compare returns what WriteTree would do to the tree in dir, and writes
-// nothing. A place that cannot be compared safely is a problem.List.
+// Compare returns what WriteTree would do to the tree in dir, and writes nothing. The
+// error is a problem.List if the tree cannot be compared safely (HF504).
 func Compare(dir string, b manifest.Bundle) (Changes, error) {
 	t, err := compareTree(dir, b)
 	if err != nil {
@@ -67,12 +67,12 @@ func Compare(dir string, b manifest.Bundle) (Changes, error) {
 	return t.changes(), nil
 }
 
-// tree is a bundle beside what is on disk.
-type tree struct {
+// comparedTree is a bundle beside what is on disk.
+type comparedTree struct {
 	dir     string // absolute, without symlinks
 	exists  bool
 	folders []*folder
-	// inTheWay are files that a run would overwrite though nobody lists them.
+	// inTheWay are files that a run would overwrite although no inventory lists them.
 	inTheWay problem.List
 }
 
@@ -82,7 +82,7 @@ type folder struct {
 	path   string // on disk
 	exists bool
 	mode   fs.FileMode
-	// wanted is what the folder shall hold of ours, the inventory included.
+	// wanted are the files that Holdfast owns in the folder, the inventory included.
 	wanted []manifest.File
 	// isWanted has the paths of wanted.
 	isWanted map[string]bool
@@ -92,7 +92,7 @@ type folder struct {
 	actions map[string]string
 }
 
-func (t *tree) changes() Changes {
+func (t *comparedTree) changes() Changes {
 	var changes Changes
 	for _, f := range t.folders {
 		for name, action := range f.actions {
@@ -103,21 +103,21 @@ func (t *tree) changes() Changes {
 	return changes
 }
 
-// compareTree looks at the disk and changes nothing. The error is a
-// problem.List when the tree is not safe to look at or to write to.
-func compareTree(dir string, b manifest.Bundle) (*tree, error) {
+// compareTree reads the disk and changes nothing. The error is a problem.List if the
+// tree is not safe to read or to write to.
+func compareTree(dir string, b manifest.Bundle) (*comparedTree, error) {
 	folders, err := split(b)
 	if err != nil {
 		return nil, err
 	}
-	t := &tree{folders: folders}
+	t := &comparedTree{folders: folders}
 	if t.dir, t.exists, err = resolve(dir); err != nil {
 		return nil, err
 	}
 	var unsafe problem.List
 	for _, f := range folders {
 		f.path = filepath.Join(t.dir, f.name)
-		c := comparison{folder: f, kinds: map[string]fs.FileMode{}}
+		c := comparison{folder: f, modes: map[string]fs.FileMode{}}
 		if err := c.run(); err != nil {
 			return nil, fmt.Errorf("comparing the tree: %w", err)
 		}
@@ -212,8 +212,8 @@ func inventory(names []string) []byte {
 	return []byte(strings.Join(append([]string{inventoryComment}, sorted...), "\n") + "\n")
 }
 
-// parseInventory returns the lines of an inventory; ok is false when data is
-// none.
+// parseInventory returns the lines of an inventory; ok is false when data is not an
+// inventory.
 func parseInventory(data []byte) (names []string, ok bool) {
 	lines := strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
 	if lines[0] != inventoryComment {
@@ -231,8 +231,8 @@ func parseInventory(data []byte) (names []string, ok bool) {
 type comparison struct {
 	*folder
 	unsafe, inTheWay problem.List
-	// kinds remembers what stands at a path.
-	kinds  map[string]fs.FileMode
+	// modes caches modeAt.
+	modes  map[string]fs.FileMode
 	buffer []byte
 }
 
@@ -250,7 +250,7 @@ func (c *comparison) run() error {
 	case err != nil:
 		return err
 	case !info.IsDir():
-		c.refuse("", "this is no folder")
+		c.addUnsafe("", "this is no folder")
 		return nil
 	}
 	c.exists, c.mode = true, info.Mode()
@@ -270,41 +270,41 @@ func (c *comparison) run() error {
 	return nil
 }
 
-func (c *comparison) refuse(name, message string) {
+func (c *comparison) addUnsafe(name, message string) {
 	c.unsafe = append(c.unsafe, problem.Problem{Pointer: path.Join(c.name, name), Message: message, Rule: ruleUnsafe,
 		Hint: "remove it, or choose another folder"})
 }
 
-func (c *comparison) blocked(name, message string) {
+func (c *comparison) addInTheWay(name, message string) {
 	c.inTheWay = append(c.inTheWay, problem.Problem{Pointer: path.Join(c.name, name), Message: message, Rule: ruleHandMade,
 		Hint: "Holdfast did not write it and keeps it: rename or remove it"})
 }
 
-func (c *comparison) disk(name string) string {
+func (c *comparison) diskPath(name string) string {
 	return filepath.Join(c.path, filepath.FromSlash(name))
 }
 
 func (c *comparison) readInventory() error {
 	c.listed = map[string]bool{}
-	mode, err := c.kind(InventoryName)
+	mode, err := c.modeAt(InventoryName)
 	if err != nil || !mode.IsRegular() { // compareFile says what is wrong with it
 		return err
 	}
-	data, err := readAtMost(c.disk(InventoryName), maxRead+1)
+	data, err := readAtMost(c.diskPath(InventoryName), maxRead+1)
 	if err != nil {
 		return err
 	}
 	if len(data) > maxRead {
-		c.refuse(InventoryName, fmt.Sprintf("this inventory has more than %d bytes, which none of Holdfast has", maxRead))
+		c.addUnsafe(InventoryName, fmt.Sprintf("this inventory has more than %d bytes, which none of Holdfast has", maxRead))
 		return nil
 	}
 	names, ok := parseInventory(data)
 	if !ok {
-		c.blocked(InventoryName, "this is no inventory of Holdfast")
+		c.addInTheWay(InventoryName, "this is no inventory of Holdfast")
 	}
 	for _, name := range names {
 		if !safePath(name) || name == InventoryName {
-			c.refuse(InventoryName, "the inventory lists a path outside this folder")
+			c.addUnsafe(InventoryName, "the inventory lists a path outside this folder")
 			continue
 		}
 		c.listed[name] = true
@@ -312,35 +312,35 @@ func (c *comparison) readInventory() error {
 	return nil
 }
 
-// kind returns the mode of what stands at name, or absent. It never follows a
+// modeAt returns the mode of what stands at name, or absent. It never follows a
 // symlink in name's own last part.
-func (c *comparison) kind(name string) (fs.FileMode, error) {
-	if mode, ok := c.kinds[name]; ok {
+func (c *comparison) modeAt(name string) (fs.FileMode, error) {
+	if mode, ok := c.modes[name]; ok {
 		return mode, nil
 	}
 	mode := absent
-	info, err := os.Lstat(c.disk(name))
+	info, err := os.Lstat(c.diskPath(name))
 	switch {
 	case err == nil:
 		mode = info.Mode()
 	case !missing(err):
 		return 0, err
 	}
-	c.kinds[name] = mode
+	c.modes[name] = mode
 	return mode, nil
 }
 
-// above looks at the folders above name. ok is false when one of them is no
-// folder, so that nothing can stand at name.
-func (c *comparison) above(name string) (ok bool, err error) {
+// foldersAbove checks the folders above name. ok is false when one of them is missing
+// or not a folder, so that there can be no file at name.
+func (c *comparison) foldersAbove(name string) (ok bool, err error) {
 	up := path.Dir(name)
 	if up == "." {
 		return true, nil
 	}
-	if ok, err := c.above(up); !ok || err != nil {
+	if ok, err := c.foldersAbove(up); !ok || err != nil {
 		return ok, err
 	}
-	mode, err := c.kind(up)
+	mode, err := c.modeAt(up)
 	switch {
 	case err != nil:
 		return false, err
@@ -352,22 +352,22 @@ func (c *comparison) above(name string) (ok bool, err error) {
 		return false, nil // one of ours, on its way out
 	case mode.IsRegular():
 		if c.isWanted[name] {
-			c.blocked(up, "this file stands where a folder is needed")
+			c.addInTheWay(up, "this file stands where a folder is needed")
 		}
 	default:
-		c.refuse(up, "this is a symlink or a special file, not a folder")
+		c.addUnsafe(up, "this is a symlink or a special file, not a folder")
 	}
 	return false, nil
 }
 
 func (c *comparison) compareFile(file manifest.File) error {
-	ok, err := c.above(file.Path)
+	ok, err := c.foldersAbove(file.Path)
 	if err != nil {
 		return err
 	}
 	mode := absent
 	if ok {
-		if mode, err = c.kind(file.Path); err != nil {
+		if mode, err = c.modeAt(file.Path); err != nil {
 			return err
 		}
 	}
@@ -379,34 +379,33 @@ func (c *comparison) compareFile(file manifest.File) error {
 		c.actions[file.Path] = Added
 		return c.compareFolder(file.Path)
 	case !mode.IsRegular():
-		c.refuse(file.Path, "this is a symlink or a special file")
+		c.addUnsafe(file.Path, "this is a symlink or a special file")
 		return nil
 	}
 	same, err := c.hasContent(file)
-	if err != nil || same && !c.loose(file, mode) {
+	if err != nil || same && !c.openToOthers(file, mode) {
 		return err
 	}
 	c.actions[file.Path] = Changed
 	if !same && !c.listed[file.Path] && file.Path != InventoryName {
-		c.blocked(file.Path, "this file would be overwritten")
+		c.addInTheWay(file.Path, "this file would be overwritten")
 	}
 	return nil
 }
 
-// loose reports whether a secret file is open to others than its owner.
-func (c *comparison) loose(file manifest.File, mode fs.FileMode) bool {
+// openToOthers reports whether a secret file is open to others than its owner.
+func (c *comparison) openToOthers(file manifest.File, mode fs.FileMode) bool {
 	return file.Secret && mode.Perm()&0o077 != 0 && runtime.GOOS != "windows"
 }
 
-// compareFolder looks for what is not ours in a folder that has to make room
-// for a file.
+// compareFolder finds files of others in a folder that must make room for a file.
 func (c *comparison) compareFolder(name string) error {
-	entries, err := os.ReadDir(c.disk(name))
+	entries, err := os.ReadDir(c.diskPath(name))
 	if err != nil {
 		return err
 	}
 	if len(entries) == 0 {
-		c.blocked(name, "this folder stands where a file is needed")
+		c.addInTheWay(name, "this folder stands where a file is needed")
 	}
 	for _, entry := range entries {
 		inner := name + "/" + entry.Name()
@@ -416,14 +415,14 @@ func (c *comparison) compareFolder(name string) error {
 				return err
 			}
 		case !entry.Type().IsRegular() || !c.listed[inner]:
-			c.blocked(inner, "this stands in a folder that has to make room for a file")
+			c.addInTheWay(inner, "this stands in a folder that has to make room for a file")
 		}
 	}
 	return nil
 }
 
 func (c *comparison) hasContent(file manifest.File) (bool, error) {
-	f, err := os.Open(c.disk(file.Path))
+	f, err := os.Open(c.diskPath(file.Path))
 	if err != nil {
 		return false, err
 	}
@@ -438,24 +437,23 @@ func (c *comparison) hasContent(file manifest.File) (bool, error) {
 	return bytes.Equal(c.buffer[:n], file.Data), nil
 }
 
-// compareListed looks for a file that we wrote once and that is no longer
-// wanted.
+// compareListed finds out whether a file that an earlier run wrote must be removed.
 func (c *comparison) compareListed(name string) error {
 	if c.isWanted[name] {
 		return nil
 	}
-	ok, err := c.above(name)
+	ok, err := c.foldersAbove(name)
 	if !ok || err != nil {
 		return err
 	}
-	mode, err := c.kind(name)
+	mode, err := c.modeAt(name)
 	switch {
 	case err != nil:
 		return err
 	case mode == absent || mode.IsDir(): // somebody was faster
 		return nil
 	case !mode.IsRegular():
-		c.refuse(name, "this was a file of ours and is now a symlink or a special file")
+		c.addUnsafe(name, "this was a file of ours and is now a symlink or a special file")
 		return nil
 	}
 	c.actions[name] = Removed

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// Diff writes how the tree in dir would change to become b, as unified diffs,
-// and returns the changes as Compare does. It writes nothing into the tree.
+// Diff writes to w how the tree in dir would change to become b, as unified diffs, and
+// returns the changes as Compare does. It writes nothing into the tree.
 //
 // No value of a Secret is ever shown. A file with a Secret on either side is
 // shown as its objects, "(masked)" in place of each value, and
@@ -56,14 +56,14 @@ func lineEnds(before, after []byte) bool {
 	return len(before) > len(after) && bytes.Equal(bytes.ReplaceAll(before, []byte("\r\n"), []byte("\n")), after)
 }
 
-// maxRead is how many bytes of a file are read in any case: Holdfast writes
-// files of some hundred kilobytes, and what lies in a tree may be anything.
+// maxRead is how many bytes of a file are always read. Holdfast writes files of some
+// hundred kilobytes, but a tree may hold files of any size.
 const maxRead = 4 << 20
 
 func onDisk(name string, limit int64) (version, error) {
 	info, err := os.Lstat(name)
 	if err != nil || info.IsDir() {
-		// A folder that makes room for a file is gone in the end.
+		// A folder that makes room for a file is removed, so there is nothing to show.
 		if err == nil || missing(err) {
 			return version{}, nil
 		}
@@ -83,8 +83,8 @@ func onDisk(name string, limit int64) (version, error) {
 	switch filepath.Ext(name) {
 	case ".yaml", ".yml", ".json":
 	default:
-		// These show by their content what they hold; of other files the mode
-		// that we gave them is all that tells.
+		// The content of these files shows whether they hold a secret. For other files
+		// only the mode tells, which WriteTree gave them.
 		v.secret = info.Mode().Perm()&0o077 == 0
 	}
 	return v, nil

@@ -1,5 +1,6 @@
-// Package emit takes a sealed bundle to where it is needed: a stream for
-// kubectl, a tree of files for Git, or a comparison with such a tree.
+// Package emit is the last of the nine steps. It writes a bundle as a stream for
+// kubectl or as a tree of files for Git, or compares it with such a tree. Package
+// publish commits a tree with it.
 //
 // A tree is one folder that several instances share. Each instance has a
 // top-level folder of its own, with an inventory of what Holdfast wrote there.

@@ -26,15 +26,15 @@ type version struct {
 	size int64
 }
 
-// presentable returns what of both versions of a file may be shown. ok is
-// false when only the fact may be shown that they differ: the file is not text
-// that can be masked, or not readable, so that nobody knows what stands in it.
+// presentable returns what may be shown of both versions of a file. ok is false when
+// nothing may be shown but that they differ: the file is not text that can be masked,
+// or cannot be parsed, so it may hold a secret.
 func presentable(name string, before, after version) (was, now string, ok bool) {
 	secret := before.secret || after.secret
 	switch path.Ext(name) {
 	case ".yaml", ".yml", ".json":
 	default:
-		ok = !secret && text(before.data) && text(after.data)
+		ok = !secret && isText(before.data) && isText(after.data)
 		return string(before.data), string(after.data), ok
 	}
 	oldObjects, err := manifest.Decode(before.data)
@@ -54,7 +54,7 @@ func presentable(name string, before, after version) (was, now string, ok bool) 
 		}
 	}
 	if !secret {
-		ok = text(before.data) && text(after.data)
+		ok = isText(before.data) && isText(after.data)
 		return string(before.data), string(after.data), ok
 	}
 	oldByID, newByID := byIdentity(oldObjects), byIdentity(newObjects)
@@ -69,14 +69,14 @@ func presentable(name string, before, after version) (was, now string, ok bool) 
 	return string(oldText), string(newText), true
 }
 
-func text(data []byte) bool {
+func isText(data []byte) bool {
 	return utf8.Valid(data) && bytes.IndexByte(data, 0) < 0
 }
 
 func isSecret(object map[string]any) bool { return object["kind"] == "Secret" }
 
-// namesSecret reports whether a file is called as those are in which Holdfast
-// writes Secrets.
+// namesSecret reports whether a file has a name that Holdfast gives to files with
+// Secrets.
 func namesSecret(name string) bool {
 	return strings.HasPrefix(strings.ToLower(path.Base(name)), "secret")
 }
@@ -93,7 +93,7 @@ func allReferences(objects []map[string]any) bool {
 }
 
 // seemsSecret reports whether an object looks like a Secret whose kind or fields
-// somebody misspelled: rather one too many is masked than one too few.
+// somebody misspelled. It is better to mask one too many than one too few.
 func seemsSecret(object map[string]any) bool {
 	kind, _ := object["kind"].(string)
 	for key, value := range object {
@@ -110,8 +110,8 @@ func seemsSecret(object map[string]any) bool {
 	return false
 }
 
-// holdsSecret reports whether a Secret is somewhere inside value, as in a List.
-// What only names a Secret, as {kind: Secret, name: x} does, is none.
+// holdsSecret reports whether a Secret is somewhere inside value, as in a List. A mere
+// reference, such as {kind: Secret, name: x}, does not count.
 func holdsSecret(value any) bool {
 	switch v := value.(type) {
 	case map[string]any:
@@ -119,7 +119,7 @@ func holdsSecret(value any) bool {
 			return true
 		}
 		for _, item := range v {
-			if _, collection := size(item); collection && isSecret(v) || holdsSecret(item) {
+			if _, collection := entryCount(item); collection && isSecret(v) || holdsSecret(item) {
 				return true
 			}
 		}
@@ -146,9 +146,9 @@ func byIdentity(objects []map[string]any) map[string]map[string]any {
 	return m
 }
 
-// maskAll masks objects. Those that are no Secrets are masked as well: one of
-// them may be a Secret whose kind somebody misspelled. others are those of the
-// other version; marking says which values are not as there.
+// maskAll masks objects. It masks those that are not Secrets as well, because one of
+// them may be a Secret whose kind somebody misspelled. others are the objects of the
+// other version; with marking, a value that differs there is marked.
 func maskAll(objects []map[string]any, others map[string]map[string]any, marking bool) []map[string]any {
 	masked := make([]map[string]any, len(objects))
 	for i, object := range objects {
@@ -157,16 +157,15 @@ func maskAll(objects []map[string]any, others map[string]map[string]any, marking
 	return masked
 }
 
-// maskObject keeps what tells an object from others and shows of everything
-// else only which keys there are. Annotations are masked, too: kubectl keeps a
-// copy of the whole object in one.
+// maskObject keeps what identifies an object, and of everything else only the keys.
+// Annotations are masked, too, because kubectl keeps a copy of the whole object in one.
 func maskObject(object, other map[string]any, marking bool) map[string]any {
 	masked := map[string]any{}
 	for key, value := range object {
 		switch key {
 		case "apiVersion", "kind", "type", "immutable":
 			masked[key] = value
-			if _, collection := size(value); collection {
+			if _, collection := entryCount(value); collection {
 				masked[key] = maskValue(value, other, key, marking)
 			}
 		case "metadata":
@@ -196,7 +195,7 @@ func maskMetadata(value, other any, marking bool) any {
 	return masked
 }
 
-// maskEntries masks each value of the map at key, or what else stands there.
+// maskEntries masks each value of the map at key. What is no map is masked as a whole.
 func maskEntries(value any, parent map[string]any, key string, marking bool) any {
 	entries, ok := value.(map[string]any)
 	if !ok {
@@ -211,7 +210,7 @@ func maskEntries(value any, parent map[string]any, key string, marking bool) any
 }
 
 func maskValue(value any, others map[string]any, key string, marking bool) any {
-	if n, collection := size(value); collection && n == 0 || value == nil {
+	if n, collection := entryCount(value); collection && n == 0 || value == nil {
 		return value
 	}
 	if other, ok := others[key]; marking && ok && !reflect.DeepEqual(value, other) {
@@ -220,8 +219,8 @@ func maskValue(value any, others map[string]any, key string, marking bool) any {
 	return maskedValue
 }
 
-// size returns how many entries a map or list has.
-func size(value any) (n int, collection bool) {
+// entryCount returns how many entries a map or list has.
+func entryCount(value any) (n int, collection bool) {
 	switch v := value.(type) {
 	case map[string]any:
 		return len(v), true

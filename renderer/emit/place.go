@@ -16,11 +16,11 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// InGitWorkTree reports whether dir, which need not exist yet, is inside a Git
-// work tree: whether it or a folder above it has a ".git", or git, where there
-// is one, finds a work tree from the working folder that dir is in: GIT_WORK_TREE
-// and core.worktree may put it anywhere. Symlinks are resolved first, so that a
-// link cannot hide where files would really end up.
+// InGitWorkTree reports whether dir, which need not exist yet, is inside a Git work
+// tree. It is, if dir or a folder above it has a ".git". It is, too, if git, run in the
+// working folder, reports a work tree that dir is in: GIT_WORK_TREE and core.worktree
+// may put one anywhere. Symlinks are resolved first, so that a link cannot hide where
+// files would really be written.
 func InGitWorkTree(ctx context.Context, dir string) (bool, error) {
 	place, _, err := resolve(dir)
 	if err != nil {
@@ -32,8 +32,8 @@ func InGitWorkTree(ctx context.Context, dir string) (bool, error) {
 	return belowTopOfGit(ctx, place), nil
 }
 
-// belowTopOfGit asks git. One that is not there, or knows of no work tree, says
-// nothing.
+// belowTopOfGit asks git. If git is missing, or knows no work tree, the answer is
+// false.
 func belowTopOfGit(ctx context.Context, place string) bool {
 	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--show-toplevel").Output()
 	if err != nil {
@@ -53,8 +53,8 @@ func belowDotGit(place string) (bool, error) {
 		if err == nil {
 			return true, nil
 		}
-		// A place that does not exist yet has no ".git"; one that may not be
-		// looked at might.
+		// A folder that does not exist yet has no ".git". One that may not be read
+		// might have one.
 		if !missing(err) {
 			return false, fmt.Errorf("looking for a Git work tree: %w", err)
 		}
@@ -83,8 +83,8 @@ func refuseSecretsInGit(ctx context.Context, dir string, b manifest.Bundle) erro
 	}}
 }
 
-// resolve returns dir as an absolute path without symlinks, and whether it
-// exists. It is a problem.List when dir is something else than a folder.
+// resolve returns dir as an absolute path without symlinks, and whether it exists. The
+// error is a problem.List if dir is not a folder (HF504).
 func resolve(dir string) (place string, exists bool, err error) {
 	if dir == "" {
 		return "", false, errors.New("the folder has no name")

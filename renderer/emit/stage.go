@@ -29,8 +29,8 @@ const (
 
 const markerText = "# Made by Holdfast while it writes a tree. The next run removes it.\n"
 
-// keptSuffix ends the name of a file that could not keep its own. What applies
-// every .yaml of a folder must not take it for a manifest of the tree.
+// keptSuffix ends the name of a file that could not keep its own name. A tool that
+// applies every .yaml of a folder must not take it for a manifest of the tree.
 const keptSuffix = ".holdfast-kept"
 
 // stage is where one folder is made, and where the old one goes.
@@ -45,11 +45,13 @@ type stage struct {
 	swapped bool
 	// before is what stood in the old folder, staged what was put into the new.
 	before, staged records
-	// spares has the names of those spares that others made or changed.
+	// spares are the old files that others made or changed: the name in the stage, and
+	// the name in the tree.
 	spares map[string]string
 }
 
-// records says by path what a file was when it was seen; folders end in "/".
+// records describe files by path, as they were when they were recorded. Paths of
+// folders end in "/".
 type records map[string]record
 
 type record struct {
@@ -78,7 +80,7 @@ type savedStage struct {
 	Staged   records `json:"staged"`
 }
 
-func (s *stage) tree(name string) string {
+func (s *stage) inStage(name string) string {
 	return filepath.Join(s.path, stageTree, filepath.FromSlash(name))
 }
 
@@ -102,10 +104,10 @@ func (w *writing) newStage(f *folder) (*stage, error) {
 	if err := writeNew(s.at(stageMarker), []byte(markerText), secretMode); err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(s.tree("."), 0o700); err != nil {
+	if err := os.Mkdir(s.inStage("."), 0o700); err != nil {
 		return nil, err
 	}
-	info, err := os.Lstat(s.tree("."))
+	info, err := os.Lstat(s.inStage("."))
 	if err != nil {
 		return nil, err
 	}
@@ -122,9 +124,9 @@ func (s *stage) save() error {
 	return writeNew(s.at(stageRecords), data, secretMode)
 }
 
-// findStage returns the stage that a killed run left at this entry, nil if it
-// is none: a folder may have such a name and be somebody else's, or come with a
-// repository. An error says why one that bears our mark is not trusted.
+// findStage returns the stage that a killed run left at this entry, nil if there is
+// none: a folder with such a name may be somebody else's, or come with a Git
+// repository. The error says why a folder with our marker is not trusted.
 func (w *writing) findStage(entry fs.DirEntry) (*stage, error) {
 	top, digits, ok := strings.Cut(strings.TrimPrefix(entry.Name(), "."), ".holdfast-")
 	if !ok || top == "" || top[0] == '.' || digits == "" || strings.Trim(digits, "0123456789") != "" || entry.Name() != stagePrefix(top)+digits {
@@ -169,7 +171,7 @@ func (w *writing) findStage(entry fs.DirEntry) (*stage, error) {
 // maxRecords is how many bytes a stage's records may have.
 const maxRecords = 64 << 20
 
-// load reads the records, if the killed run came so far that they count.
+// load reads the records, if the killed run has come far enough to write them.
 func (s *stage) load() error {
 	data, err := readOwn(s.at(stageRecords), maxRecords)
 	if missing(err) {
@@ -184,13 +186,13 @@ func (s *stage) load() error {
 	}
 	for _, all := range []records{saved.Before, saved.Staged} {
 		for name := range all {
-			// Such a name is none that a walk through a folder finds.
+			// No walk through a folder finds such a name.
 			if bare := strings.TrimSuffix(name, "/"); !fs.ValidPath(bare) || !filepath.IsLocal(filepath.FromSlash(bare)) {
 				return fmt.Errorf("its %s names %q, which is outside of the folder", stageRecords, name)
 			}
 		}
 	}
-	info, err := os.Lstat(s.tree("."))
+	info, err := os.Lstat(s.inStage("."))
 	if missing(err) {
 		s.swapped = true
 		return nil
@@ -206,9 +208,9 @@ func (s *stage) load() error {
 	return nil
 }
 
-// goes reports whether the file that stood at name in the stage's folder may be
-// removed: it is known and unchanged, or the tree has the very same file.
-func (s *stage) goes(info fs.FileInfo, name string) bool {
+// mayRemove reports whether the file that was at name in the stage's folder may be
+// removed: it is recorded and unchanged, or the tree has the same file.
+func (s *stage) mayRemove(info fs.FileInfo, name string) bool {
 	if !s.swapped {
 		return true // nobody else ever wrote there
 	}
@@ -219,10 +221,10 @@ func (s *stage) goes(info fs.FileInfo, name string) bool {
 	return err == nil && os.SameFile(now, info)
 }
 
-// rescue moves what others made or changed in the old folder, while this run
-// wrote the new one, into the new one. It can be taken back.
+// rescue moves files into the new folder that others made or changed in the old one
+// while this run was writing. It can be rolled back.
 func (w *writing) rescue(s *stage, under string) error {
-	entries, err := os.ReadDir(s.tree(under))
+	entries, err := os.ReadDir(s.inStage(under))
 	if missing(err) {
 		return nil
 	}
@@ -240,32 +242,32 @@ func (w *writing) rescue(s *stage, under string) error {
 			}
 			continue
 		}
-		info, err := os.Lstat(s.tree(name))
+		info, err := os.Lstat(s.inStage(name))
 		if missing(err) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if s.goes(info, name) {
+		if s.mayRemove(info, name) {
 			continue
 		}
 		if err := w.step("rescue %s/%s", s.top, name); err != nil {
 			return err
 		}
-		if err := w.keep(s, s.tree(name), name); err != nil {
+		if err := w.keep(s, s.inStage(name), name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// keep moves a file of somebody else into the tree: to its name, or if one of
-// ours stands there, beside it, and says so. If the file is still at from in the
-// end, it may go. If its owner has moved it meanwhile, it is found where it is
-// now.
+// keep moves a file of somebody else into the tree, to its name. If Holdfast has a file
+// there, it is moved beside that one, with a note. If the file is still at from
+// afterwards, the caller may remove it. If its owner has moved it meanwhile, nothing is
+// left to do.
 func (w *writing) keep(s *stage, from, name string) error {
-	for range rounds {
+	for range maxTries {
 		err := w.keepAt(s, from, name)
 		if !missing(err) {
 			return err
@@ -286,7 +288,7 @@ func (w *writing) keepAt(s *stage, from, name string) error {
 	to := s.inTarget(name)
 	err := moveNew(from, to)
 	if err == nil {
-		w.undoing(func() error { return ignoreOthers(moveNew(to, from)) })
+		w.onRollBack(func() error { return ignoreOthers(moveNew(to, from)) })
 	}
 	if !blocks(err) {
 		return err
@@ -295,12 +297,12 @@ func (w *writing) keepAt(s *stage, from, name string) error {
 		if sameContent(from, to) {
 			return nil
 		}
-		// What is carried over is older than what was saved meanwhile.
+		// The linked file is older than what was saved meanwhile.
 		if r, ok := s.before[name]; ok && !r.Ours && r.is(info) {
 			if err := exchange(from, to); err != nil {
 				return err
 			}
-			w.undoing(func() error { return ignoreOthers(exchange(to, from)) })
+			w.onRollBack(func() error { return ignoreOthers(exchange(to, from)) })
 			out, err := os.Lstat(from)
 			if err != nil || r.is(out) {
 				return err
@@ -313,8 +315,8 @@ func (w *writing) keepAt(s *stage, from, name string) error {
 // maxName is how many bytes a name may have on every usual file system.
 const maxName = 255
 
-// keepBeside keeps a file in the tree under a name that starts with beside, or
-// with as much of it as fits.
+// keepBeside keeps a file in the tree. Its name starts with beside, or with as much of
+// it as fits.
 func (w *writing) keepBeside(s *stage, from, name, beside string) error {
 	if err := w.makeInTarget(s, "."); err != nil {
 		return err
@@ -337,7 +339,7 @@ func (w *writing) keepBeside(s *stage, from, name, beside string) error {
 		if err != nil {
 			return err
 		}
-		w.undoing(func() error { return ignoreOthers(moveNew(to, from)) })
+		w.onRollBack(func() error { return ignoreOthers(moveNew(to, from)) })
 		w.notes = append(w.notes, fmt.Sprintf("%s was made or changed by somebody else while the tree was written: that version is kept as %s",
 			legible(s.top+"/"+name), legible(s.top+"/"+kept)))
 		return nil
@@ -352,7 +354,7 @@ func legible(name string) string {
 	return name
 }
 
-// blocks reports whether err says that something else stands at a place.
+// blocks reports whether err says that another file or folder is at a path.
 func blocks(err error) bool {
 	return errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR)
 }
@@ -364,9 +366,9 @@ func ignoreBlocked(err error) error {
 	return err
 }
 
-// ignoreOthers is for what is put back into the old folder and that somebody
-// has moved, removed or replaced meanwhile: it stays in the new one, and is kept
-// with all else that others have there when that is cleared.
+// ignoreOthers is for a file that is put back into the old folder. If somebody has
+// moved, removed or replaced it meanwhile, it stays in the new folder. When that is
+// cleared, it is kept like everything else that others have there.
 func ignoreOthers(err error) error {
 	if missing(err) || errors.Is(err, syscall.ENOTEMPTY) {
 		return nil
@@ -377,7 +379,7 @@ func ignoreOthers(err error) error {
 // makeInTarget makes a folder in the tree as it is in the stage.
 func (w *writing) makeInTarget(s *stage, name string) error {
 	if name != "." {
-		// A symlink on the way would lead elsewhere.
+		// MkdirAll would follow a symlink on the way.
 		if err := w.makeInTarget(s, path.Dir(name)); err != nil {
 			return err
 		}
@@ -396,24 +398,24 @@ func (w *writing) makeInTarget(s *stage, name string) error {
 	} else if err != nil {
 		return err
 	}
-	w.undoing(func() error { return ignoreOthers(os.Remove(at)) })
+	w.onRollBack(func() error { return ignoreOthers(os.Remove(at)) })
 	mode := fs.FileMode(folderMode)
-	if info, err := os.Lstat(s.tree(name)); err == nil {
-		mode, _ = giveBack(s.tree(name), at, info) // as far as that goes
+	if info, err := os.Lstat(s.inStage(name)); err == nil {
+		mode, _ = copyOwner(s.inStage(name), at, info) // as far as that goes
 	}
 	return os.Chmod(at, mode|0o200) // somebody writes into it
 }
 
-// rounds is how often a step is tried again that somebody's work in the same
-// folder has undone.
-const rounds = 100
+// maxTries is how often a step is tried again after somebody else's change in the same
+// folder has undone it.
+const maxTries = 100
 
-// clear removes what stands in the stage's folder, file by file: each is taken
-// out first and looked at then, for somebody who works in that folder may save
-// into it until it is gone.
+// clear removes what is in the stage's folder, file by file. Each file is first taken
+// out and then checked, because somebody who works in that folder may save into it
+// until it is gone.
 func (w *writing) clear(s *stage, under string) error {
-	for range rounds {
-		info, err := os.Lstat(s.tree(under))
+	for range maxTries {
+		info, err := os.Lstat(s.inStage(under))
 		if missing(err) {
 			return nil
 		}
@@ -421,11 +423,11 @@ func (w *writing) clear(s *stage, under string) error {
 			return err
 		}
 		if info.Mode().Perm()&0o700 != 0o700 {
-			if err := os.Chmod(s.tree(under), 0o700); err != nil { //nolint:gosec // a folder, to be emptied
+			if err := os.Chmod(s.inStage(under), 0o700); err != nil { //nolint:gosec // a folder, to be emptied
 				return err
 			}
 		}
-		entries, err := os.ReadDir(s.tree(under))
+		entries, err := os.ReadDir(s.inStage(under))
 		if err != nil {
 			return err
 		}
@@ -443,13 +445,13 @@ func (w *writing) clear(s *stage, under string) error {
 		if err := w.step("clear %s/%s", s.top, under); err != nil {
 			return err
 		}
-		if err := os.Remove(s.tree(under)); err == nil || missing(err) {
+		if err := os.Remove(s.inStage(under)); err == nil || missing(err) {
 			return nil
 		} else if !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
-	return fmt.Errorf("somebody keeps writing into %s", s.tree(under))
+	return fmt.Errorf("somebody keeps writing into %s", s.inStage(under))
 }
 
 func (w *writing) clearFile(s *stage, name string) error {
@@ -457,7 +459,7 @@ func (w *writing) clearFile(s *stage, name string) error {
 		return err
 	}
 	taken := s.at(stageTaken)
-	if err := os.Rename(s.tree(name), taken); err != nil {
+	if err := os.Rename(s.inStage(name), taken); err != nil {
 		if missing(err) {
 			return nil
 		}
@@ -470,7 +472,7 @@ func (w *writing) clearFile(s *stage, name string) error {
 	if err != nil {
 		return err
 	}
-	if !s.goes(info, name) {
+	if !s.mayRemove(info, name) {
 		if err := w.keep(s, taken, name); err != nil {
 			return err
 		}
@@ -478,8 +480,7 @@ func (w *writing) clearFile(s *stage, name string) error {
 	return removeIfThere(taken)
 }
 
-// removeStage removes a stage and keeps what is somebody else's. What says that
-// it is ours goes last.
+// removeStage removes a stage and keeps files of others. The marker goes last.
 func (w *writing) removeStage(s *stage) error {
 	if err := w.removeTaken(s); err != nil {
 		return err
@@ -524,8 +525,8 @@ func (w *writing) removeStage(s *stage) error {
 	return nil
 }
 
-// removeTaken is for the file that a killed run had in its hand. Its name is
-// known only if it was there before.
+// removeTaken is for the file that a killed run had taken out and not yet removed. Its
+// name is known only if it is recorded.
 func (w *writing) removeTaken(s *stage) error {
 	taken := s.at(stageTaken)
 	info, err := os.Lstat(taken)
@@ -542,7 +543,7 @@ func (w *writing) removeTaken(s *stage) error {
 				at = name
 			}
 		}
-		if !s.goes(info, at) {
+		if !s.mayRemove(info, at) {
 			if err := w.keep(s, taken, at); err != nil {
 				return err
 			}
@@ -558,8 +559,8 @@ func removeIfThere(name string) error {
 	return nil
 }
 
-// sameContent reports whether two files hold the same; what cannot be read does
-// not.
+// sameContent reports whether two regular files hold the same bytes. It is false if one
+// cannot be read.
 func sameContent(a, b string) bool {
 	one, err := os.Lstat(a)
 	if err != nil || !one.Mode().IsRegular() {
@@ -577,10 +578,10 @@ func sameContent(a, b string) bool {
 	return err == nil && bytes.Equal(first, second)
 }
 
-// look records what stands in the old folder, and refuses what cannot be moved
-// while everything is still as it was. Files of others are recorded when they
-// are carried over: what is not, is moved after the swap.
-func (w *writing) look(s *stage, f *folder) error {
+// recordOld records what is in the old folder. It refuses what cannot be moved, while
+// everything is still as it was. Files of others are recorded when they are linked; a
+// file that is not recorded is moved after the swap.
+func (w *writing) recordOld(s *stage, f *folder) error {
 	return filepath.WalkDir(f.path, func(at string, entry fs.DirEntry, err error) error {
 		if missing(err) {
 			return nil // somebody removed it
@@ -638,7 +639,7 @@ func (w *writing) leftStages() ([]*stage, error) {
 	return left, nil
 }
 
-// leave notes that what an earlier run left, or seems to have left, stays.
+// leave notes that a folder stays which an earlier run left, or seems to have left.
 func (w *writing) leave(name string, why error) {
 	w.notes = append(w.notes, fmt.Sprintf("%s looks like what an earlier run left and stays, look at it and remove it: %s", legible(name), legible(why.Error())))
 }
@@ -646,7 +647,7 @@ func (w *writing) leave(name string, why error) {
 // readOwn reads a regular file that belongs to this user and has at most limit
 // bytes.
 func readOwn(name string, limit int64) (data []byte, err error) {
-	// Looked at first: opening a device may do something.
+	// Lstat comes first, because opening a device may have an effect.
 	info, err := os.Lstat(name)
 	if err != nil {
 		return nil, err
@@ -679,7 +680,8 @@ func readAtMost(name string, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, limit))
 }
 
-// changedFolder refuses a folder that cannot be made anew as it is.
+// changedFolder refuses a folder that cannot be made anew with the same owner and
+// access.
 func changedFolder(name string) error {
 	return problem.List{{Pointer: name, Rule: ruleUnsafe, Message: "others have files in this folder, and its owner, group or access list cannot be given to the new one that takes its place",
 		Hint: "give the folder to the user who runs Holdfast and to a group of that user, or move it out of the tree"}}

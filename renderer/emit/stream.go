@@ -12,10 +12,10 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
-// Stream writes the Kubernetes objects of b that are to be applied as one YAML
-// stream, files in the bundle's order, and nothing else: no kustomization, no
-// plan, no text, nothing from a restore folder, which is applied only when
-// something is restored, and no flux.yaml, which is for a tree and for Flux.
+// Stream writes the Kubernetes objects of b that are to be applied as one YAML stream,
+// files in the bundle's order. It leaves out everything else: kustomizations, the plan,
+// flux.yaml, which is for a tree and for Flux, and restore folders, which are applied
+// only when something is restored.
 func Stream(w io.Writer, b manifest.Bundle) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	for _, file := range b.Files {

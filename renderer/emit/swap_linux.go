@@ -16,7 +16,7 @@ import (
 // errNoExchange says that folders cannot be exchanged here.
 var errNoExchange = errors.New("folders cannot be exchanged on this file system")
 
-// exchange swaps two folders in one step: whoever looks sees one or the other.
+// exchange swaps two folders in one step: a reader sees one or the other.
 func exchange(a, b string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 	switch {
@@ -44,12 +44,12 @@ func syncFiles(dir string, _ []string) error {
 	return nil
 }
 
-// moveNew renames a file to where nothing stands.
+// moveNew renames a file to a path where there is none yet.
 func moveNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	switch {
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
-		return lookAndMove(from, to)
+		return moveIfFree(from, to)
 	case err != nil:
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
@@ -71,11 +71,11 @@ func mayEmpty(dir string, info fs.FileInfo) bool {
 	return !ok || int(stat.Uid) == os.Geteuid() || unix.Faccessat(unix.AT_FDCWD, dir, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
 }
 
-// giveBack gives the folder at to, which nobody else may enter yet, the owner,
-// group and access lists of the one at from. It returns the mode that the folder
-// may have: where not all of it can be had, one that lets nobody in who could not
-// go into the old one; same is false then.
-func giveBack(from, to string, old fs.FileInfo) (mode fs.FileMode, same bool) {
+// copyOwner gives the folder at to, which nobody else may enter yet, the owner, group
+// and access lists of the one at from. It returns the mode that the folder may have. If
+// not all of this is possible, that mode lets nobody in who could not enter the old
+// folder, and same is false.
+func copyOwner(from, to string, old fs.FileInfo) (mode fs.FileMode, same bool) {
 	mode, same = folderBits(old.Mode()), true
 	was, ok := old.Sys().(*syscall.Stat_t)
 	now, err := os.Lstat(to)
@@ -86,7 +86,7 @@ func giveBack(from, to string, old fs.FileInfo) (mode fs.FileMode, same bool) {
 		if err := os.Lchown(to, int(was.Uid), int(was.Gid)); err != nil {
 			same = false
 			if err := os.Lchown(to, -1, int(was.Gid)); err != nil {
-				// Who was in the group is among all others now.
+				// The old group's members now count as others.
 				both := mode & (mode << 3) & 0o070
 				mode = mode&^(fs.ModeSetgid|0o077) | both | both>>3
 			}
@@ -119,9 +119,9 @@ func copyAttribute(from, to, name string) error {
 	return err
 }
 
-// Lock keeps two runs from writing into dir at once: it waits for the other, and no
-// longer than wait. The system releases it when a run is killed. same is false if dir
-// is another folder by then, or gone.
+// Lock keeps two runs from writing into dir at once. It waits for the other run, at
+// most for wait. The system releases the lock when a run is killed. same is false if
+// dir is another folder by then, or gone.
 func Lock(ctx context.Context, dir string, wait time.Duration) (unlock func(), same bool, err error) {
 	f, err := os.Open(dir)
 	if missing(err) {

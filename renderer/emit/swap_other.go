@@ -42,7 +42,7 @@ func syncFiles(_ string, stages []string) error {
 }
 
 // moveNew renames a file to where nothing stands.
-func moveNew(from, to string) error { return lookAndMove(from, to) }
+func moveNew(from, to string) error { return moveIfFree(from, to) }
 
 // identityOf would be what a file keeps when it is renamed; its size and time
 // have to do.
@@ -51,9 +51,9 @@ func identityOf(fs.FileInfo) uint64 { return 0 }
 // mayEmpty would report whether this user may take files out of a folder.
 func mayEmpty(string, fs.FileInfo) bool { return true }
 
-// giveBack would give a folder the owner, group and access lists of an old one,
+// copyOwner would give a folder the owner, group and access lists of an old one,
 // and returns the mode that it may have.
-func giveBack(_, _ string, old fs.FileInfo) (mode fs.FileMode, same bool) {
+func copyOwner(_, _ string, old fs.FileInfo) (mode fs.FileMode, same bool) {
 	return folderBits(old.Mode()), true
 }
 

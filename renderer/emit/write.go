@@ -30,17 +30,16 @@ const (
 type TreeOptions struct {
 	// AllowShrink lets more than a quarter of a folder's files vanish.
 	AllowShrink bool
-	// NoSweep leaves alone what looks like the rest of a killed run: in a fresh
-	// checkout there can be none.
+	// NoSweep does not look for what a killed run left: in a fresh checkout there is
+	// nothing.
 	NoSweep bool
-	// Note is given one line of text for each file of somebody else that could
-	// not keep its name, and for each rest of a killed run that stays. Nil
-	// ignores them.
+	// Note gets one line of text for each file of somebody else that could not keep its
+	// name, and for each folder of a killed run that stays. It may be nil.
 	Note func(text string)
 
 	// testOnlyStep is called before each step; its error fails that step.
 	testOnlyStep func(step string) error
-	// testOnlyPerFile behaves as if folders could not be exchanged here.
+	// testOnlyPerFile makes WriteTree behave as if folders could not be exchanged here.
 	testOnlyPerFile bool
 	// testOnlyNoSync saves a test with many runs the wait for the disk.
 	testOnlyNoSync bool
@@ -48,23 +47,27 @@ type TreeOptions struct {
 	testOnlyLockWait time.Duration
 }
 
-// WriteTree makes the tree in dir equal to b and returns what it did. It
-// compares first and touches nothing when nothing differs. Otherwise it stages
-// every folder that differs, as a whole, beside the one it replaces, and then
-// swaps them. When a step fails, everything is as it was before; only when the
-// old files cannot be removed at the very end, the new ones stay, and the
-// error says so. What a killed run leaves, the next one of the same user removes.
+// WriteTree makes the tree in dir equal to b and returns what it did. It compares
+// first, and touches nothing when nothing differs. Otherwise it stages every folder
+// that differs, as a whole, beside the one it replaces, and then swaps them. When a
+// step fails, everything is as it was before. There is one exception: when the old
+// files cannot be removed at the very end, the new ones stay, and the error says so.
+// What a killed run leaves, the next run of the same user removes.
 //
-// Other runs that write into dir are waited for, 10 seconds or until ctx ends.
+// It waits for other runs that write into dir, 10 seconds or until ctx ends.
 //
-// It removes only files that an inventory lists. What others make or save in
-// the tree while it is written is kept: under its name, or if that is one of
-// ours, beside it with ".holdfast-kept" at the end, of which o.Note hears. It
-// returns a problem.List and changes nothing when a file that nobody lists is in
-// the way (HF502), when the tree would shrink sharply (HF503), when a symlink
-// leads elsewhere, a folder belongs to another user, or one in which others have
-// files cannot be made anew with its owner, group and access lists (HF504), or
-// when secrets in plain text would go into a Git work tree (HF501).
+// It removes only files that an inventory lists. A file that somebody else makes or
+// saves in the tree meanwhile is kept under its name. If Holdfast has a file of that
+// name, it is kept beside it with ".holdfast-kept" at the end, and o.Note hears of it.
+//
+// It returns a problem.List and changes nothing when
+//
+//   - a file that no inventory lists is in the way (HF502),
+//   - the tree would shrink sharply (HF503),
+//   - a symlink leads elsewhere, a folder belongs to another user, or a folder has
+//     files of others and cannot be made anew with its owner, group and access
+//     lists (HF504),
+//   - secrets in plain text would go into a Git work tree (HF501).
 //
 // Files have mode 0644, those with plain-text secrets 0600.
 func WriteTree(ctx context.Context, dir string, b manifest.Bundle, o TreeOptions) (Changes, error) {
@@ -79,18 +82,18 @@ func WriteTree(ctx context.Context, dir string, b manifest.Bundle, o TreeOptions
 		return nil, err
 	}
 	w := &writing{dir: place, options: o}
-	defer w.tell()
+	defer w.reportNotes()
 	unlock, err := w.lockRoot(ctx)
 	if err != nil {
-		return nil, w.takeBack(err)
+		return nil, w.rollBack(err)
 	}
 	defer unlock()
 	t, err := compareTree(place, b)
 	if err != nil {
-		return nil, w.takeBack(err)
+		return nil, w.rollBack(err)
 	}
 	if problems := append(t.inTheWay, t.shrinking(o)...); len(problems) > 0 {
-		return nil, w.takeBack(problems.Sorted())
+		return nil, w.rollBack(problems.Sorted())
 	}
 	if !o.NoSweep {
 		if err := w.sweep(t); err != nil {
@@ -102,7 +105,7 @@ func WriteTree(ctx context.Context, dir string, b manifest.Bundle, o TreeOptions
 		return nil, nil
 	}
 	if err := w.replace(t); err != nil {
-		return nil, fmt.Errorf("writing the tree: %w", w.takeBack(err))
+		return nil, fmt.Errorf("writing the tree: %w", w.rollBack(err))
 	}
 	if err := w.removeOld(); err != nil {
 		return changes, fmt.Errorf("the tree is written, but its old files could not be removed: %w", err)
@@ -111,7 +114,7 @@ func WriteTree(ctx context.Context, dir string, b manifest.Bundle, o TreeOptions
 }
 
 // shrinking finds folders of which too much would vanish.
-func (t *tree) shrinking(o TreeOptions) problem.List {
+func (t *comparedTree) shrinking(o TreeOptions) problem.List {
 	var problems problem.List
 	for _, f := range t.folders {
 		removed := 0
@@ -137,16 +140,17 @@ type writing struct {
 	roots []string
 	// stages are the folders beside the tree's that this run made.
 	stages []*stage
-	// undo takes back what was done to the tree itself, last one first.
+	// undo are the steps that take back what was done to the tree itself, the last one
+	// first.
 	undo []func() error
 	// notes are what the user should know though nothing failed, swept those of
 	// what earlier runs left.
 	notes, swept []string
 }
 
-// tell passes on the notes. They wait until now, so that nobody hears of what
-// was taken back.
-func (w *writing) tell() {
+// reportNotes passes on the notes. It runs at the end, because a run that is rolled
+// back has nothing to report.
+func (w *writing) reportNotes() {
 	if w.options.Note == nil {
 		return
 	}
@@ -162,13 +166,13 @@ func (w *writing) step(format string, args ...any) error {
 	return w.options.testOnlyStep(fmt.Sprintf(format, args...))
 }
 
-func (w *writing) undoing(undo func() error) { w.undo = append(w.undo, undo) }
+func (w *writing) onRollBack(undo func() error) { w.undo = append(w.undo, undo) }
 
-// takeBack takes back what this run did because of cause.
-func (w *writing) takeBack(cause error) error {
+// rollBack takes back what this run did because of cause.
+func (w *writing) rollBack(cause error) error {
 	for _, undo := range slices.Backward(w.undo) {
 		if err := undo(); err != nil {
-			// What is staged may be the only copy of something: it stays.
+			// The stage may hold the only copy of a file, so it stays.
 			return errors.Join(cause, fmt.Errorf("taking it back: %w", err))
 		}
 	}
@@ -191,9 +195,9 @@ func (w *writing) takeBack(cause error) error {
 // stagePrefix starts the name of a stage; os.MkdirTemp adds digits.
 func stagePrefix(top string) string { return "." + top + ".holdfast-" }
 
-// sweep removes what killed runs left behind. What of it cannot be removed stops
-// only a run that writes the same folder.
-func (w *writing) sweep(t *tree) error {
+// sweep removes what killed runs left behind. If something cannot be removed, only a
+// run that writes the same folder stops.
+func (w *writing) sweep(t *comparedTree) error {
 	left, err := w.leftStages()
 	if err != nil {
 		return fmt.Errorf("looking for what an earlier run left: %w", err)
@@ -239,7 +243,7 @@ func (w *writing) lockRoot(ctx context.Context) (unlock func(), err error) {
 }
 
 // replace stages all folders that differ, and swaps them when all are staged.
-func (w *writing) replace(t *tree) error {
+func (w *writing) replace(t *comparedTree) error {
 	stages := map[string]*stage{}
 	var paths []string
 	for _, f := range t.folders {
@@ -303,8 +307,8 @@ func (w *writing) makeRoot() error {
 	return nil
 }
 
-// stage makes a complete new copy of f beside it. What does not change is
-// linked, so that it stays the same file with the same times.
+// stage makes a complete new copy of f beside it. A file that does not change is
+// linked, so it stays the same file with the same times.
 func (w *writing) stage(f *folder) (*stage, error) {
 	if err := w.step("stage %s", f.name); err != nil {
 		return nil, err
@@ -315,7 +319,7 @@ func (w *writing) stage(f *folder) (*stage, error) {
 	}
 	s := staging{writing: w, folder: f, stage: made, made: map[string]fs.FileMode{}, others: map[string]bool{}}
 	if f.exists {
-		if err := w.look(made, f); err != nil {
+		if err := w.recordOld(made, f); err != nil {
 			return nil, err
 		}
 	}
@@ -349,14 +353,14 @@ type staging struct {
 	others map[string]bool
 }
 
-func (s *staging) old(name string) string {
+func (s *staging) oldPath(name string) string {
 	return filepath.Join(s.folder.path, filepath.FromSlash(name))
 }
-func (s *staging) new(name string) string { return s.stage.tree(name) }
+func (s *staging) newPath(name string) string { return s.stage.inStage(name) }
 
 // note records what was put into the new folder.
 func (s *staging) note(name string, ours bool) error {
-	info, err := os.Lstat(s.new(name))
+	info, err := os.Lstat(s.newPath(name))
 	if err == nil {
 		s.stage.staged[name] = recordOf(info, ours)
 	}
@@ -371,7 +375,7 @@ func (s *staging) file(file manifest.File) error {
 		return err
 	}
 	if s.folder.actions[file.Path] == "" {
-		if err := carry(s.old(file.Path), s.new(file.Path)); err != nil {
+		if err := linkOrCopy(s.oldPath(file.Path), s.newPath(file.Path)); err != nil {
 			return err
 		}
 		return s.note(file.Path, true)
@@ -380,13 +384,14 @@ func (s *staging) file(file manifest.File) error {
 	if file.Secret {
 		mode = secretMode
 	}
-	if err := writeNew(s.new(file.Path), file.Data, mode); err != nil {
+	if err := writeNew(s.newPath(file.Path), file.Data, mode); err != nil {
 		return err
 	}
 	return s.note(file.Path, true)
 }
 
-// makeFolder makes a folder in the stage, which setModes makes like the old one.
+// makeFolder makes a folder in the stage. setModes gives it the owner and mode of the
+// old one.
 func (s *staging) makeFolder(name string) error {
 	if _, ok := s.made[name]; ok || name == "." {
 		return nil
@@ -396,44 +401,44 @@ func (s *staging) makeFolder(name string) error {
 	}
 	s.made[name] = folderMode
 	s.stage.staged[name+"/"] = record{}
-	return os.Mkdir(s.new(name), 0o700)
+	return os.Mkdir(s.newPath(name), 0o700)
 }
 
 func folderBits(mode fs.FileMode) fs.FileMode {
 	return mode & (fs.ModePerm | fs.ModeSetgid | fs.ModeSticky)
 }
 
-// holds says that others have something in a folder.
-func (s *staging) holds(name string) {
+// markOthers notes that others have something in a folder.
+func (s *staging) markOthers(name string) {
 	for ; !s.others[name]; name = path.Dir(name) {
 		s.others[name] = true
 	}
 }
 
-// setModes gives folders their owners and modes at last, inner ones first: one
-// that nobody may write to could not have been filled.
+// setModes gives folders their owners and modes, inner ones first. It comes last,
+// because a folder without write permission could not be filled.
 func (s *staging) setModes() error {
 	s.made["."] = folderMode
 	for _, name := range slices.Backward(slices.Sorted(maps.Keys(s.made))) {
 		mode := s.made[name]
-		if info, err := os.Lstat(s.old(name)); err == nil && info.IsDir() {
+		if info, err := os.Lstat(s.oldPath(name)); err == nil && info.IsDir() {
 			var same bool
-			if mode, same = giveBack(s.old(name), s.new(name), info); !same && s.others[name] {
+			if mode, same = copyOwner(s.oldPath(name), s.newPath(name), info); !same && s.others[name] {
 				return changedFolder(path.Join(s.folder.name, name))
 			}
 		}
-		if err := os.Chmod(s.new(name), mode); err != nil {
+		if err := os.Chmod(s.newPath(name), mode); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// keepOthers carries over what is in the old folder and not ours. Files that
-// cannot be linked, as those of other users, are moved after the swap: a copy
-// would change hands.
+// keepOthers links files of others from the old folder into the new one. Files that
+// cannot be linked, such as those of other users, are moved after the swap: a copy
+// would have another owner.
 func (s *staging) keepOthers(under string) error {
-	entries, err := os.ReadDir(s.old(under))
+	entries, err := os.ReadDir(s.oldPath(under))
 	if missing(err) {
 		return nil // somebody removed it
 	}
@@ -441,15 +446,15 @@ func (s *staging) keepOthers(under string) error {
 		return err
 	}
 	if len(entries) == 0 {
-		s.holds(under)
+		s.markOthers(under)
 		return s.makeFolder(under)
 	}
 	for _, entry := range entries {
 		name := path.Join(under, entry.Name())
 		switch {
 		case s.folder.isWanted[name]:
-			// The new one is there already. If this is a folder, nothing in it
-			// is anybody else's; the comparison saw to that.
+			// The new file is there already. If the old one is a folder, the comparison
+			// has made sure that no file of others is in it.
 		case entry.IsDir():
 			if err := s.keepOthers(name); err != nil {
 				return err
@@ -458,7 +463,7 @@ func (s *staging) keepOthers(under string) error {
 			if err := s.step("keep %s/%s", s.folder.name, name); err != nil {
 				return err
 			}
-			s.holds(path.Dir(name))
+			s.markOthers(path.Dir(name))
 			if err := s.makeFolder(path.Dir(name)); err != nil {
 				return err
 			}
@@ -471,14 +476,14 @@ func (s *staging) keepOthers(under string) error {
 }
 
 func (s *staging) keepOther(name string) error {
-	info, err := os.Lstat(s.old(name))
+	info, err := os.Lstat(s.oldPath(name))
 	if missing(err) {
 		return nil // gone meanwhile
 	}
 	if err != nil {
 		return err
 	}
-	if os.Link(s.old(name), s.new(name)) != nil {
+	if os.Link(s.oldPath(name), s.newPath(name)) != nil {
 		return nil //nolint:nilerr // it is moved later
 	}
 	s.stage.before[name] = recordOf(info, false)
@@ -499,8 +504,8 @@ func writeNew(name string, data []byte, mode fs.FileMode) error {
 	return errors.Join(err, f.Close())
 }
 
-// lookAndMove is moveNew where the system cannot do it in one step.
-func lookAndMove(from, to string) error {
+// moveIfFree does what moveNew does, in two steps, where the system has no single one.
+func moveIfFree(from, to string) error {
 	if _, err := os.Lstat(to); err == nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: fs.ErrExist}
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -509,9 +514,9 @@ func lookAndMove(from, to string) error {
 	return os.Rename(from, to)
 }
 
-// carry makes the file at from appear at to as well: as a link, or where the
-// file system does not link, as a copy.
-func carry(from, to string) error {
+// linkOrCopy makes the file at from appear at to as well: as a link, or as a copy if
+// the file system has no links.
+func linkOrCopy(from, to string) error {
 	linkErr := os.Link(from, to)
 	if linkErr == nil {
 		return nil
@@ -553,16 +558,16 @@ func (w *writing) swap(f *folder, s *stage) error {
 		return err
 	}
 	if !f.exists {
-		if err := moveNew(s.tree("."), f.path); err != nil {
+		if err := moveNew(s.inStage("."), f.path); err != nil {
 			return err
 		}
 		s.swapped = true
-		w.undoing(func() error { return moveNew(f.path, s.tree(".")) })
+		w.onRollBack(func() error { return moveNew(f.path, s.inStage(".")) })
 		return nil
 	}
 	err := errNoExchange
 	if !w.options.testOnlyPerFile {
-		err = exchange(s.tree("."), f.path)
+		err = exchange(s.inStage("."), f.path)
 	}
 	if errors.Is(err, errNoExchange) {
 		return w.swapFiles(f, s)
@@ -571,7 +576,7 @@ func (w *writing) swap(f *folder, s *stage) error {
 		return err
 	}
 	s.swapped = true
-	w.undoing(func() error { return exchange(s.tree("."), f.path) })
+	w.onRollBack(func() error { return exchange(s.inStage("."), f.path) })
 	return nil
 }
 
@@ -632,8 +637,8 @@ type fileSwap struct {
 	saved  int
 }
 
-// blocks reports whether the old file at name stands where a new folder, or in
-// a folder where a new file has to be.
+// blocks reports whether the old file at name prevents a new one: a new folder has the
+// file's name, or a new file has the name of a folder above it.
 func (s *fileSwap) blocks(name string) bool {
 	for up := path.Dir(name); up != "."; up = path.Dir(up) {
 		if s.folder.isWanted[up] {
@@ -648,7 +653,7 @@ func (s *fileSwap) blocks(name string) bool {
 	return false
 }
 
-func (s *fileSwap) disk(name string) string {
+func (s *fileSwap) diskPath(name string) string {
 	return filepath.Join(s.folder.path, filepath.FromSlash(name))
 }
 
@@ -671,7 +676,7 @@ func (s *fileSwap) put(name string) error {
 	if err := s.makeFolders(path.Dir(name)); err != nil {
 		return err
 	}
-	return s.move(s.stage.tree(name), name)
+	return s.move(s.stage.inStage(name), name)
 }
 
 func (s *fileSwap) putInventory(data []byte) error {
@@ -687,26 +692,26 @@ func (s *fileSwap) move(from, name string) error {
 	if err := s.step("put %s/%s", s.folder.name, name); err != nil {
 		return err
 	}
-	to, old := s.disk(name), s.spare()
+	to, old := s.diskPath(name), s.spare()
 	info, err := os.Lstat(to)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := os.Rename(from, to); err != nil {
 			return err
 		}
-		s.undoing(func() error { return os.Remove(to) })
+		s.onRollBack(func() error { return os.Remove(to) })
 		return nil
 	case err != nil:
 		return err
 	}
-	if err := carry(to, old); err != nil {
+	if err := linkOrCopy(to, old); err != nil {
 		return err
 	}
 	s.saving(old, name, info)
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	s.undoing(func() error { return os.Rename(old, to) })
+	s.onRollBack(func() error { return os.Rename(old, to) })
 	return nil
 }
 
@@ -717,14 +722,14 @@ func (s *fileSwap) makeFolders(name string) error {
 	if err := s.makeFolders(path.Dir(name)); err != nil {
 		return err
 	}
-	at := s.disk(name)
+	at := s.diskPath(name)
 	if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := os.Mkdir(at, folderMode); err != nil {
 		return err
 	}
-	s.undoing(func() error { return os.Remove(at) })
+	s.onRollBack(func() error { return os.Remove(at) })
 	return os.Chmod(at, folderMode)
 }
 
@@ -733,18 +738,18 @@ func (s *fileSwap) remove(name string) error {
 	if err := s.step("remove %s/%s", s.folder.name, name); err != nil {
 		return err
 	}
-	from, old := s.disk(name), s.spare()
+	from, old := s.diskPath(name), s.spare()
 	if err := os.Rename(from, old); err != nil {
 		return err
 	}
-	s.undoing(func() error { return os.Rename(old, from) })
+	s.onRollBack(func() error { return os.Rename(old, from) })
 	info, err := os.Lstat(old)
 	if err != nil {
 		return err
 	}
 	s.saving(old, name, info)
 	for up := path.Dir(name); up != "."; up = path.Dir(up) {
-		at := s.disk(up)
+		at := s.diskPath(up)
 		info, err := os.Lstat(at)
 		if err != nil {
 			return err
@@ -752,7 +757,7 @@ func (s *fileSwap) remove(name string) error {
 		if err := os.Remove(at); err != nil {
 			return nil //nolint:nilerr // not empty, so it stays
 		}
-		s.undoing(func() error {
+		s.onRollBack(func() error {
 			return errors.Join(os.Mkdir(at, folderMode), os.Chmod(at, folderBits(info.Mode())))
 		})
 	}

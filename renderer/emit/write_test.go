@@ -967,7 +967,7 @@ func TestCompareNamesHandMadeFiles(t *testing.T) {
 	}
 }
 
-// TestCopyFile: what carry does where files cannot be linked.
+// TestCopyFile: what linkOrCopy does where files cannot be linked.
 func TestCopyFile(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "file", "content")
@@ -987,7 +987,7 @@ func TestCopyFile(t *testing.T) {
 	if got["file2"] != got["file"] || got["link2"] != got["link"] {
 		t.Errorf("copies differ: %v", got)
 	}
-	if err := carry(filepath.Join(dir, "file"), filepath.Join(dir, "link")); err == nil {
+	if err := linkOrCopy(filepath.Join(dir, "file"), filepath.Join(dir, "link")); err == nil {
 		t.Error("an existing file was overwritten")
 	}
 	if err := copyFile(dir, filepath.Join(dir, "dir2")); err == nil {

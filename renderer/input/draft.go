@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Draft is what is right of an instance whose documents are not: the sections
-// that have a problem are left out.
+// Draft is an instance whose documents have problems, without the sections that have
+// them. Further checks find problems in what is left.
 type Draft struct {
 	Instance Instance
 	// Without are JSON pointers to the sections of the state that are left out.
@@ -24,14 +24,14 @@ func (d Draft) Has(pointer string) bool {
 	})
 }
 
-// draft makes the draft of a pair; it has none if nothing is wrong with it, or
-// if a document cannot be trusted at all.
+// draft makes the draft of a pair. There is none if the pair has no problem, or if a
+// document cannot be trusted at all.
 func (p pair) draft(r *report, policy *Policy) (Draft, bool) {
 	if !p.state.bad && !p.credentials.bad || p.state.flawed || p.credentials.flawed {
 		return Draft{}, false
 	}
-	state, without := p.state.right(r)
-	credentials, lost := p.credentials.right(r)
+	state, without := p.state.withoutFaulty(r)
+	credentials, lost := p.credentials.withoutFaulty(r)
 	if state == nil || credentials == nil {
 		return Draft{}, false
 	}
@@ -44,10 +44,10 @@ func (p pair) draft(r *report, policy *Policy) (Draft, bool) {
 	return d, len(quiet.problems) == 0
 }
 
-// right is a copy of a document without the sections that have a problem, and
-// which these are; nil if the whole document has one, other than a key that is
-// missing.
-func (d *checked) right(r *report) (*checked, []string) {
+// withoutFaulty returns a copy of a document without the sections that have a problem,
+// and the pointers of these sections. It returns nil if the whole document has a
+// problem other than a missing key.
+func (d *checked) withoutFaulty(r *report) (*checked, []string) {
 	root, ok := d.Root.(map[string]any)
 	if !ok || encrypted(root) {
 		return nil, nil

@@ -12,8 +12,8 @@ func (c *Credentials) Field(path string) (string, bool) {
 	return text, text != ""
 }
 
-// Has reports whether the document has a field: its value, or null in the place
-// of a secret that only an external store knows.
+// Has reports whether the document has a field: its value, or null instead of a secret
+// that only an external store knows.
 func (c *Credentials) Has(path string) bool {
 	_, found := c.Field(path)
 	return found || slices.Contains(c.outside, path)

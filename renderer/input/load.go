@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// Limits of a document. Real ones have some ten kilobytes, a thousand values
-// and eight levels.
+// Limits of a document. Real documents have some ten kilobytes, a thousand values and
+// eight levels.
 const (
 	maxBytes    = 10 << 20
 	maxDepth    = 64
@@ -26,11 +26,12 @@ const (
 	maxWhole = 1 << 53
 )
 
-// Load reads a document in one pass. It always returns a Tree; one that could
-// not be read to its end has no Root, and Validate makes no more of it.
+// Load reads a document in one pass. It always returns a Tree. A document that could
+// not be read to its end has no Root, and Validate leaves it alone. Problems have the
+// rules HF001 (the text), HF002 (a key twice) and HF003 (limits).
 //
-// encoding/json is of no use here: it hides duplicate keys, rounds numbers,
-// replaces what is no UTF-8, and forgets where things stand.
+// encoding/json is of no use here: it hides duplicate keys, rounds numbers, replaces
+// bytes that are not UTF-8, and does not tell where values stand.
 func Load(d Document) (*Tree, problem.List) {
 	t := newTree(d)
 	s := &scanner{tree: t, data: d.Data}
@@ -50,7 +51,7 @@ type scanner struct {
 	pos      int
 	current  int32 // the node that is being read, for messages
 	started  int   // where the string that is being read starts
-	flawed   int   // where the last string with a flaw starts
+	lastBad  int   // where the last string with bad text starts
 	problems problem.List
 }
 
@@ -108,7 +109,7 @@ func (s *scanner) value(n int32, depth int) (any, bool) {
 		before := len(s.problems)
 		text, ok := s.text()
 		if len(s.problems) > before {
-			s.doubt(n)
+			s.markFaulty(n)
 		}
 		return text, ok
 	case c == '-' || c >= '0' && c <= '9':
@@ -150,7 +151,7 @@ func (s *scanner) object(n int32, depth int) (any, bool) {
 		_, duplicate := object[key]
 		child := s.child(node{key: key, parent: n, index: -1, keyAt: int32(keyAt), at: int32(s.pos)})
 		if len(s.problems) > before {
-			s.doubt(child)
+			s.markFaulty(child)
 		}
 		if duplicate && !s.duplicate(n, child) {
 			return nil, false
@@ -160,7 +161,7 @@ func (s *scanner) object(n int32, depth int) (any, bool) {
 			return nil, false
 		}
 		if duplicate {
-			s.forget(child) // the first one stands
+			s.dropFrom(child) // the first one stands
 		} else {
 			object[key], s.tree.nodes[child].value = value, value
 		}
@@ -247,7 +248,7 @@ func (s *scanner) number(n int32) (any, bool) {
 	}
 	if large {
 		ok := s.report(start, "HF003", "a number beyond 2^53", "write it as a string, or smaller")
-		s.doubt(n)
+		s.markFaulty(n)
 		return 0.0, ok
 	}
 	if value == 0 {
@@ -290,20 +291,20 @@ func (s *scanner) longText(start int) (string, bool) {
 			}
 			text = utf8.AppendRune(text, r)
 		case c == 0:
-			if !s.flaw(s.pos, "a NUL byte in a string", "") {
+			if !s.badText(s.pos, "a NUL byte in a string", "") {
 				return "", false
 			}
 			s.pos++
 		case c == '\n' || c == '\r':
 			return "", s.fail(start-1, "a string without end on its line", `end it with a double quote; a line break in it is written \n`)
 		case c < 0x20:
-			if !s.flaw(s.pos, "a control character in a string", `write it as \u00…`) {
+			if !s.badText(s.pos, "a control character in a string", `write it as \u00…`) {
 				return "", false
 			}
 			s.pos++
 		default:
 			r, size := utf8.DecodeRune(s.data[s.pos:])
-			if r == utf8.RuneError && size == 1 && !s.flaw(s.pos, "a byte that is no UTF-8", "save the document as UTF-8") {
+			if r == utf8.RuneError && size == 1 && !s.badText(s.pos, "a byte that is no UTF-8", "save the document as UTF-8") {
 				return "", false
 			}
 			text = utf8.AppendRune(text, r)
@@ -340,7 +341,7 @@ func (s *scanner) escaped() (rune, bool) {
 		case !ok:
 			return 0, s.fail(at, `"\u" without four hex digits`, "")
 		case r == 0:
-			return utf8.RuneError, s.flaw(at, "a NUL in a string", "")
+			return utf8.RuneError, s.badText(at, "a NUL in a string", "")
 		case !utf16.IsSurrogate(r):
 			return r, true
 		}
@@ -354,7 +355,7 @@ func (s *scanner) escaped() (rune, bool) {
 			}
 			s.pos = back
 		}
-		return utf8.RuneError, s.flaw(at, "half of a surrogate pair", "write the character itself")
+		return utf8.RuneError, s.badText(at, "half of a surrogate pair", "write the character itself")
 	}
 	return 0, s.fail(at, "an escape that JSON does not have", `a backslash itself is written \\`)
 }
@@ -506,21 +507,21 @@ func (s *scanner) duplicate(n, child int32) bool {
 		fmt.Sprintf("%s is set already, on line %d", subject, line), "remove one of the two, or correct its name")
 }
 
-// forget drops a node and all after it.
-func (s *scanner) forget(n int32) {
+// dropFrom drops a node and all after it.
+func (s *scanner) dropFrom(n int32) {
 	s.tree.nodes = s.tree.nodes[:n]
 	maps.DeleteFunc(s.tree.faulty, func(i int32, _ bool) bool { return i >= n })
 }
 
-// doubt notes that a node's value is not what was meant.
-func (s *scanner) doubt(n int32) {
+// markFaulty notes that a problem of the node's value has been reported.
+func (s *scanner) markFaulty(n int32) {
 	if s.tree.faulty == nil {
 		s.tree.faulty = map[int32]bool{}
 	}
 	s.tree.faulty[n] = true
 }
 
-// fail reports that the document cannot be read on. It returns false.
+// fail reports that the document cannot be read further. It returns false.
 func (s *scanner) fail(offset int, message, hint string) bool {
 	s.report(offset, "HF001", message, hint)
 	return false
@@ -532,13 +533,13 @@ func (s *scanner) stop(offset int, message string) bool {
 	return false
 }
 
-// flaw reports, once for each string, that it is no text. The reading goes on
-// if it is true.
-func (s *scanner) flaw(offset int, message, hint string) bool {
-	if s.flawed == s.started {
+// badText reports, once for each string, characters that it may not have. If it returns
+// true, the reading goes on.
+func (s *scanner) badText(offset int, message, hint string) bool {
+	if s.lastBad == s.started {
 		return true
 	}
-	s.flawed = s.started
+	s.lastBad = s.started
 	return s.report(offset, "HF001", message, hint)
 }
 

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// SecretFields are the names of the fields that the documents' schemas mark with
-// x-secret: what stands in them is shown to nobody. They are sorted.
+// SecretFields returns the names of the fields that the documents' schemas mark with
+// x-secret, sorted. Their values are shown to nobody.
 func SecretFields() []string {
 	found := map[string]bool{}
 	documents, err := readLibrary(nil)
@@ -20,8 +20,9 @@ func SecretFields() []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// NameFields are fields that a schema marks with x-secret and that are names all the
-// same: many are equal to a bucket's, and a message or a manifest may say them.
+// NameFields returns the fields that a schema marks with x-secret and that are names.
+// Many of them are the same as a bucket's name, so a message or a manifest may have
+// them.
 func NameFields() []string { return []string{"accessKeyId", "username"} }
 
 // secretFields collects the properties that a schema marks. name is the property that

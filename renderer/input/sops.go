@@ -13,20 +13,21 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/seal"
 )
 
-// Encrypted says whether sops wrote a document, in JSON.
+// Encrypted says whether a document is JSON that sops has encrypted.
 func Encrypted(document Document) bool {
 	root, err := readText(document.Data)
 	return err == nil && root.sops != nil
 }
 
-// ErrOtherKeys says that a document is encrypted in a way that only sops itself reads:
+// ErrOtherKeys says that only the program sops can decrypt a document: it is encrypted
 // for a cloud's key service, PGP, an age plugin or several key groups.
 var ErrOtherKeys = errors.New("only sops itself reads it")
 
-// Decrypt returns what a document was before sops encrypted it for an age recipient, in
-// memory. Every value stays on its line, for messages. A document that sops did not
-// write comes back as it is. A broken one is a problem: HF033 without an identity that
-// opens it, HF045 when it was changed or cut short. No message repeats a value.
+// Decrypt decrypts, in memory, a document that sops encrypted for an age recipient.
+// Every value stays on its line, so messages name the right one. A document that sops
+// did not write comes back as it is. The error is a problem.List with HF033 if no
+// identity opens the document, or with HF045 if it was changed or cut short; or
+// ErrOtherKeys. No message repeats a value.
 func Decrypt(document Document, identities []seal.Identity) (Document, error) {
 	text, err := readText(document.Data)
 	if err != nil || text.sops == nil {
@@ -78,10 +79,11 @@ func NotDecrypted(document Document, why string) problem.Problem {
 		Hint: "give an age identity of a recipient with SOPS_AGE_KEY_FILE or SOPS_AGE_KEY; to compare all but the values give check --without-values", Rule: "HF033"}
 }
 
-// Redact returns a credentials document with null in the place of every secret value,
-// and those that were readable; nil if the document is no JSON, which comes back as it
-// is, for Load to say what is wrong with it. In one that sops encrypted only secret
-// fields may be encrypted, else that is a problem, HF033; it need not be decrypted.
+// Redact returns a credentials document with null instead of every secret value, and
+// the values that were readable. If the document is not JSON it comes back as it is,
+// without values, and Load says what is wrong with it. A document that sops encrypted
+// need not be decrypted; if sops encrypted more than the secret fields, that is a
+// problem (HF033).
 func Redact(document Document) (Document, []Secret, error) {
 	text, err := readText(document.Data)
 	if err != nil {

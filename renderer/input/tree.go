@@ -36,11 +36,11 @@ type Tree struct {
 	flawed     bool // Load had something to say
 	// nodes lists all values in document order; the first is the root.
 	nodes []node
-	// faulty are the nodes that Load has complained about: what the schema
-	// says about them would be an echo.
+	// faulty are the nodes with a problem that Load has reported. The schema's problem
+	// with them would repeat it.
 	faulty map[int32]bool
 
-	// Both are needed only once something is wrong.
+	// Both are made when the first problem needs them.
 	children func() map[step]int32
 	newlines func() []int32
 }
@@ -82,9 +82,9 @@ func newTree(d Document) *Tree {
 	return t
 }
 
-// At returns the place of the value that a JSON pointer (RFC 6901) leads to,
-// counted from 1; a column counts bytes. If the document has no such value, it
-// is the place of the innermost value on the way that it has.
+// At returns line and column of the value that a JSON pointer (RFC 6901) leads to,
+// counted from 1; a column counts bytes. If the document has no such value, it returns
+// those of the innermost value on the way that exists.
 func (t *Tree) At(pointer string) (line, column int) {
 	if len(t.nodes) == 0 {
 		return 0, 0
@@ -93,7 +93,7 @@ func (t *Tree) At(pointer string) (line, column int) {
 	return t.position(t.nodes[i].at)
 }
 
-// AtKey is like At, but returns the place of the value's key if it has one.
+// AtKey is like At, but returns line and column of the value's key if it has one.
 func (t *Tree) AtKey(pointer string) (line, column int) {
 	if len(t.nodes) == 0 {
 		return 0, 0

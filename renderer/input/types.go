@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Instance is what is known about one instance: its documents, agreed.
+// Instance is what is known about one instance: its documents, after all checks of
+// package input.
 type Instance struct {
 	State       *State
 	Credentials *Credentials
@@ -57,7 +58,7 @@ type State struct {
 	Coverable []string
 }
 
-// Root returns the document without its foreign keys, which nobody may read.
+// Root returns the document without its foreign keys, which no kind may read.
 func (s *State) Root() map[string]any {
 	root, _ := s.Tree.Root.(map[string]any)
 	if len(s.Ignored) == 0 {
@@ -70,9 +71,9 @@ func (s *State) Root() map[string]any {
 	return root
 }
 
-// Made returns when the document was made, in seconds since 1970, and whether
-// it says so. It stands for now where a clock would make the same inputs give
-// other outputs.
+// Made returns when the document was made, in seconds since 1970, and whether it says
+// so. It is used instead of a clock, with which the same inputs would give different
+// outputs.
 func (s *State) Made() (seconds int64, known bool) {
 	return Instant(s.GeneratedAt)
 }
@@ -149,10 +150,10 @@ type StorageClasses struct {
 type Network struct {
 	// PolicyEngine is "kubernetes", "cilium" or "none".
 	PolicyEngine string `json:"policyEngine"`
-	// Reason says why the engine is none; else it is empty.
+	// Reason says why the engine is none; empty for another engine.
 	Reason string `json:"reason"`
-	// DefaultDenyEgress and DefaultDenyIngress say what the instance's
-	// namespaces do by themselves.
+	// DefaultDenyEgress and DefaultDenyIngress say whether the instance's namespaces
+	// deny by default.
 	DefaultDenyEgress  bool `json:"defaultDenyEgress"`
 	DefaultDenyIngress bool `json:"defaultDenyIngress"`
 	// OtterizeIntents says that Otterize manages the applications' policies.
@@ -218,27 +219,27 @@ type Group struct {
 	Units []string `json:"units"`
 }
 
-// Policy is the policy document: an organisation's defaults.
+// Policy is the policy document: what the platform's owner decides for all instances.
 type Policy struct {
 	// Tree is the whole document.
 	Tree *Tree
 	Settings
 	// Retired are sources that are gone for good, in the order of the document.
 	Retired []Retired
-	// ServiceAccountName is the account as which Flux applies an instance's tree, in
-	// which {instance} stands for its id; empty for Flux' own.
+	// ServiceAccountName is the account as which Flux applies an instance's tree; empty
+	// for Flux' own. {instance} in it stands for the instance's id.
 	ServiceAccountName string
-	// Namespace is the one that each instance must have, in which {instance} stands for
-	// its id; empty for any that its state names.
+	// Namespace is the namespace that each instance must have; empty if its state may
+	// name any. {instance} in it stands for the instance's id.
 	Namespace string
-	// ImagePrefixes are what the name of each image begins with, one of them; none for
-	// any. Each ends with a slash.
+	// The name of each image must begin with one of ImagePrefixes; without any, it may
+	// be any name. Each prefix ends with a slash.
 	ImagePrefixes []string
 	// Namespaces are those that the policy lets instances have beside their own.
 	Namespaces []Grant
 }
 
-// Grant lets instances have units in a namespace, which they share if they are several.
+// Grant lets instances have units in a namespace. If it names several, they share it.
 type Grant struct {
 	// Namespace is a DNS label.
 	Namespace string `json:"namespace"`
@@ -407,7 +408,7 @@ type Flux struct {
 	Namespace string `json:"namespace"`
 	// Interval is a Go duration.
 	Interval string `json:"interval"`
-	// Path is relative to the repository's root.
+	// Path is relative to the Git repository's root.
 	Path       string      `json:"path"`
 	SourceRef  *FluxSource `json:"sourceRef"`
 	DependsOn  []FluxName  `json:"dependsOn"`
@@ -473,16 +474,15 @@ type Secret struct {
 	Value string
 }
 
-// IsName reports whether it is a field that is kept like a secret and is a name all the
-// same, see NameFields.
+// IsName reports whether the field is one of NameFields.
 func (s Secret) IsName() bool {
 	return slices.Contains(NameFields(), s.Pointer[strings.LastIndex(s.Pointer, "/")+1:])
 }
 
-// String keeps the value out of a careless print.
+// String does not show the value, so that a careless print does not either.
 func (s Secret) String() string { return "the secret at " + s.Pointer }
 
-// String keeps the secrets out of a careless print.
+// String does not show the secrets, so that a careless print does not either.
 func (c *Credentials) String() string { return "credentials of " + c.InstanceID }
 
 // GoString is String.
@@ -512,7 +512,7 @@ type Store struct {
 	CAPem string `json:"caPem"`
 }
 
-// Excuse allows what is else refused.
+// Excuse allows what would be refused without it.
 type Excuse struct {
 	// Reason is a sentence.
 	Reason string `json:"reason"`

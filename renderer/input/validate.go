@@ -98,18 +98,18 @@ func (r *report) add(p problem.Problem, documents ...*checked) {
 	}
 }
 
-// Validate checks all documents of a run together. It returns the instances
-// whose documents are right, sorted by id, and all problems, sorted. policy
-// may be nil. With one problem nothing may be rendered; that instances come
-// back all the same is for further checks of them.
+// Validate checks all documents of a run together. It returns the instances whose
+// documents have no problem, sorted by id, and all problems, sorted. policy may be nil.
+// If there is a problem, nothing may be rendered; the instances are for further checks
+// only.
 func (v *Validator) Validate(states, credentials []*Tree, policy *Tree) ([]Instance, problem.List) {
 	instances, _, problems := v.ValidateAll(states, credentials, policy)
 	return instances, problems
 }
 
-// ValidateAll is Validate, and returns beside the instances the drafts: what is
-// right of those whose documents are not, for problems that would else show
-// only once these are mended.
+// ValidateAll is like Validate, and returns drafts, too: of instances whose documents
+// have problems, what is left without them. Further checks of a draft find problems
+// that would otherwise show only after the first ones are corrected.
 func (v *Validator) ValidateAll(states, credentials []*Tree, policy *Tree) ([]Instance, []Draft, problem.List) {
 	r := &report{}
 	var allowed []string // what the policy says about foreign keys

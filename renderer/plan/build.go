@@ -22,32 +22,32 @@ type inputs struct {
 
 // builder holds the inputs of one plan while it is made.
 type builder struct {
-	inst  input.Instance
-	set   kind.Set
-	plan  *Plan
-	ask   settings
-	found map[string]kind.Discovered
+	inst     input.Instance
+	set      kind.Set
+	plan     *Plan
+	settings settings
+	found    map[string]kind.Discovered
 }
 
 // Build decides everything for one instance. It never fails; see Check.
 func Build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	p := build(inst, set, units)
-	filled(reflect.ValueOf(p))
+	fillNil(reflect.ValueOf(p))
 	return p
 }
 
-// filled makes every list and map that is nil an empty one: a template, and who
-// reads plan.json, would find null where a list belongs.
-func filled(v reflect.Value) {
+// fillNil turns every nil list and map into an empty one. Otherwise templates and
+// readers of plan.json would find null instead of a list.
+func fillNil(v reflect.Value) {
 	switch v.Kind() { //nolint:exhaustive // all other kinds hold nothing
 	case reflect.Pointer:
 		if !v.IsNil() {
-			filled(v.Elem())
+			fillNil(v.Elem())
 		}
 	case reflect.Struct:
 		for n := range v.NumField() {
 			if v.Type().Field(n).IsExported() {
-				filled(v.Field(n))
+				fillNil(v.Field(n))
 			}
 		}
 	case reflect.Slice:
@@ -55,7 +55,7 @@ func filled(v reflect.Value) {
 			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
 		}
 		for n := range v.Len() {
-			filled(v.Index(n))
+			fillNil(v.Index(n))
 		}
 	case reflect.Map:
 		if v.IsNil() {
@@ -67,7 +67,7 @@ func filled(v reflect.Value) {
 		for _, key := range v.MapKeys() {
 			entry := reflect.New(v.Type().Elem()).Elem()
 			entry.Set(v.MapIndex(key))
-			filled(entry)
+			fillNil(entry)
 			v.SetMapIndex(key, entry)
 		}
 	}
@@ -100,9 +100,9 @@ func build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 		},
 		Network: Network{APICIDRs: []string{}, Cluster: []string{}, Endpoints: []Endpoint{}, DNS: DNS{Labels: Labels{}}},
 		Flux:    Flux{DependsOn: []Reference{}},
-		inputs:  &inputs{instance: inst, set: set, discovered: together(state.Consistency, units)},
+		inputs:  &inputs{instance: inst, set: set, discovered: withGroups(state.Consistency, units)},
 	}
-	b := &builder{inst: inst, set: set, plan: p, ask: newSettings(inst), found: map[string]kind.Discovered{}}
+	b := &builder{inst: inst, set: set, plan: p, settings: newSettings(inst), found: map[string]kind.Discovered{}}
 	for _, u := range p.inputs.discovered {
 		b.found[u.ID] = u
 	}
@@ -135,8 +135,8 @@ func build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 // decideFrame settles what all units share: zone, window, network, Flux.
 func (b *builder) decideFrame() {
 	p, state := b.plan, b.inst.State
-	p.TimeZone = b.ask.timezone()
-	p.Window = b.ask.window()
+	p.TimeZone = b.settings.timezone()
+	p.Window = b.settings.window()
 	n := state.Network
 	p.Network.Engine = cmp.Or(n.PolicyEngine, "kubernetes")
 	p.Network.Cluster = append(p.Network.Cluster, n.ClusterCIDRs...)
@@ -162,18 +162,18 @@ func (b *builder) decideFrame() {
 	if r := b.inst.Credentials.Rclone; r != nil && r.CAPem != "" {
 		p.CAPem[kind.Rclone] = r.CAPem
 	}
-	p.Flux = b.ask.flux(p.Instance)
+	p.Flux = b.settings.flux(p.Instance)
 	if b.inst.Policy != nil {
 		p.Flux.ServiceAccount = strings.ReplaceAll(b.inst.Policy.ServiceAccountName, "{instance}", p.Instance)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.set.Platform.Images)) {
-		p.Platform.Images[name], _ = b.ask.image("platform", name, b.set.Platform.Images[name].Reference)
+		p.Platform.Images[name], _ = b.settings.image("platform", name, b.set.Platform.Images[name].Reference)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.set.Platform.Resources)) {
-		p.Platform.Resources[name] = b.ask.resources(b.set.Platform.Resources[name], name)
+		p.Platform.Resources[name] = b.settings.resources(b.set.Platform.Resources[name], name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.set.Platform.Deadlines)) {
-		p.Platform.Deadlines[name], _ = b.ask.deadline(b.set.Platform.Deadlines[name], name)
+		p.Platform.Deadlines[name], _ = b.settings.deadline(b.set.Platform.Deadlines[name], name)
 	}
 }
 
@@ -189,7 +189,7 @@ func (b *builder) decideUnits() {
 			b.plan.Exemptions = append(b.plan.Exemptions, Exemption{ID: u.ID, Kind: u.Kind.Name, Covers: u.Covers, Reason: u.Reason})
 			continue
 		}
-		if line, _, set := b.ask.cron(u.ID, u.Kind.Name); set {
+		if line, _, set := b.settings.cron(u.ID, u.Kind.Name); set {
 			fixed[u.ID], _ = parseCron(line) // a wrong one is Check's matter
 			continue
 		}
@@ -202,7 +202,7 @@ func (b *builder) decideUnits() {
 		}
 		minute, placed := minutes[u.ID]
 		if !placed {
-			if _, _, fixed := b.ask.cron(u.ID, u.Kind.Name); !fixed {
+			if _, _, fixed := b.settings.cron(u.ID, u.Kind.Name); !fixed {
 				b.plan.inputs.unplaced = append(b.plan.inputs.unplaced, u.ID)
 			}
 		}

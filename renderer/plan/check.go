@@ -12,9 +12,9 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// Check proves that a plan keeps its promises: that everything coverable is
-// covered once, that names, times and retention work in the cluster, and that
-// nothing of it reaches another's data. Every problem carries its rule.
+// Check proves that a plan keeps its promises: every coverable place is covered once,
+// names, times and retention work in the cluster, and no unit reaches another
+// instance's data. Every problem has its rule.
 func Check(p *Plan) problem.List {
 	if !p.Enabled {
 		return nil
@@ -46,8 +46,8 @@ type checker struct {
 	problems problem.List
 }
 
-// at adds a problem at a place of the state, or at the unit when it has none.
-func (c *checker) at(pointer, rule, hint, format string, args ...any) {
+// problemAt adds a problem at a place of the state, or at the unit when it has none.
+func (c *checker) problemAt(pointer, rule, hint, format string, args ...any) {
 	p := problem.Problem{Pointer: pointer, Message: fmt.Sprintf(format, args...), Hint: hint, Rule: rule}
 	if strings.HasPrefix(pointer, "/") {
 		tree := c.plan.inputs.instance.State.Tree
@@ -57,15 +57,15 @@ func (c *checker) at(pointer, rule, hint, format string, args ...any) {
 	c.problems = append(c.problems, p)
 }
 
-// of is the place of a unit: the first that it covers.
-func of(u kind.Unit) string {
+// unitPlace is the place of a unit: the first that it covers.
+func unitPlace(u kind.Unit) string {
 	if len(u.Covers) > 0 {
 		return u.Covers[0]
 	}
 	return "unit " + u.ID
 }
 
-// coverage proves the promise "total": every coverable place is claimed by one
+// coverage proves the promise "total": every coverable place is covered by one
 // unit, or by all the parts of one.
 func (c *checker) coverage() {
 	coverable := c.plan.inputs.instance.State.Coverable
@@ -73,47 +73,47 @@ func (c *checker) coverage() {
 	for _, place := range coverable {
 		known[place] = true
 	}
-	claims := map[string][]kind.Discovered{}
+	covering := map[string][]kind.Discovered{}
 	for _, u := range c.plan.inputs.discovered {
 		if len(u.Covers) == 0 {
-			c.at("unit "+u.ID, "HF106", "name the places of the state that it backs up", "the unit covers nothing")
+			c.problemAt("unit "+u.ID, "HF106", "name the places of the state that it backs up", "the unit covers nothing")
 		}
 		for _, place := range u.Covers {
-			claims[place] = append(claims[place], u)
+			covering[place] = append(covering[place], u)
 			if !known[place] {
-				c.at("unit "+u.ID, "HF106", "only places marked x-coverable in a schema can be covered",
+				c.problemAt("unit "+u.ID, "HF106", "only places marked x-coverable in a schema can be covered",
 					"covers %s, which is no coverable place of this state", place)
 			}
 		}
 		if u.Need == "skip" && strings.TrimSpace(u.Reason) == "" {
-			c.at(of(u.Unit), "HF107", `say why: "reason": "…"`, "unit %s is skipped without a reason", u.ID)
+			c.problemAt(unitPlace(u.Unit), "HF107", `say why: "reason": "…"`, "unit %s is skipped without a reason", u.ID)
 		}
 	}
 	for _, place := range coverable {
-		switch claim := claims[place]; {
-		case len(claim) == 0 && c.plan.exempt(place):
-		case len(claim) == 0:
-			c.at(place, "HF104", `give it a kind that backs it up, or "backup": "skip" with a reason`, "nothing backs this up")
-		case !whole(claim):
-			ids := make([]string, len(claim))
-			for n, u := range claim {
+		switch units := covering[place]; {
+		case len(units) == 0 && c.plan.exempt(place):
+		case len(units) == 0:
+			c.problemAt(place, "HF104", `give it a kind that backs it up, or "backup": "skip" with a reason`, "nothing backs this up")
+		case !whole(units):
+			ids := make([]string, len(units))
+			for n, u := range units {
 				ids[n] = u.ID
 			}
 			slices.Sort(ids)
-			c.at(place, "HF105", "a place is backed up by one unit, or by all parts of one",
-				"claimed by %s", strings.Join(ids, " and "))
+			c.problemAt(place, "HF105", "a place is backed up by one unit, or by all parts of one",
+				"covered by %s", strings.Join(ids, " and "))
 		}
 	}
 }
 
-// whole says whether the claims are one unit, or the parts 0 to n-1 of one kind.
-func whole(claim []kind.Discovered) bool {
-	if len(claim) == 1 && claim[0].Part == nil {
+// whole says whether these are one unit by itself, or the parts 0 to n-1 of one kind.
+func whole(units []kind.Discovered) bool {
+	if len(units) == 1 && units[0].Part == nil {
 		return true
 	}
 	seen := map[int]bool{}
-	for _, u := range claim {
-		if u.Part == nil || u.Part.Of != len(claim) || u.Kind.Name != claim[0].Kind.Name {
+	for _, u := range units {
+		if u.Part == nil || u.Part.Of != len(units) || u.Kind.Name != units[0].Kind.Name {
 			return false
 		}
 		if u.Part.Number < 0 || u.Part.Number >= u.Part.Of || seen[u.Part.Number] {
@@ -131,7 +131,7 @@ func (c *checker) units() {
 	ids, sources := map[string]bool{}, map[string]string{}
 	for _, u := range c.plan.inputs.discovered {
 		if ids[u.ID] {
-			c.at(of(u.Unit), "HF103", "keys must differ, also across servers", "another unit is %s, too", u.ID)
+			c.problemAt(unitPlace(u.Unit), "HF103", "keys must differ, also across servers", "another unit is %s, too", u.ID)
 		}
 		ids[u.ID] = true
 		if u.Capture == nil || u.Need == "skip" {
@@ -139,19 +139,19 @@ func (c *checker) units() {
 		}
 		source := c.plan.source(u.Unit)
 		if other, taken := sources[source]; taken && other != u.ID {
-			c.at(of(u.Unit), "HF115", "one of the two must go", "%s and %s read the same data (%s)", other, u.ID, u.Capture.Source)
+			c.problemAt(unitPlace(u.Unit), "HF115", "one of the two must go", "%s and %s read the same data (%s)", other, u.ID, u.Capture.Source)
 		}
 		sources[source] = u.ID
 		if (u.Capture.How == "sync") != (u.Kind.Engine == kind.Rclone) {
-			c.at(of(u.Unit), "HF110", "sync is rclone's, all others are restic's",
+			c.problemAt(unitPlace(u.Unit), "HF110", "sync is rclone's, all others are restic's",
 				"unit %s is captured by %s, but its engine is %s", u.ID, u.Capture.How, u.Kind.Engine)
 		}
 		if u.Expect.AllowEmpty != nil && strings.TrimSpace(u.Expect.AllowEmpty.Reason) == "" {
-			c.at(of(u.Unit), "HF118", "an empty copy needs a reason", "unit %s may be empty without a reason", u.ID)
+			c.problemAt(unitPlace(u.Unit), "HF118", "an empty copy needs a reason", "unit %s may be empty without a reason", u.ID)
 		}
 		for _, name := range slices.Sorted(maps.Keys(u.Capture.Env)) {
 			if !envForm.MatchString(name) {
-				c.at("unit "+u.ID, "HF117", "use capitals, digits and _", "%q is no name of an environment variable", name)
+				c.problemAt("unit "+u.ID, "HF117", "use capitals, digits and _", "%q is no name of an environment variable", name)
 			}
 		}
 		if u.Capture.How == "volume" {
@@ -167,17 +167,17 @@ func (c *checker) owner(u kind.Unit) {
 	switch {
 	case len(u.Capture.Owners) > 0:
 		if u.Capture.RootReason == "" {
-			c.at(of(u), "HF145", `add "runAsRoot": {"reason": …} to accept a pod that runs as root, or skip the claim with a reason`,
+			c.problemAt(unitPlace(u), "HF145", `add "runAsRoot": {"reason": …} to accept a pod that runs as root, or skip the claim with a reason`,
 				"claim %s has files of several owners, and only root can read them all and give them back", u.Capture.Claim)
 		}
 	case u.Capture.UID == nil:
-		c.at(of(u), "HF113", `add "owner": {"uid": …, "gid": …}: the numbers that ls -ln shows in the volume`,
+		c.problemAt(unitPlace(u), "HF113", `add "owner": {"uid": …, "gid": …}: the numbers that ls -ln shows in the volume`,
 			"the owner of claim %s is not known; files of another uid would be left out under a green status", u.Capture.Claim)
 	case *u.Capture.UID == 0 && u.Capture.RootReason == "":
-		c.at(of(u), "HF114", `add "runAsRoot": {"reason": …} to accept a pod that runs as root`,
+		c.problemAt(unitPlace(u), "HF114", `add "runAsRoot": {"reason": …} to accept a pod that runs as root`,
 			"claim %s belongs to root, whose files nobody else can read", u.Capture.Claim)
 	case *u.Capture.UID != 0 && u.Capture.RootReason != "":
-		c.at(of(u), "HF114", "take runAsRoot away", "claim %s does not belong to root and needs no exception", u.Capture.Claim)
+		c.problemAt(unitPlace(u), "HF114", "take runAsRoot away", "claim %s does not belong to root and needs no exception", u.Capture.Claim)
 	}
 }
 
@@ -226,33 +226,33 @@ func (c *checker) references() {
 	for _, i := range p.Units {
 		for _, before := range i.Consistent {
 			if !units[before] {
-				c.at(of(i.Unit), "HF111", "name a unit of this instance", "unit %s must be taken after %q, which is no unit", i.ID, before)
+				c.problemAt(unitPlace(i.Unit), "HF111", "name a unit of this instance", "unit %s must be taken after %q, which is no unit", i.ID, before)
 			}
 		}
 		c.keys(i)
 		for _, credential := range i.Capture.Credentials {
 			if !in.instance.Credentials.Has(credential.Field) {
-				c.at(of(i.Unit), "HF020", "add "+credential.Field+" to backup-credentials.json, or skip the unit with a reason",
+				c.problemAt(unitPlace(i.Unit), "HF020", "add "+credential.Field+" to backup-credentials.json, or skip the unit with a reason",
 					"unit %s needs the credentials %s, which are not there", i.ID, credential.Field)
 			}
 		}
 		if (i.Engine == kind.Restic && in.instance.Credentials.Restic == nil) || (i.Engine == kind.Rclone && in.instance.Credentials.Rclone == nil) {
-			c.at(of(i.Unit), "HF020", "add the section to backup-credentials.json", "unit %s needs the credentials of %s, which are not there", i.ID, i.Engine)
+			c.problemAt(unitPlace(i.Unit), "HF020", "add the section to backup-credentials.json", "unit %s needs the credentials of %s, which are not there", i.ID, i.Engine)
 		}
 	}
 	for _, id := range in.cyclic {
-		c.at("unit "+id, "HF111", "break the circle", "unit %s must be taken before itself", id)
+		c.problemAt("unit "+id, "HF111", "break the circle", "unit %s must be taken before itself", id)
 	}
 	for _, id := range in.unplaced {
-		c.at("unit "+id, "HF205", "widen backup.window: each source needs a minute of its own, "+
-			fmt.Sprintf("%d minutes after those that it must follow", settle),
+		c.problemAt("unit "+id, "HF205", "widen backup.window: each source needs a minute of its own, "+
+			fmt.Sprintf("%d minutes after those that it must follow", followDistance),
 			"the window %s to %s has no minute left; of its %d minutes %d are in use",
 			p.Window.Start, p.Window.End, len(p.Window.minutes(p.TimeZone)), len(p.Units)-len(in.unplaced))
 	}
 }
 
-// BackupsOwn says whether a field of the credentials is the backup's own: what opens the
-// repositories, the copies or the Secrets in Git. A source is read without it.
+// BackupsOwn says whether a field of the credentials opens the repositories, the copies
+// or the Secrets in Git. No source needs such a field to be read.
 func BackupsOwn(field string) bool {
 	section, _, _ := strings.Cut(field, ".")
 	return section == "git" || section == kind.Restic || section == kind.Rclone
@@ -263,7 +263,7 @@ func (c *checker) keys(i Item) {
 	const hint = "a kind names what its source needs; where copies go is the platform's"
 	for _, credential := range i.Capture.Credentials {
 		if BackupsOwn(credential.Field) {
-			c.at("unit "+i.ID, "HF428", hint, "its capture.credentials ask for %s", credential.Field)
+			c.problemAt("unit "+i.ID, "HF428", hint, "its capture.credentials ask for %s", credential.Field)
 		}
 	}
 	names := []string{}
@@ -275,7 +275,7 @@ func (c *checker) keys(i Item) {
 	}
 	for _, s := range c.plan.Secrets {
 		if s.Namespace == i.Namespace && slices.Contains(names, s.Name) {
-			c.at(of(i.Unit), "HF428", hint, "unit %s takes a value of the Secret %s, which is the backup's own", i.ID, s.Name)
+			c.problemAt(unitPlace(i.Unit), "HF428", hint, "unit %s takes a value of the Secret %s, which is the backup's own", i.ID, s.Name)
 		}
 	}
 }
@@ -330,16 +330,16 @@ func (c *checker) setting(l level, path, rule, hint, format string, args ...any)
 func (c *checker) images() {
 	check := func(where, name, reference string) {
 		if reference == "" {
-			c.at(where, "HF108", c.hintImage(name), "there is no image %q", name)
+			c.problemAt(where, "HF108", c.hintImage(name), "there is no image %q", name)
 			return
 		}
 		for _, p := range c.plan.WrongImage(reference) {
-			c.at(where, p.Rule, p.Hint, "%s", p.Message)
+			c.problemAt(where, p.Rule, p.Hint, "%s", p.Message)
 		}
 	}
 	for _, i := range c.plan.Units {
 		if i.Capture.Image != "" {
-			check(of(i.Unit), i.Kind+"/"+i.Capture.Image, i.ResolvedImage)
+			check(unitPlace(i.Unit), i.Kind+"/"+i.Capture.Image, i.ResolvedImage)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.plan.Platform.Images)) {
@@ -347,8 +347,9 @@ func (c *checker) images() {
 	}
 }
 
-// WrongImage says what is wrong with the reference of an image: it has no version or, where
-// that is a must, no digest (HF109), or it is not from where the policy has images (HF316).
+// WrongImage returns what is wrong with the reference of an image: it has no version,
+// or no digest although requireDigest is set (HF109), or the policy allows no images
+// from there (HF316).
 func (p *Plan) WrongImage(reference string) problem.List {
 	var problems problem.List
 	add := func(rule, hint, format string) {
@@ -403,19 +404,19 @@ func (c *checker) names() {
 	names, paths := map[string]string{}, map[string]string{}
 	for _, i := range c.plan.Units {
 		if len(i.Name) > MaxName {
-			c.at(of(i.Unit), "HF301", "shorten the instance id or the key", "name %q has %d characters; a Schedule of more than %d hangs for ever", i.Name, len(i.Name), MaxName)
+			c.problemAt(unitPlace(i.Unit), "HF301", "shorten the instance id or the key", "name %q has %d characters; a Schedule of more than %d hangs for ever", i.Name, len(i.Name), MaxName)
 		}
 		if claim := i.Capture.Claim; i.Capture.How == "volume" && (len(claim) > 63 || strings.Contains(claim, ".")) {
-			c.at(of(i.Unit), "HF311", `copy the files to a claim of a shorter name, or skip it with "backup": "skip" and a reason`,
+			c.problemAt(unitPlace(i.Unit), "HF311", `copy the files to a claim of a shorter name, or skip it with "backup": "skip" and a reason`,
 				"K8up mounts claim %q as a volume of that name, which a pod cannot have", claim)
 		}
 		at := i.Namespace + "/" + i.Name
 		if other, taken := names[at]; taken && other != i.ID {
-			c.at(of(i.Unit), "HF302", "rename one of the two keys", "units %s and %s get the same name %q", other, i.ID, i.Name)
+			c.problemAt(unitPlace(i.Unit), "HF302", "rename one of the two keys", "units %s and %s get the same name %q", other, i.ID, i.Name)
 		}
 		names[at] = i.ID
 		if other, taken := workloads[at]; taken {
-			c.at(of(i.Unit), "HF303", "rename the key: K8up would take the workload for its own and delete it",
+			c.problemAt(unitPlace(i.Unit), "HF303", "rename the key: K8up would take the workload for its own and delete it",
 				"unit %s gets the name of the workload that %s belongs to", i.ID, other)
 		}
 		for _, e := range i.Expected {
@@ -424,14 +425,14 @@ func (c *checker) names() {
 			}
 			path := e.Where + " " + e.Path
 			if other, taken := paths[path]; taken && other != i.ID {
-				c.at(of(i.Unit), "HF302", "their copies would replace each other", "units %s and %s are stored under the same path", other, i.ID)
+				c.problemAt(unitPlace(i.Unit), "HF302", "their copies would replace each other", "units %s and %s are stored under the same path", other, i.ID)
 			}
 			paths[path] = i.ID
 		}
 	}
 	for _, m := range c.plan.Maintenance {
 		if len(m.Name) > MaxName {
-			c.at("/backup/retention", "HF301", "keep fewer kinds of copies in one retention", "name %q has more than %d characters", m.Name, MaxName)
+			c.problemAt("/backup/retention", "HF301", "keep fewer kinds of copies in one retention", "name %q has more than %d characters", m.Name, MaxName)
 		}
 	}
 }
@@ -440,12 +441,12 @@ func (c *checker) names() {
 func (c *checker) times() {
 	p := c.plan
 	if _, known := zone(p.TimeZone); !known {
-		c.at("/backup/timezone", "HF209", "write an IANA name: Europe/Berlin", "%q is no time zone", p.TimeZone)
+		c.problemAt("/backup/timezone", "HF209", "write an IANA name: Europe/Berlin", "%q is no time zone", p.TimeZone)
 	}
 	parse := func(where, what, expression string) timetable {
 		t, err := parseCron(expression)
 		if err != nil {
-			c.at(where, "HF201", "five fields: minute hour day-of-month month day-of-week", "%s: %q is no schedule that works: %v", what, expression, err)
+			c.problemAt(where, "HF201", "five fields: minute hour day-of-month month day-of-week", "%s: %q is no schedule that works: %v", what, expression, err)
 		}
 		return t
 	}
@@ -453,7 +454,7 @@ func (c *checker) times() {
 	for _, i := range p.Units {
 		// A unit without a place in the window is reported already.
 		if !slices.Contains(p.inputs.unplaced, i.ID) {
-			tables[i.ID] = parse(of(i.Unit), i.ID, i.Schedule.Cron)
+			tables[i.ID] = parse(unitPlace(i.Unit), i.ID, i.Schedule.Cron)
 		}
 	}
 	maintenance := make([]timetable, len(p.Maintenance))
@@ -466,16 +467,16 @@ func (c *checker) times() {
 			continue
 		}
 		if i.DeadlineSeconds >= t.interval()*60 {
-			c.at(of(i.Unit), "HF207", "shorten the deadline or run less often",
+			c.problemAt(unitPlace(i.Unit), "HF207", "shorten the deadline or run less often",
 				"unit %s may run for %d s, but starts every %d s: runs would pile up", i.ID, i.DeadlineSeconds, t.interval()*60)
 		}
 		if hour := skippedHour(p.TimeZone); hour >= 0 && slices.ContainsFunc(t, func(m int) bool { return m%day/60 == hour }) && t.interval() >= day {
-			c.at(of(i.Unit), "HF210", "choose another hour",
+			c.problemAt(unitPlace(i.Unit), "HF210", "choose another hour",
 				"unit %s starts between %d:00 and %d:00, an hour that one night a year does not have in %s", i.ID, hour, hour+1, p.TimeZone)
 		}
 		for _, before := range i.Consistent {
 			if first := tables[before]; first != nil && len(p.inputs.cyclic) == 0 && !follows(t, first, p.Window) {
-				c.at(of(i.Unit), "HF206", fmt.Sprintf("start %s at least %d minutes earlier, in the same night", before, settle),
+				c.problemAt(unitPlace(i.Unit), "HF206", fmt.Sprintf("start %s at least %d minutes earlier, in the same night", before, followDistance),
 					"unit %s starts before %s has been taken, so its copy may miss what that one names", i.ID, before)
 			}
 		}
@@ -483,13 +484,13 @@ func (c *checker) times() {
 	c.collisions(tables, maintenance)
 }
 
-// follows says whether each start of t comes settle minutes or more after one of
+// follows says whether each start of t comes followDistance minutes or more after one of
 // first, in the same night: within twelve hours, or in the same window.
 func follows(t, first timetable, w Window) bool {
 	for _, at := range t {
 		if !slices.ContainsFunc(first, func(before int) bool {
 			d := (at - before + week) % week
-			return d >= settle && (d <= day/2 || w.spans(before%day, d))
+			return d >= followDistance && (d <= day/2 || w.spans(before%day, d))
 		}) {
 			return false
 		}
@@ -512,7 +513,7 @@ func (c *checker) collisions(tables map[string]timetable, maintenance []timetabl
 		var jobs []job
 		for _, i := range p.Units {
 			if i.Repository == id {
-				jobs = append(jobs, job{what: "the backup of " + i.ID, where: of(i.Unit), times: tables[i.ID]})
+				jobs = append(jobs, job{what: "the backup of " + i.ID, where: unitPlace(i.Unit), times: tables[i.ID]})
 			}
 		}
 		for n, m := range p.Maintenance {
@@ -522,22 +523,22 @@ func (c *checker) collisions(tables map[string]timetable, maintenance []timetabl
 		}
 		for n, a := range jobs {
 			for _, b := range jobs[n+1:] {
-				near := nearest(a.times, b.times)
+				near := smallestDistance(a.times, b.times)
 				switch {
 				case a.what == b.what: // two units with one id, which is reported
 				case near == 0:
-					c.at(b.where, "HF203", "give each job of a repository a minute of its own", "%s and %s start in the same minute", a.what, b.what)
-				case (a.exclusive || b.exclusive) && near < beside:
-					c.at(b.where, "HF204", "move backup.maintenance, or let the window end earlier",
-						"%s and %s start within %d minutes of each other", a.what, b.what, beside)
+					c.problemAt(b.where, "HF203", "give each job of a repository a minute of its own", "%s and %s start in the same minute", a.what, b.what)
+				case (a.exclusive || b.exclusive) && near < backupDistance:
+					c.problemAt(b.where, "HF204", "move backup.maintenance, or let the window end earlier",
+						"%s and %s start within %d minutes of each other", a.what, b.what, backupDistance)
 				}
 			}
 		}
 	}
 }
 
-// nearest is the smallest distance between a start of a and one of b.
-func nearest(a, b timetable) int {
+// smallestDistance is the smallest distance between a start of a and one of b.
+func smallestDistance(a, b timetable) int {
 	best := week
 	for i, j := 0, 0; i < len(a) && j < len(b); {
 		best = min(best, distance(a[i], b[j]))
@@ -557,7 +558,7 @@ func nearest(a, b timetable) int {
 func (c *checker) retention() {
 	for _, i := range c.plan.Units {
 		if i.Retention.KeepDaily < 2 {
-			c.at(of(i.Unit), "HF208", `keep at least two daily copies: "keepDaily": 2 or more`,
+			c.problemAt(unitPlace(i.Unit), "HF208", `keep at least two daily copies: "keepDaily": 2 or more`,
 				"unit %s would keep %s, but it takes two daily copies to have another when the newest turns out bad", i.ID, i.Retention)
 		}
 	}
@@ -568,14 +569,14 @@ func (c *checker) network() {
 	n := c.plan.Network
 	cidr := func(where, value string) {
 		if prefix, err := netip.ParsePrefix(value); err != nil || prefix.Masked() != prefix {
-			c.at(where, "HF308", "write address/length with no bits beyond the length: 192.0.2.0/24", "%q is no address range", value)
+			c.problemAt(where, "HF308", "write address/length with no bits beyond the length: 192.0.2.0/24", "%q is no address range", value)
 		}
 	}
 	reachable := func(where, value string) {
 		cidr(where, value)
 		if prefix, err := netip.ParsePrefix(value); err == nil && n.Engine == "kubernetes" { // the others open no range
 			if open, opens := OpensMetadata(prefix.Masked()); opens {
-				c.at(where, "HF317", "write the addresses of the host itself", "%q opens %s to pods, where clouds hand out the node's credentials", value, open)
+				c.problemAt(where, "HF317", "write the addresses of the host itself", "%q opens %s to pods, where clouds hand out the node's credentials", value, open)
 			}
 		}
 	}
@@ -591,7 +592,7 @@ func (c *checker) network() {
 		}
 	}
 	if n.Engine == "kubernetes" && len(n.APICIDRs) == 0 {
-		c.at("/network", "HF308", "give the API server's endpoint addresses and port: kubectl get endpoints kubernetes",
+		c.problemAt("/network", "HF308", "give the API server's endpoint addresses and port: kubectl get endpoints kubernetes",
 			"network.apiServer has no addresses, so no pod could reach the API server")
 	}
 	for _, i := range c.plan.Units {
@@ -599,11 +600,11 @@ func (c *checker) network() {
 		for _, e := range i.RestoreEgress {
 			if address, err := netip.ParseAddr(e.Host); err == nil {
 				if _, opens := OpensMetadata(netip.PrefixFrom(address, address.BitLen())); opens {
-					c.at(of(i.Unit), "HF317", "name the host that is meant", "it connects to %s, where clouds hand out the node's credentials", e.Host)
+					c.problemAt(unitPlace(i.Unit), "HF317", "name the host that is meant", "it connects to %s, where clouds hand out the node's credentials", e.Host)
 				}
 			}
 			if e.To == "any" && n.Engine == "kubernetes" && len(n.Cluster) == 0 {
-				c.at(of(i.Unit), "HF308", "give network.clusterCidrs, or network.endpoints for this host",
+				c.problemAt(unitPlace(i.Unit), "HF308", "give network.clusterCidrs, or network.endpoints for this host",
 					"the addresses of %s are not known, and neither are the cluster's own", e.Host)
 			}
 		}

@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// Difference is what one plan of an instance says otherwise than the plan before
-// it. It names sources and their settings and quotes no value.
+// Difference is how a plan of an instance differs from the plan before it. It names
+// units and their settings and quotes no value.
 type Difference struct {
 	Instance string
-	// Off says that backup is off now; no source counts as vanished then.
+	// Off says that backup is off now; then no unit counts as vanished.
 	Off bool
 	// Appeared are ids of units that were not backed up before.
 	Appeared []string
@@ -24,12 +24,12 @@ type Difference struct {
 	Exempted []string
 	// Changed are units of both plans, by id.
 	Changed []ChangedUnit
-	// Settings are the fields of plan.json that changed beside those of the units,
+	// Settings are the fields of plan.json that changed apart from those of the units,
 	// such as "window" or "maintenance".
 	Settings []string
 }
 
-// ChangedUnit is a unit that is backed up otherwise than before.
+// ChangedUnit is a unit that both plans have, with different settings.
 type ChangedUnit struct {
 	ID string
 	// Settings are the fields of the unit in plan.json that changed, such as
@@ -37,8 +37,8 @@ type ChangedUnit struct {
 	Settings []string
 }
 
-// decided is a plan.json as plain values: the one before may be of another
-// Holdfast and have other fields.
+// decided is a plan.json as plain values: another version of Holdfast may have written
+// it, with other fields.
 type decided struct {
 	enabled    bool
 	units      map[string]map[string]any
@@ -46,8 +46,8 @@ type decided struct {
 	rest       map[string]any
 }
 
-// Compare tells two plan.json of one instance apart. before may be nil for none.
-// The error says that one of them is no plan.
+// Compare compares two plan.json of one instance. before may be nil if there is none.
+// The error says that one of them is not a plan.
 func Compare(before, after []byte) (Difference, error) {
 	var was decided
 	var err error

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// CheckFleet proves that instances of one run do not reach each other: no
-// shared repository, copy, password, object name or namespace.
+// CheckFleet proves that instances of one run do not reach each other: they share no
+// repository, copy, password, object name or namespace.
 func CheckFleet(plans []*Plan) problem.List {
 	var problems problem.List
 	// taken maps what must be an instance's own to the instance that has it.

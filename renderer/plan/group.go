@@ -10,10 +10,10 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// together returns the units with what the groups say of them: each comes after
-// the one before it in its group. Members that are no units, or that are
-// skipped, are passed over: the check tells of them.
-func together(groups []input.Group, units []kind.Discovered) []kind.Discovered {
+// withGroups returns the units with the order of their groups: each is taken after the
+// one before it in its group. Members that are no units, or that are skipped, are
+// passed over; the check reports them.
+func withGroups(groups []input.Group, units []kind.Discovered) []kind.Discovered {
 	if len(groups) == 0 {
 		return units
 	}
@@ -53,7 +53,7 @@ func (c *checker) groups() {
 	names := map[string]bool{}
 	for n, group := range c.plan.inputs.instance.State.Consistency {
 		if names[group.Name] {
-			c.at(fmt.Sprintf("/consistency/%d/name", n), "HF146", "give each group a name of its own", "another group is %q, too", group.Name)
+			c.problemAt(fmt.Sprintf("/consistency/%d/name", n), "HF146", "give each group a name of its own", "another group is %q, too", group.Name)
 		}
 		names[group.Name] = true
 		for m, id := range group.Units {
@@ -65,9 +65,9 @@ func (c *checker) groups() {
 				if near := problem.Nearest(id, ids); near != "" {
 					hint = fmt.Sprintf("did you mean %q?", near)
 				}
-				c.at(at, "HF146", hint, "%q is no unit of this instance", id)
+				c.problemAt(at, "HF146", hint, "%q is no unit of this instance", id)
 			case unit.Need == "skip":
-				c.at(at, "HF147", "take it out of the group, or back it up", "group %s needs %s, which is skipped", group.Name, id)
+				c.problemAt(at, "HF147", "take it out of the group, or back it up", "group %s needs %s, which is skipped", group.Name, id)
 			}
 		}
 	}

@@ -90,7 +90,7 @@ func (c *checker) exports() {
 	for n, e := range k.ExemptNamespaces {
 		exempt[e.Namespace] = true
 		if sources[e.Namespace] == "" && e.Namespace != state.Namespace && e.Namespace != state.Namespaces["mariadb"] {
-			c.at(fmt.Sprintf("/kubernetes/exemptNamespaces/%d/namespace", n), "HF035", "take it out of the list",
+			c.problemAt(fmt.Sprintf("/kubernetes/exemptNamespaces/%d/namespace", n), "HF035", "take it out of the list",
 				"no source that is backed up is in the namespace %q", e.Namespace)
 		}
 	}
@@ -100,7 +100,7 @@ func (c *checker) exports() {
 			asked       bool
 		}{{"/kubernetes/exportSecrets", "Secrets", k.ExportSecrets}, {"/kubernetes/exportNamespaceYaml", "objects", k.ExportNamespaceYAML}} {
 			if export.asked && !exempt[namespace] && !exported[[2]string{export.place, namespace}] {
-				c.at("/kubernetes", "HF034", fmt.Sprintf(`write the namespace into the source in the state, or exempt it: "exemptNamespaces": [{"namespace": %q, "reason": "…"}]`, namespace),
+				c.problemAt("/kubernetes", "HF034", fmt.Sprintf(`write the namespace into the source in the state, or exempt it: "exemptNamespaces": [{"namespace": %q, "reason": "…"}]`, namespace),
 					"%s is in the namespace %q, whose %s nothing exports", sources[namespace], namespace, export.what)
 			}
 		}
@@ -117,7 +117,7 @@ func (c *checker) clients() {
 		}
 		client := tagVersion(i.ResolvedImage)
 		if client != "" && older(client, server) {
-			c.at(of(i.Unit), "HF041", fmt.Sprintf(`give an image of %s or later: "images": {%q: …}`, server, i.Kind+"/"+i.Capture.Image),
+			c.problemAt(unitPlace(i.Unit), "HF041", fmt.Sprintf(`give an image of %s or later: "images": {%q: …}`, server, i.Kind+"/"+i.Capture.Image),
 				"unit %s: the client is of version %s (%s), older than the server's %s (serverVersion)", i.ID, client, i.ResolvedImage, server)
 		}
 	}
@@ -148,8 +148,8 @@ func older(a, b string) bool {
 	return false
 }
 
-// Expiring lists the keys that end, with the place of their time, for whoever
-// has a clock. The core has none.
+// Expiring lists the keys of the storage that expire, and where the document says so.
+// The caller compares them with a clock; this package has none.
 func (p *Plan) Expiring() []Expiry {
 	var list []Expiry
 	c := p.inputs.instance.Credentials
@@ -169,7 +169,7 @@ func (p *Plan) Expiring() []Expiry {
 	return list
 }
 
-// Expiry is when keys end.
+// Expiry is when keys expire.
 type Expiry struct {
 	File         string
 	Line, Column int

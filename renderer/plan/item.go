@@ -49,7 +49,7 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 		i.ServiceAccount = name
 	}
 
-	expression, from, fixed := b.ask.cron(u.ID, k.Name)
+	expression, from, fixed := b.settings.cron(u.ID, k.Name)
 	if !fixed {
 		expression = daily(minute)
 		from = fmt.Sprintf("built-in: spread over the window %s to %s", p.Window.Start, p.Window.End)
@@ -57,12 +57,12 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	i.Schedule = schedule(expression, p.TimeZone)
 	i.decide("schedule", expression+" "+p.TimeZone, from)
 
-	i.Retention, from = b.ask.retention(u.ID, k)
+	i.Retention, from = b.settings.retention(u.ID, k)
 	i.decide("retention", i.Retention.String(), from)
 	i.Tier = i.Retention.tier()
 	i.Tags = []string{TierPrefix + i.Tier, u.ID}
 
-	i.DeadlineSeconds, from = b.ask.deadline(k.Deadline, u.ID, k.Name)
+	i.DeadlineSeconds, from = b.settings.deadline(k.Deadline, u.ID, k.Name)
 	deadlineFrom := from
 	i.RestoreDeadline = 4 * i.DeadlineSeconds
 	i.decide("deadline", strconv.Itoa(i.DeadlineSeconds)+" s", from)
@@ -71,11 +71,11 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 		i.ResolvedImage, from = b.image(k, u.Capture.Image)
 		i.decide("image", i.ResolvedImage, from)
 	}
-	i.Scratch, from = b.ask.scratch(cmp.Or(u.Capture.Scratch, k.Scratch), u.ID, k.Name)
+	i.Scratch, from = b.settings.scratch(cmp.Or(u.Capture.Scratch, k.Scratch), u.ID, k.Name)
 	i.decide("scratch", i.Scratch, from)
-	b.fit(&i, k, from, deadlineFrom)
-	i.Resources = b.ask.resources(k.Resources, u.ID, k.Name)
-	losses, from := b.ask.losses(u.ID, k.Name)
+	b.applySize(&i, k, from, deadlineFrom)
+	i.Resources = b.settings.resources(k.Resources, u.ID, k.Name)
+	losses, from := b.settings.losses(u.ID, k.Name)
 	for _, loss := range losses {
 		i.Decisions = append(i.Decisions, Decision{What: "loss", Value: loss.Name + " " + cmp.Or(loss.Items, "*"), From: from})
 	}
@@ -90,15 +90,16 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 		i.RunAsUID, i.RunAsGID = 0, 0
 	}
 	i.Root = i.RunAsUID == 0
-	i.Capture = b.given(i.Capture)
+	i.Capture = b.withGivenCredentials(i.Capture)
 	b.target(&i)
-	b.exposed(&i)
+	b.addExcuses(&i)
 	b.connect(&i)
 	b.environment(&i)
 	return i
 }
 
-// decide notes where a value comes from; a later word replaces an earlier one.
+// decide notes where a value comes from. A later note about the same value replaces an
+// earlier one.
 func (i *Item) decide(what, value, from string) {
 	d := Decision{What: what, Value: value, From: from}
 	if n := slices.IndexFunc(i.Decisions, func(d Decision) bool { return d.What == what }); n >= 0 {
@@ -108,8 +109,9 @@ func (i *Item) decide(what, value, from string) {
 	i.Decisions = append(i.Decisions, d)
 }
 
-// given is the capture without the optional credentials that nobody gave.
-func (b *builder) given(capture *kind.Capture) *kind.Capture {
+// withGivenCredentials returns the capture without the optional credentials that the
+// document lacks.
+func (b *builder) withGivenCredentials(capture *kind.Capture) *kind.Capture {
 	c := *capture
 	c.Credentials = nil
 	for _, credential := range capture.Credentials {
@@ -122,10 +124,10 @@ func (b *builder) given(capture *kind.Capture) *kind.Capture {
 
 // image resolves an image name of a kind, or of the platform.
 func (b *builder) image(k kind.Kind, name string) (string, string) {
-	if reference, from := b.ask.image(k.Name, name, kind.References(k.Images)[name]); reference != "" {
+	if reference, from := b.settings.image(k.Name, name, kind.References(k.Images)[name]); reference != "" {
 		return reference, from
 	}
-	return b.ask.image("platform", name, b.set.Platform.Images[name].Reference)
+	return b.settings.image("platform", name, b.set.Platform.Images[name].Reference)
 }
 
 // target says where the unit's copies go and what they look like there.
@@ -164,9 +166,9 @@ func (b *builder) target(i *Item) {
 	i.Expected = []Expected{expected}
 }
 
-// exposed adds to a unit's limits what somebody has excused: what others may read
-// of its copy, and that the copy may be of no use, each with the reason.
-func (b *builder) exposed(i *Item) {
+// addExcuses adds to a unit's limits what an input excuses, each with the reason: what
+// others may read of the copy, and why the copy may be of no use.
+func (b *builder) addExcuses(i *Item) {
 	i.Limits = slices.Clone(i.Limits)
 	add := func(what string, excuse *input.Excuse) {
 		if excuse != nil {
@@ -176,7 +178,7 @@ func (b *builder) exposed(i *Item) {
 	if reason := i.Capture.LiveReason; reason != "" {
 		i.Limits = append(i.Limits, "files of a running database, which may be of no single moment: "+reason)
 	}
-	losses, _ := b.ask.losses(i.ID, i.Kind)
+	losses, _ := b.settings.losses(i.ID, i.Kind)
 	for _, loss := range losses {
 		i.Limits = append(i.Limits, fmt.Sprintf("may lack %s (%s): %s", loss.Name, cmp.Or(loss.Items, "*"), loss.Reason))
 	}
@@ -228,7 +230,7 @@ func resticURL(endpoint, bucket string) string {
 	return "s3:" + strings.TrimSuffix(endpoint, "/") + "/" + bucket
 }
 
-// copyTarget is the unit's place on the rclone side.
+// copyTarget is where rclone copies the unit to.
 func (b *builder) copyTarget(i *Item) *Copy {
 	r := b.inst.Credentials.Rclone
 	if r == nil {
@@ -274,21 +276,21 @@ func (b *builder) connect(i *Item) {
 	default:
 		i.Egress = egresses(source)
 	}
-	// Only where everything is denied already: the first policy in a namespace
-	// that denies nothing would shut it for everybody else.
+	// Only where ingress is denied already. In a namespace that denies nothing, the
+	// first policy would deny ingress to everybody else.
 	if b.inst.State.Network.DefaultDenyIngress {
 		for _, e := range source {
-			if e.To == "namespace" && b.owns(e.Namespace) {
+			if e.To == "namespace" && b.ownsNamespace(e.Namespace) {
 				i.Ingress = append(i.Ingress, Ingress{Namespace: e.Namespace, Port: e.Port})
 			}
 		}
 	}
 }
 
-// owns says whether a namespace is one of the instance's: its default is what
-// the state says of defaultDenyIngress.
-func (b *builder) owns(namespace string) bool {
-	return b.plan.operators(namespace) == "" && (b.plan.own(namespace) || b.plan.granted(namespace))
+// ownsNamespace says whether a namespace is one of the instance's. For these the
+// state's defaultDenyIngress counts.
+func (b *builder) ownsNamespace(namespace string) bool {
+	return b.plan.operators(namespace) == "" && (b.plan.isOwn(namespace) || b.plan.granted(namespace))
 }
 
 // environment lists the variables of the unit's pods. Values reach the scripts
@@ -307,13 +309,13 @@ func (b *builder) environment(i *Item) {
 	if i.Expect.AllowEmpty != nil {
 		i.Values["HOLDFAST_ALLOW_EMPTY"] = i.Expect.AllowEmpty.Reason
 	}
-	losses, _ := b.ask.losses(i.ID, i.Kind)
+	losses, _ := b.settings.losses(i.ID, i.Kind)
 	for _, loss := range losses {
 		i.Values["HOLDFAST_LOSSES"] += loss.Name + " " + cmp.Or(loss.Items, "*") + "\n"
 	}
-	b.frame(i.Values, i.ID, i.Namespace)
+	b.addCommonValues(i.Values, i.ID, i.Namespace)
 	if i.Engine == kind.Rclone {
-		b.ask.transfer(i)
+		b.settings.transfer(i)
 	}
 	maps.Copy(i.Values, b.proxied(i))
 	maps.Copy(i.Values, i.Capture.Env)
@@ -324,8 +326,8 @@ func (b *builder) environment(i *Item) {
 	slices.SortFunc(i.SecretEnv, func(a, c kind.SecretEnv) int { return cmp.Compare(a.Name, c.Name) })
 }
 
-// frame adds what every script of ours finds in its environment.
-func (b *builder) frame(values map[string]string, unit, namespace string) {
+// addCommonValues adds the variables that every script has.
+func (b *builder) addCommonValues(values map[string]string, unit, namespace string) {
 	values["HOLDFAST_INSTANCE"] = b.plan.Instance
 	values["HOLDFAST_NAMESPACE"] = namespace
 	values["HOLDFAST_SCRATCH"] = "/holdfast/scratch"

@@ -9,9 +9,9 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
-// Names that charts give to the claims of what must not be copied by its files
-// while it runs. A StatefulSet's claim is called after the template, the set and
-// the pod's number.
+// Names that charts give to claims with files that must not be copied while the program
+// runs. A StatefulSet's claim is named after the template, the set and the pod's
+// number.
 var (
 	// github.com/bitnami/charts, volumeClaimTemplates of each chart: "data", and
 	// "redis-data" for Redis, whose sets are called after the chart and the role.
@@ -50,7 +50,7 @@ func (c *checker) live(u kind.Unit) {
 	const hint = `set "backup": "skip" with a reason where its dump is enough, or add "liveFiles": {"reason": …}`
 	for _, known := range dataClaims() {
 		if known.form.MatchString(u.Capture.Claim) {
-			c.at(of(u), "HF116", hint, "claim %s has the name of the files of %s, which are no backup while it runs", u.Capture.Claim, known.what)
+			c.problemAt(unitPlace(u), "HF116", hint, "claim %s has the name of the files of %s, which are no backup while it runs", u.Capture.Claim, known.what)
 			return
 		}
 	}
@@ -65,7 +65,7 @@ func (c *checker) live(u kind.Unit) {
 			set := ordinal.ReplaceAllString(u.Capture.Claim, "")
 			claimed := u.Namespace == namespace && set != u.Capture.Claim && strings.HasSuffix(set, "-"+name)
 			if mounted || claimed {
-				c.at(of(u), "HF116", hint, "claim %s belongs to %s, which %s copies by its own means: its files are no backup while it runs",
+				c.problemAt(unitPlace(u), "HF116", hint, "claim %s belongs to %s, which %s copies by its own means: its files are no backup while it runs",
 					u.Capture.Claim, name, other.ID)
 				return
 			}

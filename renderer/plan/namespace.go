@@ -11,13 +11,13 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// A state says what an instance has, and may come from whoever runs it. Which
-// namespaces are the instance's is not for it to say: in another's namespace a unit's pod
-// may be given any Secret, and a Role reads them all.
+// A state says what an instance has, and may come from whoever runs it. It may not say
+// which namespaces are the instance's: in somebody else's namespace a unit's pod could
+// mount any Secret, and a Role could read them all.
 
-// own says whether a namespace is the instance's by its name: the application's, or the
-// one of its databases, which is called as openDesk's is, namespace-db.
-func (p *Plan) own(namespace string) bool {
+// isOwn says whether a namespace is the instance's by its name: the application's, or
+// that of its databases, which has "-db" at its end as in openDesk.
+func (p *Plan) isOwn(namespace string) bool {
 	return namespace == p.Namespace || namespace == p.Namespace+"-db"
 }
 
@@ -34,7 +34,8 @@ func grant(namespace string, instances ...string) string {
 	return fmt.Sprintf(`"namespaces": [{"namespace": %q, "instances": ["%s"], "reason": "…"}]`, namespace, strings.Join(instances, `", "`))
 }
 
-// operators is whose a namespace is that no instance may have; "" if it is nobody's.
+// operators returns to whom a namespace belongs that no instance may have: Kubernetes,
+// Flux or K8up; "" for any other namespace.
 func (p *Plan) operators(namespace string) string {
 	switch {
 	case strings.HasPrefix(namespace, "kube-"):
@@ -60,12 +61,12 @@ func (p *Plan) fluxOfPolicy() string {
 func (c *checker) namespaces() {
 	for _, i := range c.plan.Units {
 		if whose := c.plan.operators(i.Namespace); whose != "" {
-			c.at(of(i.Unit), "HF312", "no instance has a source there: Secrets of that namespace open the cluster",
+			c.problemAt(unitPlace(i.Unit), "HF312", "no instance has a source there: Secrets of that namespace open the cluster",
 				"%s is in the namespace %q, which is %s", i.ID, i.Namespace, whose)
 			continue
 		}
-		if !c.plan.own(i.Namespace) && !c.plan.granted(i.Namespace) {
-			c.at(of(i.Unit), "HF312", "the policy, not the state, allows it: "+grant(i.Namespace, c.plan.Instance),
+		if !c.plan.isOwn(i.Namespace) && !c.plan.granted(i.Namespace) {
+			c.problemAt(unitPlace(i.Unit), "HF312", "the policy, not the state, allows it: "+grant(i.Namespace, c.plan.Instance),
 				"%s is in the namespace %q, which is none of the instance's: those are %q and %q", i.ID, i.Namespace, c.plan.Namespace, c.plan.Namespace+"-db")
 		}
 	}
@@ -79,10 +80,10 @@ func (c *checker) policyFirst() {
 		return
 	}
 	if policy.External != nil && state.External != nil {
-		c.at("/backup/externalSecrets", "HF315", "take it out of the state", "where the external store has secrets is in the policy, and not for a state to change")
+		c.problemAt("/backup/externalSecrets", "HF315", "take it out of the state", "where the external store has secrets is in the policy, and not for a state to change")
 	}
 	if policy.RequireDigest != nil && *policy.RequireDigest && state.RequireDigest != nil && !*state.RequireDigest {
-		c.at("/backup/requireDigest", "HF315", "take it out of the state", "the policy demands digests, and a state cannot do without")
+		c.problemAt("/backup/requireDigest", "HF315", "take it out of the state", "the policy demands digests, and a state cannot do without")
 	}
 	if policy.Namespace != "" {
 		c.policyNamespace(policy.Namespace)
@@ -92,21 +93,21 @@ func (c *checker) policyFirst() {
 	}
 }
 
-// policyNamespace holds the instance's namespace against the policy's pattern.
+// policyNamespace compares the instance's namespace with the policy's pattern.
 func (c *checker) policyNamespace(pattern string) {
 	own, want := c.plan.Namespace, strings.ReplaceAll(pattern, "{instance}", c.plan.Instance)
 	if own != want {
-		c.at("/namespace", "HF315", fmt.Sprintf("write %q, or change the policy", want), "by the policy's namespace this instance has the namespace %q, and not %q", want, own)
+		c.problemAt("/namespace", "HF315", fmt.Sprintf("write %q, or change the policy", want), "by the policy's namespace this instance has the namespace %q, and not %q", want, own)
 	}
 	if whose, databases := strings.CutSuffix(own, "-db"); databases {
-		c.at("/namespace", "HF315", "give the instance another id, or the policy another pattern", "%q is the namespace of the databases of whoever has %q", own, whose)
+		c.problemAt("/namespace", "HF315", "give the instance another id, or the policy another pattern", "%q is the namespace of the databases of whoever has %q", own, whose)
 	}
 }
 
 func (c *checker) policyFlux(policy, state *input.Flux) {
 	closed := func(field string, isClosed bool) {
 		if isClosed {
-			c.at("/backup/flux/"+field, "HF315", "take it out of the state", "what Flux applies, and with whose key, is in the policy, and not for a state to change")
+			c.problemAt("/backup/flux/"+field, "HF315", "take it out of the state", "what Flux applies, and with whose key, is in the policy, and not for a state to change")
 		}
 	}
 	closed("namespace", policy.Namespace != "" && state.Namespace != "")
@@ -119,7 +120,7 @@ func (c *checker) policyFlux(policy, state *input.Flux) {
 func (c *checker) exportedApart() {
 	for n, resource := range c.plan.ExtraResources() {
 		if resource == "/secrets" || resource == "/pods" {
-			c.at(fmt.Sprintf("/kubernetes/extraResources/%d", n), "HF421", "Secrets are exported by exportSecrets, and whoever restores pods has all that their namespace has",
+			c.problemAt(fmt.Sprintf("/kubernetes/extraResources/%d", n), "HF421", "Secrets are exported by exportSecrets, and whoever restores pods has all that their namespace has",
 				"%s is not exported beside the rest", strings.TrimPrefix(resource, "/"))
 		}
 	}
@@ -162,8 +163,8 @@ func sharedNamespaces(plans []*Plan) problem.List {
 	return problems
 }
 
-// takenSecrets is HF314: what an instance logs in with is a Secret of its platform, and
-// none that is made here for another instance: those open repositories.
+// takenSecrets is HF314: an instance may not take a password from a Secret that is made
+// here for another instance, because such Secrets open repositories.
 func takenSecrets(plans []*Plan) problem.List {
 	type place struct{ cluster, namespace, name string }
 	made := map[place]string{}

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
-// apiServer is the host by which a kind asks for the API server.
+// apiServer is the name by which a kind's unit connects to the API server.
 const apiServer = "kubernetes"
 
 // target is where a connection leads.
@@ -78,22 +78,23 @@ func (b *builder) egress(from, purpose string, t target) Egress {
 			return out
 		}
 	}
-	out.To, out.Except = "any", b.closed()
+	out.To, out.Except = "any", b.closedRanges()
 	return out
 }
 
-// metadata returns the addresses at which a cloud hands a node's credentials to whoever asks,
-// and what else is of the node alone. Azure's is the one that looks like any other.
-func metadata() []netip.Prefix {
+// metadataRanges returns the addresses at which a cloud gives a node's credentials to
+// whoever asks, and other addresses of the node alone. Azure's is the one that looks
+// like any other.
+func metadataRanges() []netip.Prefix {
 	return prefixes("169.254.0.0/16", "168.63.129.16/32", "fe80::/10",
 		// AWS, its pods' identities, Google Cloud, Oracle; the first two through NAT64.
 		"fd00:ec2::254/128", "fd00:ec2::23/128", "fd20:ce::254/128", "fd00:c1::a9fe:a9fe/128", "64:ff9b::a9fe:0/112", "64:ff9b::a83f:8110/128",
 		"::ffff:169.254.0.0/112", "::ffff:168.63.129.16/128")
 }
 
-// private returns the ranges that no host of the internet is in. Alibaba's metadata are in the
+// privateRanges returns the ranges that no host of the internet is in. Alibaba's metadata are in the
 // second.
-func private() []netip.Prefix {
+func privateRanges() []netip.Prefix {
 	return prefixes("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 }
 
@@ -105,11 +106,11 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
-// closed are the ranges to which a connection to a host of unknown addresses does not
-// lead. It is by version 4 alone, and the API server refuses an exception beyond what it
-// is one from.
-func (b *builder) closed() []string {
-	ranges := append(metadata(), private()...)
+// closedRanges are the ranges that a network policy excepts when the addresses of a
+// host are not known. They are of version 4 alone, because the policy opens 0.0.0.0/0,
+// and the API server refuses an exception that is not inside of it.
+func (b *builder) closedRanges() []string {
+	ranges := append(metadataRanges(), privateRanges()...)
 	for _, cidr := range b.plan.Network.Cluster {
 		if prefix, err := netip.ParsePrefix(cidr); err == nil {
 			ranges = append(ranges, prefix)
@@ -127,11 +128,13 @@ func (b *builder) closed() []string {
 	return out
 }
 
-// OpensMetadata returns what a rule for cidr without except opens of the addresses at
-// which a cloud hands out a node's credentials; false if it is nothing.
+// OpensMetadata finds out whether a rule of a network policy, for cidr without except,
+// opens an address at which a cloud gives out a node's credentials (HF317). It returns
+// such a range, and false if there is none.
 func OpensMetadata(cidr netip.Prefix, except ...netip.Prefix) (netip.Prefix, bool) {
-	for _, open := range metadata() {
-		// No packet has an address of version 4 in one of 6, but somebody may write it so.
+	for _, open := range metadataRanges() {
+		// No packet has an address of version 4 inside one of 6, but somebody may write
+		// it like that.
 		if !cidr.Overlaps(open) || open.Addr().Is4In6() && cidr.Bits() < 96 {
 			continue
 		}
@@ -182,7 +185,7 @@ func (b *builder) connections(namespace string, list []kind.Connection) []Egress
 	return out
 }
 
-// storage is the egress to an endpoint of the backup's own.
+// storage is the egress to an endpoint where copies go.
 func (b *builder) storage(namespace, endpoint string) Egress {
 	return b.web(namespace, "backup storage", endpointTarget(endpoint))
 }

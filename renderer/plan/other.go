@@ -29,7 +29,7 @@ func (p *Plan) ExtraResources() []string {
 // that no kind knows: what is not backed up is in the plan with its reason.
 func (b *builder) exemptOthers() {
 	for n, other := range b.inst.State.Others {
-		if other.Backup == "skip" && !b.plan.claimed(otherPlace(n)) {
+		if other.Backup == "skip" && !b.plan.covered(otherPlace(n)) {
 			b.plan.Exemptions = append(b.plan.Exemptions, Exemption{
 				ID: "others/" + other.Key, Product: other.Product, Covers: []string{otherPlace(n)}, Reason: other.Reason,
 			})
@@ -37,8 +37,8 @@ func (b *builder) exemptOthers() {
 	}
 }
 
-// claimed says whether a unit covers the place.
-func (p *Plan) claimed(place string) bool {
+// covered says whether a unit covers the place.
+func (p *Plan) covered(place string) bool {
 	for _, u := range p.inputs.discovered {
 		if slices.Contains(u.Covers, place) {
 			return true
@@ -57,7 +57,7 @@ func (c *checker) others() {
 	keys := map[string]bool{}
 	for n, other := range c.plan.inputs.instance.State.Others {
 		if keys[other.Key] {
-			c.at(otherPlace(n)+"/key", "HF103", "give each of the others a key of its own", "another one is %q, too", other.Key)
+			c.problemAt(otherPlace(n)+"/key", "HF103", "give each of the others a key of its own", "another one is %q, too", other.Key)
 		}
 		keys[other.Key] = true
 	}

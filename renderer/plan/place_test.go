@@ -53,7 +53,7 @@ func proveSpread(t *testing.T, list []request, minutes []int, placed map[string]
 		}
 		taken[minute] = r.id
 		for _, before := range r.after {
-			if _, known := placed[before]; known && position[minute]-position[placed[before]] < settle {
+			if _, known := placed[before]; known && position[minute]-position[placed[before]] < followDistance {
 				t.Fatalf("%s is only %d minutes after %s", r.id, position[minute]-position[placed[before]], before)
 			}
 		}
@@ -65,14 +65,14 @@ func isHashed(seed string, list []request, minutes []int) bool {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b request) int { return a.depth - b.depth })
 	n := night{minutes: minutes, taken: make([]bool, len(minutes)), at: map[string]int{}}
-	n.hashed(seed, list)
+	n.placeByHash(seed, list)
 	return len(n.at) == len(list)
 }
 
 func TestSpread(t *testing.T) {
 	sixHours := Window{Start: "22:00", End: "04:00"}.minutes("UTC")
 	r := random(t)
-	t.Run("each has a minute of its own, settle minutes after what it follows", func(t *testing.T) {
+	t.Run("each has a minute of its own, followDistance minutes after what it follows", func(t *testing.T) {
 		for range 300 {
 			list := chains(r, 1+r.IntN(60), r.IntN(40), r.IntN(20))
 			proveSpread(t, list, sixHours, spread("instance", list, sixHours, nil))
@@ -107,24 +107,24 @@ func TestSpread(t *testing.T) {
 			t.Errorf("no minutes, and %v have a place", got)
 		}
 	})
-	t.Run("each link of the longest chain takes settle-1 minutes at most", func(t *testing.T) {
+	t.Run("each link of the longest chain takes followDistance-1 minutes at most", func(t *testing.T) {
 		for range 400 {
 			layers := []int{1 + r.IntN(30)}
 			for range r.IntN(4) {
 				layers = append(layers, 1+r.IntN(20))
 			}
 			list := chains(r, layers...)
-			minutes := sixHours[:len(list)+(len(layers)-1)*(settle-1)]
+			minutes := sixHours[:len(list)+(len(layers)-1)*(followDistance-1)]
 			proveSpread(t, list, minutes, spread("instance", list, minutes, nil))
 		}
 		// A single chain needs all of it.
 		list := []request{{id: "a"}, {id: "b", depth: 1, after: []string{"a"}}, {id: "c", depth: 2, after: []string{"b"}}}
-		if placed := spread("instance", list, sixHours[:3+2*(settle-1)-1], nil); len(placed) == len(list) {
+		if placed := spread("instance", list, sixHours[:3+2*(followDistance-1)-1], nil); len(placed) == len(list) {
 			t.Errorf("a chain of three fits into too few minutes: %v", placed)
 		}
 	})
 	t.Run("independent sources fill the time that a chain waits", func(t *testing.T) {
-		list := append(chains(r, settle-1), request{id: "first"}, request{id: "last", depth: 1, after: []string{"first"}})
+		list := append(chains(r, followDistance-1), request{id: "first"}, request{id: "last", depth: 1, after: []string{"first"}})
 		minutes := sixHours[:len(list)]
 		proveSpread(t, list, minutes, spread("instance", list, minutes, nil))
 	})

@@ -175,7 +175,8 @@ type Group struct {
 	Units []string `json:"units"`
 }
 
-// Excuse is a reason that somebody gave for something that is else refused.
+// Excuse is a reason that an input gives for something that would be refused without
+// it.
 type Excuse struct {
 	// Place is a document and a JSON pointer.
 	Place  string `json:"place"`
@@ -192,7 +193,7 @@ type Retired struct {
 	Until string `json:"until,omitempty"`
 }
 
-// Decision names a decided value and its source.
+// Decision names a decided value and where it comes from.
 type Decision struct {
 	What  string `json:"what"`
 	Value string `json:"value"`
@@ -200,12 +201,12 @@ type Decision struct {
 	From string `json:"from"`
 }
 
-// Schedule is one time table in the two spellings that it needs.
+// Schedule is one time table in the two forms that are needed.
 type Schedule struct {
 	// Cron is five fields, in TimeZone.
 	Cron     string `json:"cron"`
 	TimeZone string `json:"timeZone"`
-	// K8up is Cron with the zone as K8up reads it.
+	// K8up is Cron with the time zone in front, as K8up reads it.
 	K8up string `json:"k8up"`
 }
 
@@ -219,7 +220,7 @@ type Retention struct {
 	KeepYearly  int `json:"keepYearly,omitempty"`
 }
 
-// Repository is one restic repository: one for each instance and namespace.
+// Repository is a restic repository; each namespace of an instance has one.
 type Repository struct {
 	Namespace string `json:"namespace"`
 	// URL is what restic calls it; Endpoint and Bucket are K8up's halves of it.

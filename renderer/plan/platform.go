@@ -59,12 +59,12 @@ func (b *builder) decideRepositories() {
 // of its tiers, after the window and away from every backup.
 func (b *builder) decideMaintenance() {
 	p := b.plan
-	end := clock(p.Window.End) + rest + int(hash64(p.Instance)%30)
+	end := clock(p.Window.End) + maintenanceDelay + int(hash64(p.Instance)%30)
 	// step is the minute of the nth job: each apart from the one before, none
 	// in the hour that one night does not have.
 	step := func(n int) int {
 		minute := end % day
-		for ; ; minute = (minute + apart) % day {
+		for ; ; minute = (minute + maintenanceDistance) % day {
 			if minute/60 == skippedHour(p.TimeZone) {
 				continue
 			}
@@ -80,7 +80,7 @@ func (b *builder) decideMaintenance() {
 
 		check := base
 		check.Job, check.Name, check.PodConfig = "check", p.Prefix+"-check", p.Prefix+"-check"
-		expression := b.ask.maintenance("check", weekly(step(0), 0), 0)
+		expression := b.settings.maintenance("check", weekly(step(0), 0), 0)
 		check.Schedule = schedule(expression, p.TimeZone)
 		check.DeadlineSeconds = p.Platform.Deadlines["check"]
 		p.Maintenance = append(p.Maintenance, check)
@@ -89,7 +89,7 @@ func (b *builder) decideMaintenance() {
 			prune := base
 			prune.Job, prune.Tier, prune.Tag, prune.Retention = "prune", tier.name, TierPrefix+tier.name, tier.retention
 			prune.Name, prune.PodConfig = p.Prefix+"-prune-"+tier.name, p.Prefix+"-prune"
-			expression := b.ask.maintenance("prune", weekly(step(n+1), 6), n)
+			expression := b.settings.maintenance("prune", weekly(step(n+1), 6), n)
 			prune.Schedule = schedule(expression, p.TimeZone)
 			prune.DeadlineSeconds = p.Platform.Deadlines["prune"]
 			p.Maintenance = append(p.Maintenance, prune)
@@ -176,7 +176,7 @@ func (b *builder) decideMarkers() {
 			"HOLDFAST_CLAIMS":   strings.Join(pairs, "\n"),
 			"HOLDFAST_DEADLINE": strconv.Itoa(p.Platform.Deadlines["marker"]),
 		}
-		b.frame(marker.Values, "marker", namespace)
+		b.addCommonValues(marker.Values, "marker", namespace)
 		p.Markers = append(p.Markers, marker)
 	}
 }
@@ -184,14 +184,14 @@ func (b *builder) decideMarkers() {
 // decideSecrets lists the Secrets to make from the credentials.
 func (b *builder) decideSecrets() {
 	p := b.plan
-	p.External = b.ask.external()
+	p.External = b.settings.external()
 	credentials, generation := b.inst.Credentials, 0
 	if credentials.Rotation != nil {
 		generation = credentials.Rotation.Generation
 	}
 	add := func(namespace, name, expires string, keys []SecretKey) {
 		for i := range keys {
-			keys[i].Remote = b.ask.remote(keys[i].Field, p.Instance)
+			keys[i].Remote = b.settings.remote(keys[i].Field, p.Instance)
 		}
 		p.Secrets = append(p.Secrets, Secret{
 			Namespace: namespace, Name: name, Labels: p.Labels, Keys: keys,

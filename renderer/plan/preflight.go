@@ -33,15 +33,15 @@ func (b *builder) decidePreflights() {
 				"K8UP_NAMESPACE":      b.inst.State.Namespaces["k8up"],
 			},
 		}
-		b.frame(f.Values, "cluster", namespace)
+		b.addCommonValues(f.Values, "cluster", namespace)
 		b.platformTrial(&f, "tools", "tools")
 		b.platformTrial(&f, "cluster", "k8up")
 		for _, i := range p.Units {
 			if i.Namespace == namespace {
-				b.trial(&f, i)
+				b.addTrial(&f, i)
 			}
 		}
-		f.Egress, f.Endpoints = b.reached(namespace)
+		f.Egress, f.Endpoints = b.connectionsIn(namespace)
 		p.Preflights = append(p.Preflights, f)
 	}
 }
@@ -50,13 +50,13 @@ func (b *builder) decidePreflights() {
 func (b *builder) platformTrial(f *Preflight, name, image string) {
 	f.Trials = append(f.Trials, Trial{
 		Name: name, Units: []string{name}, Need: "required", UID: nobody, GID: nobody,
-		Image: b.plan.Platform.Images[image], Contract: f.contract("platform", image, b.set.Platform.Images[image]),
+		Image: b.plan.Platform.Images[image], Contract: f.addContract("platform", image, b.set.Platform.Images[image]),
 	})
 }
 
-// trial adds what tries a unit. Claims of one owner share a trial, for it does
+// addTrial adds the trial of a unit. Claims of one owner share a trial, because it does
 // the same for each of them.
-func (b *builder) trial(f *Preflight, i Item) {
+func (b *builder) addTrial(f *Preflight, i Item) {
 	k := b.found[i.ID].Kind
 	t := Trial{
 		Name: strings.TrimPrefix(i.Name, b.plan.Prefix+"-"), Units: []string{i.ID}, Kind: i.Kind, Need: i.Need,
@@ -64,7 +64,7 @@ func (b *builder) trial(f *Preflight, i Item) {
 	}
 	if i.Capture.How == "volume" {
 		t.Item, t.Image = "", b.plan.Platform.Images["k8up"]
-		t.Contract = f.contract("platform", "k8up", b.set.Platform.Images["k8up"])
+		t.Contract = f.addContract("platform", "k8up", b.set.Platform.Images["k8up"])
 		owner := fmt.Sprintf("%d-%d", i.RunAsUID, i.RunAsGID)
 		t.Name = k.Short + "-uid-" + owner
 		if t.Need != "required" {
@@ -77,27 +77,27 @@ func (b *builder) trial(f *Preflight, i Item) {
 			return
 		}
 		t.Values = map[string]string{"HOLDFAST_CLAIMS": claim}
-		b.frame(t.Values, i.Kind+" of "+strings.Replace(owner, "-", ":", 1), i.Namespace)
+		b.addCommonValues(t.Values, i.Kind+" of "+strings.Replace(owner, "-", ":", 1), i.Namespace)
 		f.Trials = append(f.Trials, t)
 		return
 	}
 	if image, own := k.Images[i.Capture.Image]; own {
-		t.Contract = f.contract(k.Name, i.Capture.Image, image)
+		t.Contract = f.addContract(k.Name, i.Capture.Image, image)
 	} else {
-		t.Contract = f.contract("platform", i.Capture.Image, b.set.Platform.Images[i.Capture.Image])
+		t.Contract = f.addContract("platform", i.Capture.Image, b.set.Platform.Images[i.Capture.Image])
 	}
 	if i.Capture.How == "exec" {
 		for _, name := range slices.Sorted(maps.Keys(k.Images)) {
 			if k.Images[name].Exec {
-				t.Inside = f.contract(k.Name, name, k.Images[name])
+				t.Inside = f.addContract(k.Name, name, k.Images[name])
 			}
 		}
 	}
 	f.Trials = append(f.Trials, t)
 }
 
-// contract adds an image's tools to the files and returns the file's name.
-func (f *Preflight) contract(owner, name string, image kind.Image) string {
+// addContract adds an image's tools to the files and returns the file's name.
+func (f *Preflight) addContract(owner, name string, image kind.Image) string {
 	var lines strings.Builder
 	for _, tool := range slices.Sorted(maps.Keys(image.Tools)) {
 		fmt.Fprintf(&lines, "%s %s %s\n", tool, image.Tools[tool].Path, cmp.Or(image.Tools[tool].Min, "-"))
@@ -107,9 +107,9 @@ func (f *Preflight) contract(owner, name string, image kind.Image) string {
 	return file
 }
 
-// reached lists what the pods of a namespace connect to: for their policy, and to
+// connectionsIn lists what the pods of a namespace connect to: for their policy, and to
 // be tried one by one, as "host port need whose to".
-func (b *builder) reached(namespace string) (egress []Egress, endpoints []string) {
+func (b *builder) connectionsIn(namespace string) (egress []Egress, endpoints []string) {
 	type endpoint struct {
 		need  string
 		units []string
@@ -139,17 +139,17 @@ func (b *builder) reached(namespace string) (egress []Egress, endpoints []string
 		for _, c := range i.Connects {
 			to := target{host: c.Host, port: c.Port}
 			if c.HTTP {
-				to = b.by(namespace, to)
+				to = b.viaProxy(namespace, to)
 			}
 			add(to, i.Need, i.ID)
 		}
 		if i.Copy != nil {
-			add(b.by(namespace, endpointTarget(i.Copy.Endpoint)), i.Need, "copies")
+			add(b.viaProxy(namespace, endpointTarget(i.Copy.Endpoint)), i.Need, "copies")
 		}
 		all = append(all, i.RestoreEgress...)
 	}
 	if r, restic := b.plan.Repositories[namespace]; restic {
-		add(b.by(namespace, endpointTarget(r.Endpoint)), "required", "repository/"+namespace)
+		add(b.viaProxy(namespace, endpointTarget(r.Endpoint)), "required", "repository/"+namespace)
 	}
 	all = slices.DeleteFunc(all, func(e Egress) bool { return e.To == "dns" })
 	for t, e := range found {

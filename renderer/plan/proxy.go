@@ -24,9 +24,9 @@ func (b *builder) outside(from, host string) bool {
 	return !inside
 }
 
-// by is where a connection that speaks HTTP really goes: to the outside it goes to
-// the proxy, if there is one.
-func (b *builder) by(from string, t target) target {
+// viaProxy returns where a connection that speaks HTTP really goes: to the proxy, if
+// there is one and the host is outside of the cluster.
+func (b *builder) viaProxy(from string, t target) target {
 	proxy := b.inst.State.Network.HTTPProxy
 	if proxy == "" || !b.outside(from, t.host) {
 		return t
@@ -36,8 +36,8 @@ func (b *builder) by(from string, t target) target {
 
 // web is the egress of a connection that speaks HTTP.
 func (b *builder) web(from, purpose string, t target) Egress {
-	if by := b.by(from, t); by != t {
-		return b.egress(from, "proxy", by)
+	if proxy := b.viaProxy(from, t); proxy != t {
+		return b.egress(from, "proxy", proxy)
 	}
 	return b.egress(from, purpose, t)
 }
@@ -86,7 +86,7 @@ func (b *builder) noProxy() string {
 	return strings.Join(append(direct, slices.Compact(names)...), ",")
 }
 
-// storages are the endpoints of the backup's own.
+// storages are the endpoints where copies go.
 func (b *builder) storages() []string {
 	var endpoints []string
 	if restic := b.inst.Credentials.Restic; restic != nil {

@@ -10,7 +10,7 @@ import (
 // builtinRetention is what a source gets that nobody decided about.
 func builtinRetention() Retention { return Retention{KeepDaily: 30} }
 
-// TierPrefix starts the one tag that prune selects snapshots by.
+// TierPrefix starts the tag by which prune selects snapshots.
 const TierPrefix = "tier-"
 
 // Tier names a retention: "d30-w8". Equal retentions are one tier, whoever

@@ -35,9 +35,9 @@ func (c *checker) retired() {
 	}
 }
 
-// Retirement returns the tombstone of a unit that is gone, if there is one.
-// Ended says that it counted for some time and no longer does. The state's own
-// time stands for now; a state without one ends nothing.
+// Retirement returns the tombstone of a unit that is gone, if there is one. ended says
+// that its last day is over. The state's generatedAt says which day it is; under a
+// state without it no tombstone ends.
 func (p *Plan) Retirement(unit string) (r Retired, ended, found bool) {
 	today := ""
 	if made := p.inputs.instance.State.GeneratedAt; len(made) >= len("2006-01-02") {

@@ -15,27 +15,26 @@ const (
 )
 
 const (
-	// beside is how many minutes a check or a prune stays away from the start
+	// backupDistance is how many minutes a check or a prune stays away from the start
 	// of a backup in the same repository.
-	beside = 10
-	// settle is how many minutes lie at least between a source and one that must
-	// be taken after it, so that the first has read before the second lists.
-	// Places are chosen and checked by the same number.
-	settle = 15
-	// rest is how many minutes after the window's end maintenance begins.
-	rest = 60
-	// apart is how many minutes lie between two maintenance jobs.
-	apart = 20
+	backupDistance = 10
+	// followDistance is how many minutes a unit starts at least after one that must be
+	// taken before it, so that the first has read before the second lists. Minutes are
+	// chosen and checked by this number.
+	followDistance = 15
+	// maintenanceDelay is how many minutes after the window's end maintenance begins.
+	maintenanceDelay = 60
+	// maintenanceDistance is how many minutes lie between two maintenance jobs.
+	maintenanceDistance = 20
 )
 
-// timetable is a parsed cron expression: the minutes of a week at which it can
-// fire, sorted. One that names days of a month fires on any day, as far as
-// collisions are concerned.
+// timetable is a parsed cron expression: the minutes of a week at which it can fire,
+// sorted. An expression that names days of a month is taken to fire on any weekday.
 type timetable []int
 
-// parseCron reads five fields in the dialect that both Kubernetes and K8up
-// speak. Words ("@daily-random") are refused: nobody could tell from the
-// manifests when the job runs, and so whether it collides.
+// parseCron reads five fields in the form that both Kubernetes and K8up take. Words
+// ("@daily-random") are refused: the manifests would not say when the job runs, and so
+// whether it collides.
 func parseCron(expression string) (timetable, error) {
 	if strings.HasPrefix(expression, "@") || strings.Contains(expression, "TZ=") {
 		return nil, errors.New("five fields are expected: minute, hour, day of month, month, day of week; the zone is backup.timezone")
@@ -126,7 +125,7 @@ func clock(s string) int {
 }
 
 // skippedHour is the local hour that does not exist in the night when clocks go
-// forward, so nothing is planned there. -1: the zone has no such night.
+// forward. Nothing is planned in it. It is -1 if the zone has no such night.
 func skippedHour(name string) int {
 	missing, _ := zone(name)
 	return missing
@@ -181,7 +180,8 @@ func weekly(minute, weekday int) string {
 	return fmt.Sprintf("%d %d * * %d", minute%60, minute/60, weekday)
 }
 
-// ValidCron says what is wrong with a cron expression, or nil.
+// ValidCron returns what is wrong with a cron expression of five fields; nil if nothing
+// is.
 func ValidCron(expression string) error {
 	_, err := parseCron(expression)
 	return err

@@ -116,10 +116,10 @@ func TestInterval(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
-	if got := nearest(timetable{week - 2}, timetable{3}); got != 5 {
+	if got := smallestDistance(timetable{week - 2}, timetable{3}); got != 5 {
 		t.Errorf("Saturday 23:58 and Sunday 0:03 are %d minutes apart", got)
 	}
-	if got := nearest(nil, timetable{3}); got != week {
+	if got := smallestDistance(nil, timetable{3}); got != week {
 		t.Errorf("nothing is %d minutes from something", got)
 	}
 	r := random(t)
@@ -139,7 +139,7 @@ func TestNearest(t *testing.T) {
 				want = min(want, (x-y+week)%week, (y-x+week)%week)
 			}
 		}
-		if got := nearest(a, b); got != want {
+		if got := smallestDistance(a, b); got != want {
 			t.Fatalf("%v and %v are %d minutes apart, want %d", a, b, got, want)
 		}
 	}
@@ -318,7 +318,7 @@ func TestMaintenance(t *testing.T) {
 					t.Fatalf("%s, window to %s: %s runs at %q", zone, p.Window.End, m.Name, m.Schedule.Cron)
 				}
 				for _, other := range all {
-					if near := nearest(times, other); near < apart {
+					if near := smallestDistance(times, other); near < maintenanceDistance {
 						t.Fatalf("%s, window to %s: %s is %d minutes from another job", zone, p.Window.End, m.Name, near)
 					}
 				}

@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
-// Names by which Decisions call the documents, whatever the files' own names:
-// a path would make plan.json depend on where a run happens.
+// Names of the documents in Decisions. The files may have other names: with those,
+// plan.json would depend on where a run happens.
 const (
 	StateDocument       = "runtime-state.json"
 	PolicyDocument      = "policy.json"
@@ -195,7 +195,7 @@ func (s settings) maintenance(job, preset string, number int) string {
 		m := l.settings.Maintenance
 		line := m.Check
 		if job == "prune" {
-			line = later(m.Prune, number*apart)
+			line = later(m.Prune, number*maintenanceDistance)
 		}
 		if line != "" {
 			return line
@@ -279,9 +279,9 @@ func (s settings) remote(field, instance string) *Remote {
 	return &Remote{Key: strings.ReplaceAll(r.Key, "{instance}", instance), Property: r.Property}
 }
 
-// TreePath is the folder of the repository that Flux expects the tree in, in
-// which the instance has a folder of its own: a relative path with forward
-// slashes, "." for the repository's root.
+// TreePath returns the folder of the Git repository in which Flux expects the tree, as
+// a relative path with forward slashes; "." is the root. The instance has a folder of
+// its own in it.
 func TreePath(inst input.Instance) string {
 	tree := "."
 	for _, l := range slices.Backward(newSettings(inst).levels) {

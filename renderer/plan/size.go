@@ -27,7 +27,7 @@ const (
 	patience = 2
 )
 
-// ValidQuantity says whether a text is a quantity of Kubernetes above zero.
+// ValidQuantity says whether a text is a Kubernetes quantity above zero, such as 10Gi.
 func ValidQuantity(text string) bool {
 	q, err := resource.ParseQuantity(text)
 	return err == nil && q.Sign() > 0
@@ -63,16 +63,16 @@ func expected(s kind.Sizing, size int64) int {
 	return int(size / rate)
 }
 
-// fit makes a unit's scratch and deadline large enough for its size in a month,
+// applySize makes a unit's scratch and deadline large enough for its size in a month,
 // where nobody has set them. What somebody has set is checked instead.
-func (b *builder) fit(i *Item, k kind.Kind, scratchFrom, deadlineFrom string) {
-	size, from := b.ask.size(i.ID)
+func (b *builder) applySize(i *Item, k kind.Kind, scratchFrom, deadlineFrom string) {
+	size, from := b.settings.size(i.ID)
 	i.Size = size
 	// A claim's restore keeps to the node's disk: a new volume of a class cannot be
 	// written without an fsGroup, and with one kubelet changes owner and modes of
 	// all that the pod mounts.
 	if i.Capture.How != "volume" {
-		i.ScratchClass = b.ask.scratchClass()
+		i.ScratchClass = b.settings.scratchClass()
 	}
 	i.Reserved = i.ScratchClass == "" && (size > 0 || scratchFrom != builtin)
 	if need := scratchFor(k.Sizing, size); scratchFrom == builtin && need > bytesOf(i.Scratch) {
@@ -84,21 +84,21 @@ func (b *builder) fit(i *Item, k kind.Kind, scratchFrom, deadlineFrom string) {
 		i.RestoreDeadline = 4 * i.DeadlineSeconds
 		i.decide("deadline", strconv.Itoa(i.DeadlineSeconds)+" s", from)
 	}
-	// One file of a dump may not fill the scratch space: a tool that is stopped
-	// says so, and an evicted pod does not.
+	// One file of a dump may not fill the scratch space. A tool that is stopped by the
+	// limit says so; an evicted pod does not.
 	i.DumpScratch = i.Scratch
 	if k.Sizing.Streams() {
 		i.DumpScratch = streamScratch
 	}
 	// A claim's files go to the claim, however large they are.
 	if i.Capture.How != "volume" {
-		i.DumpBytes = largest(i.DumpScratch, k.Sizing.Dump)
-		i.RestoreBytes = largest(i.Scratch, k.Sizing.Restore)
+		i.DumpBytes = largestCopy(i.DumpScratch, k.Sizing.Dump)
+		i.RestoreBytes = largestCopy(i.Scratch, k.Sizing.Restore)
 	}
 }
 
-// largest is the size of the largest copy of which so many have room on scratch.
-func largest(scratch string, copies float64) int64 {
+// largestCopy is the size of the largest copy of which so many have room on scratch.
+func largestCopy(scratch string, copies float64) int64 {
 	return max(1, int64(float64(bytesOf(scratch))/headroom/math.Max(copies, 1)))
 }
 
@@ -131,17 +131,17 @@ func (c *checker) sizes() {
 		}
 		if need := scratchFor(k.Sizing, i.Size); need > bytesOf(i.Scratch) {
 			_, from := ask.scratch("", i.ID, i.Kind)
-			c.at(of(i.Unit), "HF160", fmt.Sprintf("set scratch to %dGi or more, or leave it to the size", (need+gi-1)/gi),
+			c.problemAt(unitPlace(i.Unit), "HF160", fmt.Sprintf("set scratch to %dGi or more, or leave it to the size", (need+gi-1)/gi),
 				"%s has %s of scratch (%s), and a copy of %s in a month needs %dGi", i.ID, i.Scratch, from, shortBytes(i.Size), (need+gi-1)/gi)
 		}
 		if need := secondsFor(k.Sizing, i.Size); need > i.DeadlineSeconds {
 			_, from := ask.deadline(0, i.ID, i.Kind)
-			c.at(of(i.Unit), "HF161", fmt.Sprintf("set the deadline to %d or more, or leave it to the size", need),
+			c.problemAt(unitPlace(i.Unit), "HF161", fmt.Sprintf("set the deadline to %d or more, or leave it to the size", need),
 				"%s is stopped after %d s (%s), and a copy of %s in a month may take %d s", i.ID, i.DeadlineSeconds, from, shortBytes(i.Size), need)
 		}
 		// Who has set the time of a unit knows until when it runs.
 		if _, _, fixed := ask.cron(i.ID, i.Kind); !fixed && expected(k.Sizing, i.Size) > c.plan.Window.length()*60 {
-			c.at(of(i.Unit), "HF163", "widen the window, or give the unit a time of its own in schedules",
+			c.problemAt(unitPlace(i.Unit), "HF163", "widen the window, or give the unit a time of its own in schedules",
 				"%s takes some %d s for a copy of %s in a month, longer than the whole window from %s to %s",
 				i.ID, expected(k.Sizing, i.Size), shortBytes(i.Size), c.plan.Window.Start, c.plan.Window.End)
 		}

@@ -1,13 +1,13 @@
 package plan
 
-// zone looks an IANA name up. It says whether there is such a zone, and which
-// local hour is missing in the night when its clocks go forward (the first
-// one, where it is more than one); -1: it has no such night. Cron leaves out
-// what would start in that hour, without a word.
+// zone looks an IANA name up. It returns whether there is such a zone, and the local
+// hour that is missing in the night when its clocks go forward: the first one, if there
+// are several, and -1 if it has no such night. Cron leaves out, without a word, what
+// would start in that hour.
 //
-// The list is compiled in because a look at the machine's own would make the
-// output depend on the machine. It is that of tzdata 2025b; a test holds it
-// against the one of the Go release.
+// The list is compiled in, because with the machine's own list the output would depend
+// on the machine. It is that of tzdata 2025b; a test compares it with the list of the
+// Go release.
 func zone(name string) (missing int, known bool) {
 	switch name {
 	case "UTC":

@@ -21,10 +21,10 @@ const plainFile = "100644"
 // bytes.
 type entry struct{ mode, id string }
 
-// index returns what the work tree's index has in a folder of the repository, by
-// path. These are the bytes that are committed, whatever the files look like: a
+// index returns what the work tree's index has in a folder of the repository, by path.
+// The index has the bytes that are committed. The files may look different, because a
 // filter may stand between the two.
-func (w *work) index(ctx context.Context, folder string) (map[string]entry, error) {
+func (w *workTree) index(ctx context.Context, folder string) (map[string]entry, error) {
 	list, err := w.git.output(ctx, "--literal-pathspecs", "ls-files", "--stage", "-z", "--", folder)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (w *work) index(ctx context.Context, folder string) (map[string]entry, erro
 // isFile reports whether it is a file, and no link or submodule.
 func (e entry) isFile() bool { return e.mode == plainFile || e.mode == "100755" }
 
-// is reports whether the entry is a plain file with these bytes. No entry is none.
+// is reports whether the entry is a plain file with these bytes. The zero entry is not.
 func (e entry) is(data []byte) bool {
 	return e.mode == plainFile && e.id == blobID(data, len(e.id))
 }
@@ -59,9 +59,9 @@ func blobID(data []byte, digits int) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// changes tells what differs between what is committed and the files that are
-// wanted. written is what emit did: it has the files that are removed. A file that
-// a checkout makes look otherwise, with CRLF say, does not change.
+// changes returns the differences between what is committed and the files that are
+// wanted. written is what emit did: it has the files that are removed. A file that only
+// looks different in a checkout, with CRLF for example, does not change.
 func (p *publication) changes(committed map[string]entry, files []manifest.File, written emit.Changes) emit.Changes {
 	var changes emit.Changes
 	for _, file := range files {
@@ -84,7 +84,7 @@ func (p *publication) changes(committed map[string]entry, files []manifest.File,
 // altered is HF516: it finds files of which the index has other bytes than were
 // rendered, and says which attribute did it.
 func (p *publication) altered(ctx context.Context, files []manifest.File, changes emit.Changes) error {
-	added, err := p.work.index(ctx, p.options.Path)
+	added, err := p.workTree.index(ctx, p.options.Path)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (p *publication) altered(ctx context.Context, files []manifest.File, change
 	if len(names) == 0 {
 		return nil
 	}
-	why, err := p.work.attributes(ctx, names)
+	why, err := p.workTree.attributes(ctx, names)
 	if err != nil {
 		return err
 	}
@@ -114,10 +114,10 @@ func (p *publication) altered(ctx context.Context, files []manifest.File, change
 	return problems.Sorted()
 }
 
-// refusedToAdd tells why Git does not take files: the attributes with which it
-// cannot, or if there are none, what Git says.
+// refusedToAdd tells why Git does not take files: the attributes that prevent it, or,
+// if there are none, what Git said.
 func (p *publication) refusedToAdd(ctx context.Context, names []string, said error) error {
-	why, err := p.work.attributes(ctx, names)
+	why, err := p.workTree.attributes(ctx, names)
 	if err != nil || len(why) == 0 || wasInterrupted(ctx, said) {
 		return said
 	}
@@ -140,10 +140,10 @@ func notAsRendered(name, why string) problem.Problem {
 		Hint: "take it off in .gitattributes: " + path.Dir(name) + "/* -" + attribute}
 }
 
-// attributes names for each file the attribute that lets Git change its bytes,
-// "filter=lfs". It has no files without.
-func (w *work) attributes(ctx context.Context, names []string) (map[string]string, error) {
-	list, err := w.git.feed(ctx, []byte(strings.Join(names, "\x00")+"\x00"), "check-attr", "-z", "--stdin", "filter", "working-tree-encoding", "ident")
+// attributes returns, by file, the attribute that lets Git change its bytes, such as
+// "filter=lfs". Files without one are left out.
+func (w *workTree) attributes(ctx context.Context, names []string) (map[string]string, error) {
+	list, err := w.git.outputWith(ctx, []byte(strings.Join(names, "\x00")+"\x00"), "check-attr", "-z", "--stdin", "filter", "working-tree-encoding", "ident")
 	if err != nil {
 		return nil, err
 	}

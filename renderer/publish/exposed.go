@@ -11,18 +11,18 @@ import (
 type Exposed struct {
 	// Name is the file as it was given.
 	Name string
-	// Tracked says that Git has it, else it is only not ignored.
+	// Tracked says that Git has it. If not, the file is only not ignored.
 	Tracked bool
-	// Unknown says why git does not tell which of these it is, if it does not.
+	// Unknown is why git did not answer; nil if it did.
 	Unknown error
 }
 
-// Expose finds out which of these files Git would let out of the machine: those in
-// a work tree that are tracked there, or not ignored. A link counts for what it
-// leads to. Where git is missing or does not answer, a file below a ".git" is Unknown.
+// Expose finds out which of these files Git could carry off the machine: those in a
+// work tree that are tracked there, or not ignored. For a link, the file that it leads
+// to counts. If git is missing or does not answer, a file below a ".git" is Unknown.
 //
-// No program of a repository's settings is run, nothing is fetched, and no repository is
-// opened that lies in a work tree as plain files.
+// It runs no program that a repository's settings name, and fetches nothing. It does
+// not open a bare repository that lies inside a work tree as plain files.
 func Expose(ctx context.Context, names []string) []Exposed {
 	files := map[string][]string{} // by work tree
 	place := map[string]string{}   // by name
@@ -34,7 +34,7 @@ func Expose(ctx context.Context, names []string) []Exposed {
 		if info, statErr := os.Stat(file); err != nil || statErr != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		top := workTree(filepath.Dir(file))
+		top := findWorkTree(filepath.Dir(file))
 		if top != "" && !strings.HasPrefix(file, filepath.Join(top, ".git")+string(filepath.Separator)) {
 			files[top] = append(files[top], file)
 			place[name] = file
@@ -42,7 +42,7 @@ func Expose(ctx context.Context, names []string) []Exposed {
 	}
 	tracked, ignored, unknown := map[string]bool{}, map[string]bool{}, map[string]error{}
 	for top, inside := range files {
-		err := ask(ctx, top, inside, tracked, ignored)
+		err := askGit(ctx, top, inside, tracked, ignored)
 		for _, file := range inside {
 			if err != nil {
 				unknown[file] = err
@@ -60,8 +60,8 @@ func Expose(ctx context.Context, names []string) []Exposed {
 	return exposed
 }
 
-// ask asks git which of the files of one work tree it tracks, and which it ignores.
-func ask(ctx context.Context, top string, files []string, tracked, ignored map[string]bool) error {
+// askGit asks git which of the files of one work tree it tracks, and which it ignores.
+func askGit(ctx context.Context, top string, files []string, tracked, ignored map[string]bool) error {
 	// A clone that lacks objects would fetch them, with a program that its settings name.
 	g := git{dir: top, config: []string{"safe.bareRepository=explicit", "core.fsmonitor=false"},
 		env: []string{"GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none", "LC_ALL=C"}}
@@ -72,7 +72,7 @@ func ask(ctx context.Context, top string, files []string, tracked, ignored map[s
 	for name := range strings.SplitSeq(list, "\x00") {
 		tracked[filepath.Join(top, filepath.FromSlash(name))] = true
 	}
-	list, err = g.feed(ctx, []byte(strings.Join(files, "\x00")+"\x00"), "check-ignore", "-z", "--stdin")
+	list, err = g.outputWith(ctx, []byte(strings.Join(files, "\x00")+"\x00"), "check-ignore", "-z", "--stdin")
 	if status, _ := exitStatus(err); err != nil && status != 1 { // none is
 		return err
 	}
@@ -82,9 +82,9 @@ func ask(ctx context.Context, top string, files []string, tracked, ignored map[s
 	return nil
 }
 
-// workTree returns the folder above with a ".git", "" if there is none. Git is
+// findWorkTree returns the folder above with a ".git", "" if there is none. Git is
 // asked only where there is one.
-func workTree(dir string) string {
+func findWorkTree(dir string) string {
 	for {
 		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
 			return dir

@@ -25,17 +25,17 @@ type git struct {
 	env []string
 	// talk is where git, its hooks and the server speak to people.
 	talk io.Writer
-	// apart keeps the terminal's Ctrl-C away from git, for what must be
+	// ownGroup keeps the terminal's Ctrl-C away from git, for what must be
 	// finished. Git cannot ask for a password then.
-	apart bool
+	ownGroup bool
 	// testOnlyStep is called before each command; its error fails that command.
 	testOnlyStep func(command string) error
 	// testOnlyPatience is instead of patience.
 	testOnlyPatience time.Duration
 }
 
-// patience is how long git has to end when it is asked to, and what a hook left behind
-// to let go of stdout when git has ended.
+// patience is how long git may take to end when it is asked to. It is also how long a
+// program that a hook left behind may hold stdout after git has ended.
 const patience = 10 * time.Second
 
 // exitStatus returns the exit status of a git that ran and failed, -1 if a signal
@@ -48,14 +48,14 @@ func exitStatus(err error) (status int, failed bool) {
 	return 0, false
 }
 
-// output runs a command that asks nobody anything, and returns what it prints,
-// without the last line break. Its error has what git said.
+// output runs a command that asks no questions, and returns what it prints, without the
+// last line break. Its error has what git said.
 func (g git) output(ctx context.Context, args ...string) (string, error) {
-	return g.feed(ctx, nil, args...)
+	return g.outputWith(ctx, nil, args...)
 }
 
-// feed is output with something on stdin.
-func (g git) feed(ctx context.Context, stdin []byte, args ...string) (string, error) {
+// outputWith is output with something on stdin.
+func (g git) outputWith(ctx context.Context, stdin []byte, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := g.command(ctx, args)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -71,9 +71,9 @@ func (g git) feed(ctx context.Context, stdin []byte, args ...string) (string, er
 	return strings.TrimSuffix(stdout.String(), "\n"), nil
 }
 
-// aloud runs a command that may run hooks, ask for a password or show what a
+// runVisible runs a command that may run hooks, ask for a password or show what a
 // server says.
-func (g git) aloud(ctx context.Context, args ...string) error {
+func (g git) runVisible(ctx context.Context, args ...string) error {
 	cmd := g.command(ctx, args)
 	// Stdout belongs to whoever called Holdfast.
 	cmd.Stdout, cmd.Stderr = g.talk, g.talk
@@ -91,8 +91,8 @@ func (g git) command(ctx context.Context, args []string) *exec.Cmd {
 	// Git removes its lock files when it is asked to end, but not when it is killed.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = cmp.Or(g.testOnlyPatience, patience)
-	if g.apart {
-		setApart(cmd)
+	if g.ownGroup {
+		setProcessGroup(cmd)
 	}
 	return cmd
 }
@@ -108,16 +108,16 @@ func (g git) run(cmd *exec.Cmd, args []string) error {
 			return err
 		}
 	}
-	// Git itself has ended well where a hook of it left a program behind that holds on
-	// to stdout.
+	// ErrWaitDelay means that git itself has ended well, but a hook left a program
+	// behind that holds stdout.
 	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return fmt.Errorf("git %s: %w", name, err)
 	}
 	return nil
 }
 
-// environment is ours without what would lead git to another repository: a hook
-// that runs Holdfast has such variables.
+// environment is the process's own, without what would lead git to another repository:
+// a hook that runs Holdfast has such variables.
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
@@ -152,8 +152,8 @@ func (g git) contains(ctx context.Context, later, earlier string) (bool, error) 
 	return yes, err
 }
 
-// hooks returns the folder with the hooks. A work tree of ours would look for a
-// relative one in itself, and miss hooks that are not committed.
+// hooks returns the folder with the hooks, as an absolute path. The temporary work tree
+// would look for a relative path in itself, and miss hooks that are not committed.
 func (g git) hooks(ctx context.Context) (string, error) {
 	folder, err := g.output(ctx, "rev-parse", "--git-path", "hooks")
 	if err != nil || filepath.IsAbs(folder) {
@@ -162,11 +162,11 @@ func (g git) hooks(ctx context.Context) (string, error) {
 	return filepath.Join(g.dir, folder), nil
 }
 
-// fetch returns the commit that a branch is at at the remote, and has it here; ""
-// if there is no such branch. It runs where the user would run it: a remote may
-// be a relative path.
+// fetch gets the last commit that a branch has at the remote, and returns its id; "" if
+// there is no such branch. It runs where the user would run it, because a remote may be
+// a relative path.
 func (g git) fetch(ctx context.Context, remote, ref string) (string, error) {
-	// To fetch what is not there is an error like any other: ask first.
+	// Git does not tell a missing branch from other errors of a fetch, so ask first.
 	list, err := g.output(ctx, "ls-remote", "--quiet", "--", remote, ref)
 	if err != nil {
 		return "", err
@@ -176,8 +176,8 @@ func (g git) fetch(ctx context.Context, remote, ref string) (string, error) {
 		if name != ref {
 			continue
 		}
-		// If the branch goes on meanwhile, this brings what was before, too.
-		return id, g.aloud(ctx, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--", remote, ref)
+		// If the branch moves meanwhile, this fetches the commit above, too.
+		return id, g.runVisible(ctx, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--", remote, ref)
 	}
 	return "", nil
 }

@@ -26,14 +26,14 @@ func unsealed(b manifest.Bundle) problem.List {
 	return problems
 }
 
-// readable reports whether a file holds a Secret that is not encrypted, or may
-// hold one: what cannot be read cannot be judged.
+// readable reports whether a file holds a Secret that is not encrypted, or may hold one
+// because it cannot be parsed.
 func readable(file manifest.File) bool {
 	if path.Ext(file.Path) == ".json" {
 		var value any
 		return json.Unmarshal(file.Data, &value) != nil || manifest.Readable(value)
 	}
-	if !suspect(file.Data) {
+	if !mayHoldSecret(file.Data) {
 		return false
 	}
 	objects, err := manifest.Decode(file.Data)
@@ -48,11 +48,11 @@ func readable(file manifest.File) bool {
 	return false
 }
 
-// suspect reports whether the word Secret, or SecretList, may stand in a YAML
-// text, as it is or with escaped letters. To read all others would take as long
-// as to render them. (A word that goes on after an escaped line break is nothing
-// that package manifest writes.)
-func suspect(data []byte) bool {
+// mayHoldSecret reports whether the word Secret, or SecretList, may stand in a YAML
+// text, as it is or with escaped letters. Texts without it need no parsing, which would
+// take as long as rendering. (Package manifest never writes a word with an escaped line
+// break inside.)
+func mayHoldSecret(data []byte) bool {
 	for rest := data; ; {
 		_, after, found := bytes.Cut(rest, []byte("Secret"))
 		if !found {

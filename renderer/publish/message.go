@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 )
 
-// difference is what is published of an instance otherwise than before.
+// difference is what changes in the published plan of an instance.
 type difference struct {
 	plan.Difference
 	plan *plan.Plan
@@ -145,7 +145,7 @@ func (d difference) describe(b *strings.Builder, changes emit.Changes) {
 	fmt.Fprintf(b, "files: %d added, %d changed, %d removed\n", number[emit.Added], number[emit.Changed], number[emit.Removed])
 }
 
-// name makes a name fit on a line: that of the plan before may be anybody's text.
+// name makes a name fit on a line: in the published plan anybody may have changed it.
 func name(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -13,16 +13,15 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// attempts is how often commits are made anew because somebody else pushed
-// meanwhile.
+// attempts is how often commits are made again because somebody else has pushed.
 const attempts = 5
 
 // Options are the choices of Publish.
 type Options struct {
 	// Path is the tree's folder in the repository, as Folder returns it.
 	Path string
-	// PerInstance makes a commit for each instance that changes, else it is one
-	// for all of them.
+	// PerInstance makes a commit for each instance that changes; without it one commit
+	// is for all of them.
 	PerInstance bool
 	// Push brings the commits to the branch's remote.
 	Push bool
@@ -30,9 +29,9 @@ type Options struct {
 	Branch string
 	// AllowShrink lets more than a quarter of an instance's files vanish.
 	AllowShrink bool
-	// Note says something for people while it happens. It may be nil.
+	// Note tells people what happens, at once. It may be nil.
 	Note func(format string, args ...any)
-	// Mask takes out of a commit message what nobody may read. It may be nil.
+	// Mask removes from a commit message what nobody may read. It may be nil.
 	Mask func(text string) string
 }
 
@@ -47,8 +46,8 @@ type Commit struct {
 type Result struct {
 	// Branch is the name of the branch that has the commits.
 	Branch string
-	// Commits are in their order. There are none if the repository has all of the
-	// bundle already.
+	// Commits are in the order in which they were made. There are none if the
+	// repository has all of the bundle already.
 	Commits []Commit
 	// Pushed is the branch at its remote, as messages name it; empty if nothing
 	// was pushed.
@@ -58,13 +57,14 @@ type Result struct {
 	Behind error
 }
 
-// Publish commits a bundle, made of these plans, and returns what it did. All of
-// it is done, or nothing: with an error the repository and its remote are as they
-// were. The exceptions are a push that was interrupted, of which nobody knows until
-// the next run, and a branch that could not follow what was pushed, which is Result.Behind.
+// Publish commits a bundle, made of these plans, and returns what it did. It does all
+// of it or nothing: with an error the repository and its remote are as they were. There
+// are two exceptions. After a push that was interrupted nobody knows whether it
+// arrived, until the next run asks. And the branch here may not be able to follow what
+// was pushed; that is Result.Behind.
 //
-// The error is a problem.List when the bundle or the repository must not be
-// published as it is, and a Misuse when the options cannot be meant.
+// The error is a problem.List when the bundle or the repository must not be published
+// as it is, and a Misuse when the options make no sense.
 func (r *Repository) Publish(ctx context.Context, b manifest.Bundle, plans []*plan.Plan, o Options) (Result, error) {
 	if o.Note == nil {
 		o.Note = func(string, ...any) {}
@@ -77,10 +77,10 @@ func (r *Repository) Publish(ctx context.Context, b manifest.Bundle, plans []*pl
 		return Result{}, orInterrupted(ctx, nothing, fmt.Errorf("%w; %s", err, nothing))
 	}
 	defer unlock()
-	if err := r.locate(ctx); err != nil {
+	if err := r.readHead(ctx); err != nil {
 		return Result{}, orInterrupted(ctx, nothing, err)
 	}
-	t, err := r.aim(ctx, o)
+	t, err := r.resolveTarget(ctx, o)
 	if err != nil {
 		return Result{}, orInterrupted(ctx, nothing, err)
 	}
@@ -99,11 +99,11 @@ func (r *Repository) Publish(ctx context.Context, b manifest.Bundle, plans []*pl
 	if err := r.sweep(ctx, o.Note); err != nil {
 		return Result{}, orInterrupted(ctx, nothing, err)
 	}
-	if p.work, err = r.newWork(ctx); err != nil {
+	if p.workTree, err = r.newWorkTree(ctx); err != nil {
 		return Result{}, orInterrupted(ctx, nothing, err)
 	}
 	result, err := p.run(ctx)
-	if left := p.work.remove(ctx); left != nil && err == nil {
+	if left := p.workTree.remove(ctx); left != nil && err == nil {
 		o.Note("the temporary work tree could not be removed: %v", left)
 	}
 	return result, err
@@ -112,11 +112,11 @@ func (r *Repository) Publish(ctx context.Context, b manifest.Bundle, plans []*pl
 // publication is one run of Publish.
 type publication struct {
 	*Repository
-	options Options
-	target  target
-	bundle  manifest.Bundle
-	plans   []*plan.Plan
-	work    *work
+	options  Options
+	target   target
+	bundle   manifest.Bundle
+	plans    []*plan.Plan
+	workTree *workTree
 }
 
 // folders are the folders of the bundle's instances in the repository.
@@ -131,7 +131,7 @@ func (p *publication) folders() []string {
 // run commits, pushes, and moves the branch.
 func (p *publication) run(ctx context.Context) (Result, error) {
 	result := Result{Branch: p.target.branch}
-	here, err := p.look(ctx)
+	here, err := p.readBranchState(ctx)
 	if err != nil {
 		return Result{}, orInterrupted(ctx, nothing, err)
 	}
@@ -142,15 +142,15 @@ func (p *publication) run(ctx context.Context) (Result, error) {
 		}
 		result.Commits = commits
 		if !p.options.Push || len(commits) == 0 && !here.unpushed {
-			if len(commits) == 0 && p.lags(here, tip) {
-				// Somebody else, or a run that was killed after it pushed, has done it.
-				if result.Behind = p.settle(context.WithoutCancel(ctx), here, tip); result.Behind == nil {
+			if len(commits) == 0 && p.isBehind(here, tip) {
+				// Somebody else has done it, or a run that was killed after it pushed.
+				if result.Behind = p.moveBranch(context.WithoutCancel(ctx), here, tip); result.Behind == nil {
 					p.options.Note("%s here has come up to %s", p.target.branch, p.target.name())
 				}
 				return result, nil
 			}
 			if len(commits) > 0 {
-				if err := p.settle(ctx, here, tip); err != nil {
+				if err := p.moveBranch(ctx, here, tip); err != nil {
 					return Result{}, orInterrupted(ctx, nothing, fmt.Errorf("%w; %s", err, nothing))
 				}
 			}
@@ -159,11 +159,11 @@ func (p *publication) run(ctx context.Context) (Result, error) {
 		pushed := func() (Result, error) {
 			result.Pushed = p.target.name()
 			if tip != here.local {
-				result.Behind = p.settle(context.WithoutCancel(ctx), here, tip)
+				result.Behind = p.moveBranch(context.WithoutCancel(ctx), here, tip)
 			}
 			return result, nil
 		}
-		failed := p.git.aloud(ctx, "push", "--quiet", "--no-recurse-submodules", "--", p.target.remote, tip+":"+p.target.ref)
+		failed := p.git.runVisible(ctx, "push", "--quiet", "--no-recurse-submodules", "--", p.target.remote, tip+":"+p.target.ref)
 		if failed == nil {
 			return pushed()
 		}
@@ -172,7 +172,7 @@ func (p *publication) run(ctx context.Context) (Result, error) {
 			return Result{}, interrupted(unknown)
 		}
 		before := here
-		here, err = p.look(ctx)
+		here, err = p.readBranchState(ctx)
 		var problems problem.List
 		switch {
 		case errors.As(err, &problems) || err != nil && wasInterrupted(ctx, err):
@@ -189,8 +189,8 @@ func (p *publication) run(ctx context.Context) (Result, error) {
 	}
 }
 
-// sight is where the branch is.
-type sight struct {
+// branchState is where the branch is.
+type branchState struct {
 	// local and remote are its last commit here and at the remote; "" for none.
 	local, remote string
 	// base is the commit to go on from; "" for none.
@@ -199,10 +199,10 @@ type sight struct {
 	unpushed bool
 }
 
-// look finds the commit to go on from: the one that has all that is here and all
-// that is at the remote.
-func (p *publication) look(ctx context.Context) (sight, error) {
-	s := sight{local: p.head}
+// readBranchState finds the commit to go on from: it has all that is here and all that
+// is at the remote.
+func (p *publication) readBranchState(ctx context.Context) (branchState, error) {
+	s := branchState{local: p.head}
 	var err error
 	if p.target.review {
 		if s.local, err = p.reviewBranch(ctx); err != nil {
@@ -265,7 +265,7 @@ func (p *publication) reviewBranch(ctx context.Context) (string, error) {
 
 // startReview lets a review branch start where the checked-out branch is at its
 // remote, unless it has commits of its own already.
-func (p *publication) startReview(ctx context.Context, s sight) (sight, error) {
+func (p *publication) startReview(ctx context.Context, s branchState) (branchState, error) {
 	start := p.head
 	if p.branch != "" {
 		var known string
@@ -297,9 +297,9 @@ func (p *publication) startReview(ctx context.Context, s sight) (sight, error) {
 	return s, nil
 }
 
-// refuseOthers refuses to push commits that touch more than the folders of ours:
-// they are somebody's, who may not have finished.
-func (p *publication) refuseOthers(ctx context.Context, s sight) error {
+// refuseOthers refuses to push commits that touch more than the instances' folders:
+// they belong to somebody who may not have finished.
+func (p *publication) refuseOthers(ctx context.Context, s branchState) error {
 	args := []string{"rev-list", "--max-count=1", s.remote + ".." + s.local, "--", "."}
 	for _, folder := range p.folders() {
 		args = append(args, ":(top,exclude,literal)"+folder)
@@ -312,20 +312,20 @@ func (p *publication) refuseOthers(ctx context.Context, s sight) error {
 		"push them first, or leave --push away")
 }
 
-// lags reports whether the branch here lacks what it has at the remote.
-func (p *publication) lags(here sight, tip string) bool {
+// isBehind reports whether the branch here lacks what it has at the remote.
+func (p *publication) isBehind(here branchState, tip string) bool {
 	return p.options.Push && tip != "" && tip == here.remote && tip != here.local
 }
 
-// settle moves the branch forward to the commits. It is short, and nothing stops
-// it half-way.
-func (p *publication) settle(ctx context.Context, here sight, tip string) error {
+// moveBranch moves the branch forward to the commits. Once begun, it is not
+// interrupted.
+func (p *publication) moveBranch(ctx context.Context, here branchState, tip string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	ctx = context.WithoutCancel(ctx)
 	g := p.git
-	g.apart = true
+	g.ownGroup = true
 	if p.target.review {
 		before := here.local
 		if before == "" {
@@ -342,18 +342,18 @@ func (p *publication) settle(ctx context.Context, here sight, tip string) error 
 	if now != branches+p.target.branch {
 		return errors.New("another branch was checked out meanwhile")
 	}
-	if err := g.aloud(ctx, "merge", "--ff-only", "--quiet", "--no-stat", "--no-autostash", "--no-verify-signatures", "--no-overwrite-ignore", tip); err != nil {
+	if err := g.runVisible(ctx, "merge", "--ff-only", "--quiet", "--no-stat", "--no-autostash", "--no-verify-signatures", "--no-overwrite-ignore", tip); err != nil {
 		return fmt.Errorf("the work tree cannot take the commit: %w", err)
 	}
 	return nil
 }
 
-// nothing is what most runs that are interrupted have done.
+// nothing says what an interrupted run has done, in most cases.
 const nothing = "nothing was published"
 
 func interrupted(what string) error { return errors.New("interrupted: " + what) }
 
-// orInterrupted returns err, or if the run was interrupted, that it was.
+// orInterrupted returns err, or, if the run was interrupted, an error that says so.
 func orInterrupted(ctx context.Context, what string, err error) error {
 	if err != nil && wasInterrupted(ctx, err) {
 		return interrupted(what)
@@ -361,15 +361,14 @@ func orInterrupted(ctx context.Context, what string, err error) error {
 	return err
 }
 
-// wasInterrupted reports whether err is there because somebody wants us to end. A
-// terminal tells git as well, which may end before we are told.
+// wasInterrupted reports whether err is the result of an interruption. A terminal's
+// Ctrl-C goes to git as well, which may end before this process is told.
 func wasInterrupted(ctx context.Context, err error) bool {
 	status, failed := exitStatus(err)
 	return ctx.Err() != nil || failed && status < 0
 }
 
-// instances lists the instances of which a commit is made, in groups of one
-// commit each.
+// instances lists the instances in groups; each group becomes one commit.
 func (p *publication) instances() [][]string {
 	var all []string
 	for _, one := range p.plans {

@@ -29,7 +29,7 @@ const (
 	ruleAltered   = "HF516"
 )
 
-// Misuse is a repository, a branch or a path that cannot be meant.
+// Misuse is a repository, a branch or a path that makes no sense.
 type Misuse struct {
 	Message string
 	// Hint is the next step; may be empty.
@@ -50,8 +50,8 @@ type Repository struct {
 	testOnlyLockWait time.Duration
 }
 
-// Open looks at the work tree whose top is dir. talk is where git, hooks and
-// servers speak to people.
+// Open opens the work tree whose top is dir. What git, hooks and servers print for
+// people goes to talk. The error is a Misuse if dir is not the top of a work tree.
 func Open(ctx context.Context, dir string, talk io.Writer) (*Repository, error) {
 	top, err := filepath.Abs(dir)
 	if err != nil {
@@ -83,8 +83,8 @@ func Open(ctx context.Context, dir string, talk io.Writer) (*Repository, error) 
 const lockWait = time.Minute
 
 // lock lets one run at a time publish from a work tree. Git's own locks are not enough:
-// it brings files into the work tree before it moves the branch, and when another has
-// moved that meanwhile, the files stay.
+// git brings files into the work tree before it moves the branch. If another run has
+// moved the branch meanwhile, the files stay.
 func (r *Repository) lock(ctx context.Context) (unlock func(), err error) {
 	known, err := r.git.output(ctx, "rev-parse", "--absolute-git-dir")
 	if err != nil {
@@ -94,8 +94,8 @@ func (r *Repository) lock(ctx context.Context) (unlock func(), err error) {
 	return unlock, err
 }
 
-// locate finds out which branch is checked out, and where it is.
-func (r *Repository) locate(ctx context.Context) error {
+// readHead finds out which branch is checked out, and where it is.
+func (r *Repository) readHead(ctx context.Context) error {
 	name, _, err := r.git.optional(ctx, "symbolic-ref", "--quiet", "HEAD")
 	if err != nil {
 		return err
@@ -111,7 +111,8 @@ func lastLine(text string) string {
 	return text[strings.LastIndex(text, "\n")+1:]
 }
 
-// Folder checks and cleans the path of a tree inside a repository.
+// Folder checks and cleans the path of a tree inside a repository. A path that leaves
+// the repository is a problem (HF504).
 func Folder(name string) (string, error) {
 	cleaned := path.Clean(filepath.ToSlash(name))
 	refuse := func(message string) (string, error) {
@@ -136,7 +137,7 @@ func Folder(name string) (string, error) {
 type target struct {
 	// branch is its short name here.
 	branch string
-	// review says that it is another one than the branch that is checked out.
+	// review says that it is not the branch that is checked out.
 	review bool
 	// remote and ref are where it is at the remote; "" when nothing is pushed.
 	remote, ref string
@@ -145,8 +146,8 @@ type target struct {
 	from string
 }
 
-// name is what messages call the branch at its remote. A remote that is no name
-// but a URL may hold a password.
+// name is what messages call the branch at its remote. A remote that is a URL instead
+// of a name may hold a password, so it is left out.
 func (t target) name() string {
 	branch := strings.TrimPrefix(t.ref, branches)
 	if strings.ContainsAny(t.remote, ":/") {
@@ -155,8 +156,8 @@ func (t target) name() string {
 	return t.remote + "/" + branch
 }
 
-// aim decides what is published to.
-func (r *Repository) aim(ctx context.Context, o Options) (target, error) {
+// resolveTarget decides what is published to.
+func (r *Repository) resolveTarget(ctx context.Context, o Options) (target, error) {
 	t := target{branch: r.branch}
 	if o.Branch != "" {
 		t.branch, t.review = o.Branch, true
@@ -231,8 +232,8 @@ func (r *Repository) upstream(ctx context.Context) (remote, ref string, err erro
 	return "", "", Misuse{Message: "the branch follows none of the remotes " + strings.Join(remotes, ", "), Hint: "git branch --set-upstream-to REMOTE/BRANCH"}
 }
 
-// ready finds what stands in the way of a commit on the checked-out branch:
-// something half merged, or changes in the folders of ours.
+// ready finds what prevents a commit on the checked-out branch: an unfinished merge, or
+// changes in the instances' folders.
 func (r *Repository) ready(ctx context.Context, folders []string) (problem.List, error) {
 	var problems problem.List
 	for _, unfinished := range []string{"MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"} {

@@ -19,14 +19,14 @@ const messageName = "message"
 // errLocked says that another run holds a folder.
 var errLocked = errors.New("another run holds this folder")
 
-// isTempName reports whether a folder is called as ours are.
+// isTempName reports whether a folder has a name that newTemp gives.
 func isTempName(name string) bool {
 	digits, ours := strings.CutPrefix(name, tempPrefix)
 	return ours && digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
-// newTemp makes a temporary folder and locks it, so that no other run takes it for
-// one that a killed run left. lock is nil where nothing can be locked.
+// newTemp makes a temporary folder and locks it. Without the lock, another run could
+// think that a killed run left it. lock is nil where nothing can be locked.
 func newTemp() (temp string, lock *os.File, err error) {
 	for {
 		if temp, err = os.MkdirTemp("", tempPrefix); err != nil {
@@ -42,10 +42,10 @@ func newTemp() (temp string, lock *os.File, err error) {
 	}
 }
 
-// sweep removes what killed runs left: their temporary folders, and what this
-// repository knows of their work trees, which would keep objects for ever. A run
-// that is still there holds a lock on both. Work trees and folders of others are
-// not touched, and no error of it stops a run.
+// sweep removes what killed runs left: their temporary folders, and the entries of
+// their work trees in this repository, which would keep objects for ever. A run that is
+// alive holds a lock on both. Work trees and folders of others are not touched, and an
+// error of the removal stops no run.
 func (r *Repository) sweep(ctx context.Context, note func(format string, args ...any)) error {
 	common, err := r.git.output(ctx, "rev-parse", "--git-common-dir")
 	if err != nil {
@@ -61,7 +61,7 @@ func (r *Repository) sweep(ctx context.Context, note func(format string, args ..
 	}
 	places := map[string]string{}
 	for _, name := range tempsIn(known) {
-		if temp, ours := placeOf(filepath.Join(known, name)); ours {
+		if temp, ours := tempOf(filepath.Join(known, name)); ours {
 			places[name], temps[temp] = temp, true
 		}
 	}
@@ -83,7 +83,7 @@ func (r *Repository) sweep(ctx context.Context, note func(format string, args ..
 	return nil
 }
 
-// tempsIn lists the folders that are called as ours are.
+// tempsIn lists the folders with names that newTemp gives.
 func tempsIn(dir string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -98,13 +98,13 @@ func tempsIn(dir string) []string {
 	return names
 }
 
-// placeOf returns the temporary folder of a work tree that a repository knows.
-// ours is false if it is not where we put it.
-func placeOf(known string) (temp string, ours bool) {
+// tempOf returns the temporary folder of a work tree, from the repository's entry for
+// it. ours is false if it is not where a run of ours puts it.
+func tempOf(known string) (temp string, ours bool) {
 	name := filepath.Base(known)
 	file, err := os.ReadFile(filepath.Join(known, "gitdir")) //nolint:gosec // it is only read as a path
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(file) == 0 {
-		// Git was killed before it wrote that down.
+		// Git was killed before it wrote the path.
 		return filepath.Join(os.TempDir(), name), true
 	}
 	if err != nil {
@@ -115,8 +115,8 @@ func placeOf(known string) (temp string, ours bool) {
 	return temp, filepath.IsAbs(temp) && filepath.Base(tree) == name && filepath.Base(temp) == name
 }
 
-// sweepTemp removes a temporary folder that no run holds. One that has anything
-// in it but what we put there is somebody's.
+// sweepTemp removes a temporary folder that no run holds. If it has anything in it that
+// no run puts there, it belongs to somebody else and stays.
 func sweepTemp(temp string) error {
 	entries, err := os.ReadDir(temp)
 	if err != nil {

@@ -244,16 +244,16 @@ attempt() {
   [ "$attempt_status" -eq 0 ] || failed "$attempt_code" "$attempt_what" "$attempt_status"
 }
 
-# hushed CODE WHAT COMMAND [ARG…]: as attempt, for a command that reads secrets:
+# attempt_silently CODE WHAT COMMAND [ARG…]: as attempt, for a command that reads secrets:
 # its messages may quote them, so they are not repeated.
-hushed() {
-  hushed_code=$1
-  hushed_what=$2
+attempt_silently() {
+  silent_code=$1
+  silent_what=$2
   shift 2
-  hushed_status=0
-  bounded "$@" 2>/dev/null || hushed_status=$?
+  silent_status=0
+  bounded "$@" 2>/dev/null || silent_status=$?
   : >"$WORK/stderr"
-  [ "$hushed_status" -eq 0 ] || failed "$hushed_code" "$hushed_what" "$hushed_status"
+  [ "$silent_status" -eq 0 ] || failed "$silent_code" "$silent_what" "$silent_status"
 }
 
 # run_child COMMAND [ARG…]: the command in the background, and wait for it. A
@@ -719,7 +719,7 @@ export_place() {
     else
       export_ask "$1" "$2" "/apis/$export_group" "$WORK/group" || return 1
       # shellcheck disable=SC2016 # jq's and awk's own variables
-      hushed 70 "listing $1: reading the list of versions" jq -r '
+      attempt_silently 70 "listing $1: reading the list of versions" jq -r '
         if .kind == "APIGroup" then [.preferredVersion.version] + [.versions[].version] | reduce .[] as $v ([]; if index([$v]) then . else . + [$v] end) | .[]
         else error("this is no group") end' "$WORK/group" >"$export_file.part"
       mv -- "$export_file.part" "$export_file" || die 73 'scratch is full'
@@ -733,7 +733,7 @@ export_place() {
       mv -- "$export_file.part" "$export_file.$export_version" || die 73 'scratch is full'
     fi
     # shellcheck disable=SC2016 # jq's and awk's own variables
-    hushed 70 "listing $1: reading the list of resources" jq -r --arg name "$export_plural" '
+    attempt_silently 70 "listing $1: reading the list of resources" jq -r --arg name "$export_plural" '
       if .kind == "APIResourceList" then .resources[] | select(.name == $name) | "\(.kind) \(.namespaced)"
       else error("this is no list") end' "$export_file.$export_version" >"$WORK/found"
     [ -s "$WORK/found" ] || continue
@@ -762,7 +762,7 @@ export_pages() {
       return 0
     }
     # Two lines of each: the object, and a text for the index.
-    hushed 70 "listing $1: reading the list of $1" jq -cS --arg kind "$export_kind" --arg version "$export_version" --arg name "$export_name" "
+    attempt_silently 70 "listing $1: reading the list of $1" jq -cS --arg kind "$export_kind" --arg version "$export_version" --arg name "$export_name" "
       (if \$name != \"\" then (if .metadata.name == \$name then . else error(\"this is another object\") end)
        elif (.kind | type) == \"string\" and (.kind | endswith(\"List\")) and (.metadata | type) == \"object\" then (.items // [])[]
        else error(\"this is no list\") end)
@@ -777,7 +777,7 @@ export_pages() {
     [ ! -s "$WORK/part" ] || export_started=1
     export_next=
     if [ -z "$export_name" ]; then
-      hushed 70 "listing $1: reading the list of $1" jq -r '.metadata.continue // "" | if . == "" then "" else "&continue=" + @uri end' "$WORK/page" >"$WORK/next"
+      attempt_silently 70 "listing $1: reading the list of $1" jq -r '.metadata.continue // "" | if . == "" then "" else "&continue=" + @uri end' "$WORK/page" >"$WORK/next"
       read -r export_next <"$WORK/next"
     fi
     [ -n "$export_next" ] || return 0
@@ -791,7 +791,7 @@ export_pages() {
 # it, so it is not repeated.
 unpack_list() {
   # shellcheck disable=SC2016 # jq's own variables
-  hushed 65 'reading the dump' jq -n --stream '
+  attempt_silently 65 'reading the dump' jq -n --stream '
     reduce inputs as $e ({documents: 0};
       if ($e | length) == 1 and ($e[0] | length) == 1 then .documents += 1
       elif $e[0] == ["kind"] then .kind = $e[1]
@@ -801,7 +801,7 @@ unpack_list() {
     | if .documents == 1 and .kind == "List" and .items then empty else error("this is no List") end' "$1"
   mkdir -- "$WORK/objects" "$WORK/ranks" || die 73 'scratch cannot be written'
   # A pipe tells nothing of what comes first in it, so it ends with a line.
-  { hushed 65 'reading the dump' jq -n -r --stream \
+  { attempt_silently 65 'reading the dump' jq -n -r --stream \
     "fromstream(2 | truncate_stream(inputs | select(.[0][0] == \"items\"))) | $2 | \"\\(1000 + .[0]) \\(.[1])\\t\\(.[2] | tojson)\"" "$1" && echo end; } |
     awk -v folder="$WORK" '
       $0 == "end" { whole = 1; next }
@@ -832,7 +832,7 @@ unpack_list() {
 # workload runs, for it is stopped while its data comes back.
 compare_object() {
   # shellcheck disable=SC2016 # jq's own variables
-  hushed 65 'comparing an object' jq -n -r --slurpfile live "$1" --slurpfile copy "$2" '
+  attempt_silently 65 'comparing an object' jq -n -r --slurpfile live "$1" --slurpfile copy "$2" '
     def foreign: test("^((kubectl|deployment|control-plane\\.alpha|autoscaling\\.alpha|pv|volume|volume\\.beta|endpoints|batch)\\.kubernetes\\.io"
       + "|reconcile\\.fluxcd\\.io|kustomize\\.toolkit\\.fluxcd\\.io|meta\\.helm\\.sh|field\\.cattle\\.io)/|^deprecated\\.daemonset\\.template\\.generation$");
     def said:

@@ -100,7 +100,7 @@ acquire() {
   if [ -n "$HOLDER" ] && [ "$HOLDER" != "$HOLDFAST_HOLDER" ]; then
     say "$HOLDFAST_LOCK of $HOLDER has expired; watching it for $HOLDFAST_LOCK_TTL s"
     watched=$DATA
-    doze "$HOLDFAST_LOCK_TTL"
+    interruptible_sleep "$HOLDFAST_LOCK_TTL"
     read_lock "$HOLDFAST_LOCK" || refused 'reading the lock' $?
     [ "$DATA" = "$watched" ] || [ -z "$HOLDER" ] ||
       die 75 "skipped: $HOLDFAST_LOCK is held by $HOLDER"
@@ -143,11 +143,11 @@ release() {
     say "$HOLDFAST_LOCK could not be released; it expires within $HOLDFAST_LOCK_TTL s"
 }
 
-# doze SECONDS: a sleep that ends with the shell.
-doze() {
+# interruptible_sleep SECONDS: a sleep that ends with the shell.
+interruptible_sleep() {
   sleep "$1" >/dev/null 2>&1 &
-  dozing=$!
-  wait "$dozing" || :
+  sleeper=$!
+  wait "$sleeper" || :
 }
 
 # renew: a loop beside the command. When the lock is lost, or cannot be renewed
@@ -156,15 +156,15 @@ doze() {
 # A shell forgets a signal that comes before it has its own traps. So a file says,
 # too, whether there is anything to renew.
 renew() {
-  dozing=
+  sleeper=
   trap 'kill -USR1 "$$"' EXIT
-  trap 'trap - EXIT; kill "$dozing" 2>/dev/null; exit 0' TERM
+  trap 'trap - EXIT; kill "$sleeper" 2>/dev/null; exit 0' TERM
   trap '' INT HUP
   # The guard and the command have their own messages; scratch may be full.
   API_STDERR=/dev/null
   pause=$((HOLDFAST_LOCK_TTL / 3 - ($(uptime_seconds) - renewed_at)))
   while :; do
-    [ ! -e "$WORK/renewing" ] || [ "$pause" -le 0 ] || doze "$pause"
+    [ ! -e "$WORK/renewing" ] || [ "$pause" -le 0 ] || interruptible_sleep "$pause"
     # Without a guard nobody would ever stop the renewing.
     if [ ! -e "$WORK/renewing" ] || ! kill -0 "$$" 2>/dev/null; then
       trap - EXIT
@@ -229,7 +229,7 @@ wait_for_dumps() {
       refused 'listing the dump pods' $?
     [ -s "$WORK/pods" ] || return 0
     [ "$(uptime_seconds)" -lt "$wait_end" ] || die 69 "dump pods are still there: $(tr '\n' ' ' <"$WORK/pods")"
-    doze 5
+    interruptible_sleep 5
   done
 }
 

@@ -66,9 +66,9 @@ crypt_remote() {
   fi
 }
 
-# roomy: die if scratch is full. rclone does not always notice that part of what it
-# writes is lost, and a short list must not pass for a whole one.
-roomy() {
+# require_scratch: die if scratch is full. rclone does not always notice that part of
+# what it writes is lost, and a short list must not pass for a whole one.
+require_scratch() {
   head -c 65536 </dev/zero 2>/dev/null >"$WORK/room" || die 73 'scratch is full'
   rm -f -- "$WORK/room"
 }
@@ -195,7 +195,7 @@ list_into() {
     esac
   fi
   [ "$list_status" -eq 0 ] || failed 69 "$list_what" "$list_status"
-  roomy
+  require_scratch
   keyed "$WORK/listed" >"$WORK/keyed" || die 73 'scratch is full'
   sort -t "$TAB" -k 1,1 <"$WORK/keyed" >"$list_file" || die 73 'scratch is full'
   rm -f -- "$WORK/listed" "$WORK/keyed"
@@ -237,7 +237,7 @@ pieces() {
     (NR - 1) % piece == 0 { if (n) close(name n); n++ }
     { print > (name n) }
     END { print n + 0 }' "$1" >"$WORK/pieces" || die 73 'scratch is full'
-  roomy
+  require_scratch
   read -r PIECES <"$WORK/pieces"
 }
 
@@ -275,7 +275,7 @@ canary_known() {
 backup_is_empty() {
   empty_status=0
   rclone_status lsf --max-depth=1 "$HOLDFAST_BACKUP" >"$WORK/raw" || empty_status=$?
-  roomy
+  require_scratch
   case $empty_status in
     0 | 3) [ ! -s "$WORK/raw" ] ;;
     *) failed 69 'listing the backup' "$empty_status" ;;
@@ -287,7 +287,7 @@ backup_is_empty() {
 stamps() {
   stamps_status=0
   rclone_status lsf --crypt-strict-names "enc:$1" >"$WORK/listed" || stamps_status=$?
-  roomy
+  require_scratch
   case $stamps_status in
     0) ;;
     3) : >"$WORK/listed" ;;

@@ -105,7 +105,7 @@ has() { grep -qxF -e "$1" -- "$WORK/state"; }
 recall() {
   recall_status=0
   rclone_status cat --crypt-strict-names "enc:$1" >>"$2" || recall_status=$?
-  roomy
+  require_scratch
   case $recall_status in
     0 | 3 | 4) ;;
     *) failed 69 "reading $1" "$recall_status" ;;
@@ -208,7 +208,7 @@ compare() {
       while (!copy_end) is_gone()
       print new + 0, changed + 0, gone + 0, replaced + 0
     }' "$WORK/source" >"$WORK/compared" || die 73 'scratch is full'
-  roomy
+  require_scratch
   read -r NEW CHANGED GONE REPLACED <"$WORK/compared" || die 73 'scratch is full'
 }
 
@@ -324,7 +324,7 @@ store_metadata() {
       while (!end && name < $1 "") read_other()
       if (!end && name == $1 "") print $1, stamp, $2, $3, headers
     }' "$WORK/asked" >"$WORK/stored" || die 73 'scratch is full'
-  roomy
+  require_scratch
   # Each object that was asked for has an answer, or is gone. The last asking counts.
   names_of "$WORK/heads.sorted" >"$WORK/knows" || die 73 'scratch is full'
   { unlike "$WORK/asking" "$WORK/silent" && unlike "$WORK/knows" "$WORK/asking"; } >"$WORK/silent.now" || die 73 'scratch is full'

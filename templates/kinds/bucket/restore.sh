@@ -86,7 +86,7 @@ if [ -n "$HOLDFAST_LEAVE_OUT" ]; then
   done 3<"$WORK/wanted" >"$WORK/kept" || die 73 'scratch is full'
   mv -- "$WORK/kept" "$WORK/wanted"
 fi
-roomy
+require_scratch
 wanted_count=$(count_lines '' "$WORK/wanted")
 [ "$wanted_count" -gt 0 ] || [ "$copy_count" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the copy is empty'
 
@@ -101,7 +101,7 @@ fi
 : >"$WORK/metadata"
 if grep -qxF -e metadata/ -- "$WORK/state"; then
   rclone_status cat --crypt-strict-names enc:metadata >"$WORK/metadata" || failed 69 'reading metadata' $?
-  roomy
+  require_scratch
 fi
 # A run that failed for an object, or died, stored the metadata of a version that it
 # did not copy. A version in current has the time that the source had, one in history
@@ -123,7 +123,7 @@ while IFS= read -r folder <&3; do
     piece=$((piece + 1))
     rclone_status lsf --recursive --files-only --no-traverse --files-from-raw="$WORK/piece.$piece" --checkers="$CHECKERS" --crypt-strict-names \
       --format=pt --separator="$TAB" --time-format=2006-01-02T15:04:05 "enc:$folder" >"$WORK/timed" || failed 69 "reading the times of $folder" $?
-    roomy
+    require_scratch
     awk -v folder="$folder" 'BEGIN { FS = OFS = "\t" } { print folder, $1, $2 }' "$WORK/timed" >>"$WORK/times" || die 73 'scratch is full'
   done
 done 3<"$WORK/folders"
@@ -188,7 +188,7 @@ awk -v folder="$WORK/byname/" -v hot="$WORK/hot" -v damaged="$WORK/damaged" "$AW
     }
   }
   END { if (without) print without > (folder "without") }' "$WORK/both.sorted" >"$WORK/requests" || die 73 'scratch is full'
-roomy
+require_scratch
 rm -f -- "$WORK/both.sorted"
 [ ! -s "$WORK/byname/without" ] ||
   say "$(cat "$WORK/byname/without") objects were copied before there was metadata in the copy: they get none back"
@@ -208,7 +208,7 @@ copy_back() {
     BEGIN { room = 0 }
     { size = length($0) + 1; if (size > room) { if (n) close(name n); n++; room = 98304 } room -= size; print > (name n) }
     END { print n + 0 }' "$1" >"$WORK/batches" || die 73 'scratch is full'
-  roomy
+  require_scratch
   read -r batches <"$WORK/batches"
   shift
   batch=0
@@ -263,7 +263,7 @@ awk -v after="$WORK/after" -v failing="$WORK/failing" '
     }
   }
   END { while (!end) { print "more\t" there_name; read_after() } }' "$WORK/wanted" >"$WORK/verdict" || die 73 'scratch is full'
-roomy
+require_scratch
 sed -n "s/^missing$TAB//p" "$WORK/verdict" >"$WORK/lacking" || die 73 'scratch is full'
 while IFS=$TAB read -r name why <&3; do
   missing "$name" "$why"

@@ -24,7 +24,7 @@ login
 
 # Paths travel as JSON strings, one a line: they may hold anything.
 : >"$WORK/paths"
-hushed 64 'reading SM_PREFIX' jq -cn '(env.SM_PREFIX // "") | gsub("^/+|/+$"; "") | if . == "" then . else . + "/" end' >"$WORK/todo"
+attempt_silently 64 'reading SM_PREFIX' jq -cn '(env.SM_PREFIX // "") | gsub("^/+|/+$"; "") | if . == "" then . else . + "/" end' >"$WORK/todo"
 # The prefix may be a secret as well as a folder.
 jq -c 'select(. != "") | rtrimstr("/")' "$WORK/todo" >"$WORK/maybe"
 while [ -s "$WORK/todo" ]; do
@@ -42,7 +42,7 @@ while [ -s "$WORK/todo" ]; do
     esac
     printf '%s\n' "$folder" >"$WORK/folder"
     # Without -s jq prints nothing for an empty answer, and succeeds.
-    hushed 65 "reading the list of $folder" jq -cs --slurpfile folder "$WORK/folder" \
+    attempt_silently 65 "reading the list of $folder" jq -cs --slurpfile folder "$WORK/folder" \
       '.[0].data.keys | if type == "array" then .[] | $folder[0] + . else error("no list") end' "$WORK/body" >"$WORK/keys"
     grep -v '/"$' "$WORK/keys" >>"$WORK/paths" || [ $? -eq 1 ] || die 73 'scratch is full'
     grep '/"$' "$WORK/keys" >>"$WORK/next" || [ $? -eq 1 ] || die 73 'scratch is full'
@@ -53,7 +53,7 @@ done
 # The settings of the mount: each write obeys them.
 call GET config '""' ''
 case $STATUS in
-  200) hushed 65 'reading the settings of the mount' jq -ce '.data | objects' "$WORK/body" >"$WORK/config" ;;
+  200) attempt_silently 65 'reading the settings of the mount' jq -ce '.data | objects' "$WORK/body" >"$WORK/config" ;;
   403)
     echo null >"$WORK/config" || die 73 'scratch is full'
     loss mount-settings "$SM_MOUNT" 'the account may not read config of the mount: cas_required, max_versions and delete_version_after of it are not in the copy'
@@ -66,7 +66,7 @@ esac
 # $WORK/metadata tells, as an answer in $WORK/alive, which is empty if there is none.
 living() {
   : >"$WORK/alive"
-  hushed 65 "reading the versions of $1" jq -r '
+  attempt_silently 65 "reading the versions of $1" jq -r '
     # A time of deletion may be one to come.
     def dead: .destroyed or ((.deletion_time // "") | . != "" and (sub("[.][0-9]+"; "") | fromdate) <= now);
     .data.versions | to_entries | map(select(.value | dead | not) | .key | tonumber) | sort | reverse[]' "$WORK/metadata" >"$WORK/versions"
@@ -107,7 +107,7 @@ read_secret() {
     STATUS=404
   fi
   printf '%s\n' "$1" >"$WORK/path"
-  hushed 65 "checking $1 (neither a value nor a deleted one)" jq -cs --slurpfile path "$WORK/path" --slurpfile metadata "$WORK/metadata" \
+  attempt_silently 65 "checking $1 (neither a value nor a deleted one)" jq -cs --slurpfile path "$WORK/path" --slurpfile metadata "$WORK/metadata" \
     --slurpfile alive "$WORK/alive" --arg status "$STATUS" '
     .[0] | if (.errors // [] | length) > 0 then error("the server reports errors")
     elif ($metadata[0].data.versions | type) != "object" then error("no metadata")
@@ -130,16 +130,16 @@ while IFS= read -r path <&4; do
   read_secret "$path" optional
 done 4<"$WORK/maybe"
 
-hushed 65 'sorting the secrets' jq -S -s --slurpfile config "$WORK/config" '
+attempt_silently 65 'sorting the secrets' jq -S -s --slurpfile config "$WORK/config" '
   { mount: env.SM_MOUNT, prefix: (env.SM_PREFIX // ""), format: "holdfast.dev/kv-v2", formatVersion: 1,
     config: $config[0], count: (map(select(has("data"))) | length),
     secrets: (map({key: .path, value: del(.path)}) | from_entries) }' "$WORK/entries" >"$WORK/dump"
-hushed 65 'checking the secrets' jq -r '
+attempt_silently 65 'checking the secrets' jq -r '
   .secrets as $have
   | (env.SM_EXPECT_PATHS // "") | split("\n") | map(select(test("[^[:space:]]")) | gsub("^/+"; "")) | unique[]
   | if $have[.].deleted == true or ($have[.].data // {} | length) == 0 then "\(.) has no value" else empty end' "$WORK/dump" >"$WORK/wrong"
 [ ! -s "$WORK/wrong" ] || die 65 "expected secrets: $(tr '\n' ';' <"$WORK/wrong")"
-hushed 65 'counting the secrets' jq .count "$WORK/dump" >"$WORK/count"
+attempt_silently 65 'counting the secrets' jq .count "$WORK/dump" >"$WORK/count"
 read -r count <"$WORK/count"
 [ "$count" -gt 0 ] || [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'there is no secret: a wrong mount or prefix, or no right to list'
 publish "$WORK/dump" "$count" ''

@@ -23,7 +23,7 @@ require_tools mv
 
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 [ -f "$INPUT" ] || die 64 "$INPUT is absent"
-hushed 65 'reading the dump' jq -c '
+attempt_silently 65 'reading the dump' jq -c '
   ((env.HOLDFAST_ONLY // "") | split("\n") | map(select(test("[^[:space:]]")))) as $only
   | if .format == "holdfast.dev/kv-v2" and .formatVersion == 1 then . else error("this is no dump of a key-value store") end
   | .secrets | to_entries[]
@@ -57,14 +57,14 @@ def instant: (. // "") | capture("^(?<s>[^.Z]*)(\\.(?<f>[0-9]+))?Z$") // {s: "99
 # each write obeys them. Others than a new mount's are somebody's.
 mount_settings() {
   path='the settings of the mount'
-  hushed 65 'reading the dump' jq -c '.config // empty' "$INPUT" >"$WORK/config"
+  attempt_silently 65 'reading the dump' jq -c '.config // empty' "$INPUT" >"$WORK/config"
   if [ ! -s "$WORK/config" ]; then
     say "$path are not in the copy"
     return 0
   fi
   call GET config '""' ''
   [ "$STATUS" = 200 ] || { not_back 'reading them'; return 0; }
-  hushed 65 "comparing $path" jq -r --slurpfile copy "$WORK/config" "$SETTINGS"'
+  attempt_silently 65 "comparing $path" jq -r --slurpfile copy "$WORK/config" "$SETTINGS"'
     (.data | settings) as $have
     | if $have == ($copy[0] | settings) then "same"
       elif ($copy[0] | settings) == ({} | settings) then "own" elif $have == ({} | settings) then "new" else "other" end' "$WORK/body" >"$WORK/verdict"
@@ -83,7 +83,7 @@ mount_settings() {
       fi
       ;;
   esac
-  hushed 65 "reading $path" jq -c "$SETTINGS"'settings | del(.custom_metadata)' "$WORK/config" >"$WORK/request"
+  attempt_silently 65 "reading $path" jq -c "$SETTINGS"'settings | del(.custom_metadata)' "$WORK/config" >"$WORK/request"
   call POST config '""' '' "$WORK/request"
   case $STATUS in
     200 | 204) say "$path: written" ;;
@@ -92,10 +92,10 @@ mount_settings() {
 }
 [ -n "${HOLDFAST_ONLY:-}" ] || mount_settings
 
-# judge: sets VERDICT of the value, and SETTLED, whether the settings are the same.
+# compare_entry: sets VERDICT of the value, and SETTLED, whether the settings are the same.
 # What is there is in $WORK/body, or its latest living version if the latest was
 # deleted, and its metadata in $WORK/there.
-judge() {
+compare_entry() {
   call GET metadata "$path" ''
   case $STATUS in
     200 | 404) ;;
@@ -111,14 +111,14 @@ judge() {
   esac
   if [ "$dead" = true ] && [ "$gone" = true ]; then
     # What was deleted in the copy may be just so here.
-    hushed 65 "comparing $path" jq -r --slurpfile there "$WORK/there" "$SETTINGS"'
+    attempt_silently 65 "comparing $path" jq -r --slurpfile there "$WORK/there" "$SETTINGS"'
       $there[0].data.versions // {} | to_entries | map(select(.value | dead | not) | .key | tonumber) | max // empty' "$WORK/entry" >"$WORK/versions"
     if read -r version <"$WORK/versions"; then
       call GET data "$path" "?version=$version"
       [ "$STATUS" = 200 ] || echo '{}' >"$WORK/body"
     fi
   fi
-  hushed 65 "comparing $path" jq -r --slurpfile entry "$WORK/entry" --slurpfile there "$WORK/there" --arg dead "$dead" "$SETTINGS"'
+  attempt_silently 65 "comparing $path" jq -r --slurpfile entry "$WORK/entry" --slurpfile there "$WORK/there" --arg dead "$dead" "$SETTINGS"'
     $entry[0].value as $copy
     | (($there[0].data | settings) == ($copy.metadata | settings)) as $settled
     | (if ($copy | has("data") | not) then (if $there[0].data == null then "absent" else "same" end)
@@ -138,7 +138,7 @@ judge() {
 # bring_back: the secret of $WORK/entry; gone says that its latest version is a deleted
 # one, valued that the copy has a value. Its settings come first, for a write obeys them.
 bring_back() {
-  judge || { not_back 'reading it'; return 0; }
+  compare_entry || { not_back 'reading it'; return 0; }
   if [ "$VERDICT $SETTLED" = 'same same' ]; then
     say "$path: the same already"
     same=$((same + 1))
@@ -162,7 +162,7 @@ bring_back() {
   fi
   # A path without a value exists by its settings, even if they are those of any.
   if [ "$SETTLED" != same ] || [ "$valued" = false ]; then
-    hushed 65 "reading $path" jq -c "$SETTINGS"'.value.metadata | settings' "$WORK/entry" >"$WORK/request"
+    attempt_silently 65 "reading $path" jq -c "$SETTINGS"'.value.metadata | settings' "$WORK/entry" >"$WORK/request"
     call POST metadata "$path" '' "$WORK/request"
     case $STATUS in
       200 | 204) ;;
@@ -172,7 +172,7 @@ bring_back() {
   if [ "$VERDICT" != same ] && [ "$valued" = true ]; then
     # Only over the version that was compared: nobody else's write gets lost. Some
     # stores take no write without that.
-    hushed 65 "reading $path" jq -c --slurpfile entry "$WORK/entry" \
+    attempt_silently 65 "reading $path" jq -c --slurpfile entry "$WORK/entry" \
       '{options: {cas: (.data.current_version // 0)}, data: $entry[0].value.data}' "$WORK/there" >"$WORK/request"
     call POST data "$path" '' "$WORK/request"
     case $STATUS in
@@ -181,13 +181,13 @@ bring_back() {
     esac
     if [ "$gone" = true ]; then
       # The latest version is a deleted one, and the one before it lives.
-      hushed 65 "reading $path" jq -c --slurpfile entry "$WORK/entry" '{options: {cas: .data.version}, data: $entry[0].value.data}' "$WORK/body" >"$WORK/request"
+      attempt_silently 65 "reading $path" jq -c --slurpfile entry "$WORK/entry" '{options: {cas: .data.version}, data: $entry[0].value.data}' "$WORK/body" >"$WORK/request"
       call POST data "$path" '' "$WORK/request"
       case $STATUS in
         200 | 204) ;;
         *) not_back 'writing it'; return 0 ;;
       esac
-      hushed 65 "reading $path" jq -c '{versions: [.data.version]}' "$WORK/body" >"$WORK/request"
+      attempt_silently 65 "reading $path" jq -c '{versions: [.data.version]}' "$WORK/body" >"$WORK/request"
       call POST delete "$path" '' "$WORK/request"
       case $STATUS in
         200 | 204) ;;
@@ -196,7 +196,7 @@ bring_back() {
     fi
   fi
   before=$VERDICT
-  judge || { not_back 'reading it again'; return 0; }
+  compare_entry || { not_back 'reading it again'; return 0; }
   if [ "$VERDICT $SETTLED" != 'same same' ]; then
     missing "$path" 'it reads otherwise than it was written'
     return 0
@@ -208,7 +208,7 @@ bring_back() {
 written=0 same=0 kept=0
 while IFS= read -r entry <&4; do
   printf '%s\n' "$entry" >"$WORK/entry" || die 73 'scratch is full'
-  hushed 65 'reading the dump' jq -r '(.key | tojson), (.value | .deleted == true and has("data"), has("data"))' "$WORK/entry" >"$WORK/path"
+  attempt_silently 65 'reading the dump' jq -r '(.key | tojson), (.value | .deleted == true and has("data"), has("data"))' "$WORK/entry" >"$WORK/path"
   { IFS= read -r path && read -r gone && read -r valued; } <"$WORK/path"
   [ -z "$HOLDFAST_LEAVE_OUT" ] || ! left_out "$(jq -r .key "$WORK/entry")" || continue
   bring_back

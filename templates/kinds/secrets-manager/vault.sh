@@ -41,8 +41,8 @@ login() {
   rm -f -- "$WORK/login" "$WORK/login.url"
   [ "$STATUS" = 200 ] || refused 'logging in'
   # With a line break in it, it would bring headers of its own.
-  hushed 69 'reading the token' jq -er '.auth.client_token | strings | select(test("[\r\n]") | not) | "X-Vault-Token: " + .' "$WORK/body" >"$WORK/token"
-  hushed 69 'reading the life of the token' jq -r '.auth.lease_duration // 0 | floor | if . > 0 then . else 900 end' "$WORK/body" >"$WORK/life"
+  attempt_silently 69 'reading the token' jq -er '.auth.client_token | strings | select(test("[\r\n]") | not) | "X-Vault-Token: " + .' "$WORK/body" >"$WORK/token"
+  attempt_silently 69 'reading the life of the token' jq -r '.auth.lease_duration // 0 | floor | if . > 0 then . else 900 end' "$WORK/body" >"$WORK/life"
   read -r TOKEN_LIFE <"$WORK/life"
   rm -f -- "$WORK/body"
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// work is a temporary work tree of the user's repository, with a HEAD and an
+// workTree is a temporary work tree of the user's repository, with a HEAD and an
 // index of its own.
-type work struct {
-	// temp holds the work tree and what else is temporary.
+type workTree struct {
+	// temp is the folder with the work tree and all other temporary files.
 	temp string
 	// dir is the work tree.
 	dir string
@@ -30,18 +30,18 @@ type work struct {
 	locks []*os.File
 }
 
-// orphanRef is a branch of the work tree that is gone with it.
+// orphanRef is a branch of the temporary work tree; it goes when the work tree goes.
 const orphanRef = "refs/worktree/holdfast-orphan"
 
-// newWork makes a temporary work tree, without files yet.
-func (r *Repository) newWork(ctx context.Context) (*work, error) {
+// newWorkTree makes a temporary work tree, without files yet.
+func (r *Repository) newWorkTree(ctx context.Context) (*workTree, error) {
 	hooks, err := r.git.hooks(ctx)
 	if err != nil {
 		return nil, err
 	}
 	start := r.head
 	if start == "" {
-		// A work tree starts at some commit. This one stays on no branch.
+		// A work tree must start at a commit. This one is on no branch.
 		empty, err := r.git.output(ctx, "mktree")
 		if err != nil {
 			return nil, err
@@ -54,18 +54,18 @@ func (r *Repository) newWork(ctx context.Context) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Git calls the work tree by its last name: one that no other has.
-	w := &work{temp: temp, dir: filepath.Join(temp, filepath.Base(temp)), git: r.git, user: r.git, locks: []*os.File{lock}}
+	// Git names the work tree by the last part of its path, so no other may have it.
+	w := &workTree{temp: temp, dir: filepath.Join(temp, filepath.Base(temp)), git: r.git, user: r.git, locks: []*os.File{lock}}
 	w.git.dir = w.dir
-	// Every file is there, whatever the user's own work tree leaves out.
-	// That a line end goes both ways need not be asked: what is added is compared.
-	// Submodules are not ours, and are not checked out there.
+	// The work tree has every file, whatever the user's own leaves out. core.safecrlf
+	// is not needed, because what is added is compared with what was rendered.
+	// Submodules are not checked out.
 	w.git.config = []string{"core.hooksPath=" + hooks, "core.sparseCheckout=false", "core.safecrlf=false", "submodule.recurse=false"}
 	if _, err := r.git.output(ctx, "worktree", "add", "--quiet", "--no-checkout", "--detach", w.dir, start); err != nil {
 		return nil, errors.Join(err, w.remove(ctx))
 	}
-	// What the repository knows of it is seen by runs on machines that see no
-	// temporary folder of this one.
+	// Runs on another machine may see the repository's entry for this work tree, and
+	// not this machine's temporary folder. So the entry is locked, too.
 	known, err := w.git.output(ctx, "rev-parse", "--absolute-git-dir")
 	if err != nil {
 		return nil, errors.Join(err, w.remove(ctx))
@@ -76,10 +76,10 @@ func (r *Repository) newWork(ctx context.Context) (*work, error) {
 	return w, nil
 }
 
-// remove removes the work tree and what git knows of it.
-func (w *work) remove(ctx context.Context) error {
+// remove removes the work tree and git's entry for it.
+func (w *workTree) remove(ctx context.Context) error {
 	g := w.user
-	g.apart, g.testOnlyStep = true, nil
+	g.ownGroup, g.testOnlyStep = true, nil
 	_, known := os.Lstat(filepath.Join(w.dir, ".git")) //nolint:gosec // it only looks
 	var err error
 	if known == nil {
@@ -92,8 +92,8 @@ func (w *work) remove(ctx context.Context) error {
 	return err
 }
 
-// checkOut brings the files of a commit into the work tree; "" is for none.
-func (w *work) checkOut(ctx context.Context, base string) error {
+// checkOut brings the files of a commit into the work tree; "" means no commit.
+func (w *workTree) checkOut(ctx context.Context, base string) error {
 	if base == "" {
 		empty, err := w.git.output(ctx, "mktree")
 		if err != nil {
@@ -120,7 +120,7 @@ func (w *work) checkOut(ctx context.Context, base string) error {
 
 // commit commits the bundle on top of base, and returns the last commit.
 func (p *publication) commit(ctx context.Context, base string) (tip string, commits []Commit, err error) {
-	w := p.work
+	w := p.workTree
 	if err := w.checkOut(ctx, base); err != nil {
 		return "", nil, err
 	}
@@ -152,9 +152,9 @@ func (p *publication) commit(ctx context.Context, base string) (tip string, comm
 	if len(problems) > 0 {
 		return "", nil, problems.Sorted()
 	}
-	last := tree{commit: base}
+	last := revision{commit: base}
 	if base != "" {
-		if last.id, err = w.git.output(ctx, "rev-parse", base+"^{tree}"); err != nil {
+		if last.tree, err = w.git.output(ctx, "rev-parse", base+"^{tree}"); err != nil {
 			return "", nil, err
 		}
 	}
@@ -186,9 +186,9 @@ func (p *publication) commit(ctx context.Context, base string) (tip string, comm
 	return last.commit, commits, nil
 }
 
-// symlink returns the first part of a path in the work tree that is no folder;
-// what lies behind a symlink is outside of the repository.
-func (w *work) symlink(name string) string {
+// symlink returns the first part of a path in the work tree that is not a folder, "" if
+// there is none. What lies behind a symlink may be outside of the repository.
+func (w *workTree) symlink(name string) string {
 	at := ""
 	for part := range strings.SplitSeq(name, "/") {
 		at = path.Join(at, part)
@@ -203,8 +203,8 @@ func (w *work) symlink(name string) string {
 	return ""
 }
 
-// compare tells each instance's plan from the committed one, and finds what must
-// not be published.
+// compare compares each instance's plan with the committed one, and finds what must not
+// be published.
 func (p *publication) compare(ctx context.Context, committed map[string]entry) (map[string]difference, problem.List, error) {
 	differences := map[string]difference{}
 	var problems problem.List
@@ -245,7 +245,7 @@ func (p *publication) compareOne(ctx context.Context, committed map[string]entry
 	case !published.isFile():
 		return d, unknown("the published plan is no file"), nil
 	default:
-		text, err := p.work.git.output(ctx, "cat-file", "blob", published.id)
+		text, err := p.workTree.git.output(ctx, "cat-file", "blob", published.id)
 		if err != nil {
 			return d, nil, err
 		}
@@ -258,13 +258,13 @@ func (p *publication) compareOne(ctx context.Context, committed map[string]entry
 	return d, d.vanished(), nil
 }
 
-// tree is a commit with the id of its files; both are "" for none.
-type tree struct{ commit, id string }
+// revision is a commit with the id of its tree, which are its files; both are "" for none.
+type revision struct{ commit, tree string }
 
-// commitGroup commits a change on top of last, unless Git finds that nothing
-// differs. What it commits are the bytes that were rendered.
-func (p *publication) commitGroup(ctx context.Context, c change, last tree) (tree, error) {
-	w := p.work
+// commitGroup commits a change on top of last, unless Git finds no difference. It
+// commits exactly the bytes that were rendered.
+func (p *publication) commitGroup(ctx context.Context, c change, last revision) (revision, error) {
+	w := p.workTree
 	var names []string
 	var changes emit.Changes
 	for _, instance := range c.differences {
@@ -276,23 +276,23 @@ func (p *publication) commitGroup(ctx context.Context, c change, last tree) (tre
 	if len(names) == 0 {
 		return last, nil
 	}
-	// A .gitignore that matches a file of ours would leave it out.
-	if _, err := w.git.feed(ctx, []byte(strings.Join(names, "\x00")), "--literal-pathspecs", "add", "--force", "--chmod=-x", "--pathspec-from-file=-", "--pathspec-file-nul"); err != nil {
+	// Without --force, a .gitignore that matches a rendered file would leave it out.
+	if _, err := w.git.outputWith(ctx, []byte(strings.Join(names, "\x00")), "--literal-pathspecs", "add", "--force", "--chmod=-x", "--pathspec-from-file=-", "--pathspec-file-nul"); err != nil {
 		return last, p.refusedToAdd(ctx, names, err)
 	}
 	if err := p.altered(ctx, c.files, changes); err != nil {
 		return last, err
 	}
-	var next tree
+	var next revision
 	var err error
-	if next.id, err = w.git.output(ctx, "write-tree"); err != nil || next.id == last.id {
+	if next.tree, err = w.git.output(ctx, "write-tree"); err != nil || next.tree == last.tree {
 		return last, err
 	}
 	message := filepath.Join(w.temp, messageName)
 	if err := os.WriteFile(message, []byte(c.message()), 0o600); err != nil {
 		return last, err
 	}
-	if err := w.git.aloud(ctx, "commit", "--quiet", "--file="+message); err != nil {
+	if err := w.git.runVisible(ctx, "commit", "--quiet", "--file="+message); err != nil {
 		return last, fmt.Errorf("%w; %s", err, nothing)
 	}
 	if next.commit, err = w.git.output(ctx, "rev-parse", "HEAD"); err != nil {
@@ -302,7 +302,7 @@ func (p *publication) commitGroup(ctx context.Context, c change, last tree) (tre
 	if err != nil {
 		return last, err
 	}
-	if committed != next.id {
+	if committed != next.tree {
 		return last, fmt.Errorf("a hook of the repository changes what is committed: keep it away from %s; %s", p.options.Path, nothing)
 	}
 	return next, nil

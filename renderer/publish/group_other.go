@@ -1,0 +1,8 @@
+//go:build !unix
+
+package publish
+
+import "os/exec"
+
+// setProcessGroup would keep a terminal's signals away from a command.
+func setProcessGroup(*exec.Cmd) {}
