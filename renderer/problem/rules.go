@@ -339,14 +339,14 @@ func Rules() []Rule {
 			ID:     "HF101",
 			Title:  "A kind's folder is not whole",
 			Story:  "A kind without restore.sh makes copies that nobody can bring back from the same declaration. That is noticed when it is too late to write the script.",
-			Fix:    "Give the folder kind.json, kind.libsonnet, dump.sh, restore.sh and README.md, with a short name that no other kind has.",
+			Fix:    "Give the folder kind.json (holdfast schema kind), kind.libsonnet, dump.sh, restore.sh, preflight.sh and README.md, with a short name that no other kind has.",
 			Source: "promise \"symmetric\"",
 		},
 		{
 			ID:     "HF102",
 			Title:  "A kind or template does not keep its contract",
 			Story:  "A field that the core does not know is a field that nobody acts on: a unit with \"conects\" would get no way to its database, and its dump would hang until the deadline.",
-			Fix:    "It is a bug of the kind that the message names; correct its kind.libsonnet.",
+			Fix:    "It is a bug of the kind that the message names; correct its kind.libsonnet. holdfast schema unit prints what a unit may have.",
 			Source: "promise \"symmetric\"",
 		},
 		{
