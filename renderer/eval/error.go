@@ -81,7 +81,8 @@ func (p *Program) unparsed(message string) *Error {
 			continue
 		}
 		_, err := jsonnet.SnippetToAST(file, p.files.cache[file].String())
-		if unread, ok := err.(static); ok {
+		var unread static
+		if errors.As(err, &unread) {
 			loc := unread.Loc()
 			message := firstLine(strings.TrimPrefix(unread.Error(), loc.String()+" "))
 			result := &Error{Message: strings.ToLower(message[:1]) + message[1:], Unread: true}
