@@ -76,7 +76,7 @@ func read(name string) (Case, error) {
 	}
 	if kinds, err := fs.Sub(FS, name+"/kinds"); err == nil {
 		if _, err := fs.Stat(FS, name+"/kinds"); err == nil {
-			c.Templates, err = kind.Overlay(templates.FS, kinds)
+			c.Templates, err = kind.Overlay(templates.FS, kinds, path.Join("examples", name, "kinds"))
 			return c, err
 		}
 	}

@@ -56,14 +56,15 @@ const errorsFolder = "../golden/errors"
 // of the base's own lines.
 type errorCase struct {
 	name    string
+	file    string
 	archive *txtar.Archive
 	base    string
 	secrets manifest.Secrets
 }
 
-func errorCases(t *testing.T) []errorCase {
+func errorCases(t *testing.T, folder string) []errorCase {
 	t.Helper()
-	files, err := filepath.Glob(errorsFolder + "/*.txtar")
+	files, err := filepath.Glob(folder + "/*.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func errorCases(t *testing.T) []errorCase {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := errorCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), archive: archive, secrets: manifest.Plain}
+		c := errorCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), file: file, archive: archive, secrets: manifest.Plain}
 		for line := range strings.Lines(string(archive.Comment)) {
 			if base, ok := strings.CutPrefix(strings.TrimSpace(line), "base: "); ok {
 				c.base = base
@@ -188,7 +189,7 @@ func (c errorCase) run(t *testing.T, builtin *renderer.Renderer) problem.List {
 	t.Helper()
 	r := builtin
 	if kinds := c.kinds(t); kinds != nil {
-		all, err := kind.Overlay(templates.FS, kinds)
+		all, err := kind.Overlay(templates.FS, kinds, "kinds")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +247,7 @@ func elsewhere() map[string]string {
 func TestErrors(t *testing.T) {
 	builtin := builtinRenderer(t)
 	broken := map[string]bool{}
-	for _, c := range errorCases(t) {
+	for _, c := range errorCases(t, errorsFolder) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.base == "" {
 				t.Fatal(`the comment has no line "base: …"`)
@@ -260,23 +261,7 @@ func TestErrors(t *testing.T) {
 			}
 			got := list.Error() + "\n"
 			c.hidesSecrets(t, got)
-			at := slices.IndexFunc(c.archive.Files, func(f txtar.File) bool { return f.Name == "want" })
-			if *update {
-				if at < 0 {
-					c.archive.Files, at = append(c.archive.Files, txtar.File{Name: "want"}), len(c.archive.Files)
-				}
-				c.archive.Files[at].Data = []byte(got)
-				if err := os.WriteFile(filepath.Join(errorsFolder, c.name+".txtar"), txtar.Format(c.archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if at < 0 {
-				t.Fatalf("no file want; the problems are\n%s", got)
-			}
-			if want := string(c.archive.Files[at].Data); got != want {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
+			c.expect(t, got)
 		})
 	}
 	if t.Failed() {
@@ -290,6 +275,29 @@ func TestErrors(t *testing.T) {
 		case !broken[rule.ID] && !other:
 			t.Errorf("no case of golden/errors breaks %s (%s)", rule.ID, rule.Title)
 		}
+	}
+}
+
+// expect compares the problems with those that the archive lists, or writes them
+// into it.
+func (c errorCase) expect(t *testing.T, got string) {
+	t.Helper()
+	at := slices.IndexFunc(c.archive.Files, func(f txtar.File) bool { return f.Name == "want" })
+	if *update {
+		if at < 0 {
+			c.archive.Files, at = append(c.archive.Files, txtar.File{Name: "want"}), len(c.archive.Files)
+		}
+		c.archive.Files[at].Data = []byte(got)
+		if err := os.WriteFile(c.file, txtar.Format(c.archive), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if at < 0 {
+		t.Fatalf("no file want; the problems are\n%s", got)
+	}
+	if want := string(c.archive.Files[at].Data); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

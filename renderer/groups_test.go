@@ -21,7 +21,7 @@ func minimalPlan(t *testing.T, archive string) renderer.Planned {
 	c := errorCase{archive: txtar.Parse([]byte(archive)), base: "minimal"}
 	r := builtinRenderer(t)
 	if kinds := c.kinds(t); kinds != nil {
-		all, err := kind.Overlay(templates.FS, kinds)
+		all, err := kind.Overlay(templates.FS, kinds, "kinds")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,12 +59,15 @@ type Renderer struct {
 // lib/, usually templates.FS, or kind.Overlay of it. A kind that does not load
 // is a problem.List.
 func New(templates fs.FS) (*Renderer, error) {
-	kinds, problems := kind.Load(templates)
-	if len(problems) > 0 {
-		return nil, problems.Sorted()
+	kinds, err := kind.Load(templates)
+	if err != nil {
+		return nil, err
 	}
 	validator, err := input.NewValidator(kinds.Sections())
 	if err != nil {
+		if problems := kinds.CheckSections(templates); len(problems) > 0 {
+			return nil, problems
+		}
 		return nil, err
 	}
 	scripts := map[string][]string{}
@@ -138,7 +141,7 @@ func (r *Renderer) plan(in Inputs) (all, drafts []Planned, problems problem.List
 			continue
 		}
 		p := plan.Build(instance, r.kinds, units)
-		problems = append(problems, plan.Check(p)...)
+		problems = append(problems, kind.Blame(r.program, r.kinds, units, plan.Check(p))...)
 		planned = append(planned, Planned{Instance: instance, Plan: p})
 		plans = append(plans, p)
 	}
@@ -207,7 +210,7 @@ func (r *Renderer) instance(p *Planned, changes *overlay.Source, sealing manifes
 	}
 	files, err := r.program.Render(value)
 	if err != nil {
-		return nil, manifest.Bundle{}, nil, kind.TemplateFailed(err)
+		return nil, manifest.Bundle{}, kind.RenderFailed(r.program, r.kinds, p.Plan.Kinds(), value, err), nil
 	}
 	if changes != nil {
 		var found problem.List

@@ -83,7 +83,8 @@ func (r checkResult) masked(mask func(string) string) checkResult {
 	}
 	for i := range r.Problems {
 		p := &r.Problems[i]
-		p.File, p.Pointer, p.Message, p.Hint = mask(p.File), mask(p.Pointer), mask(p.Message), mask(p.Hint)
+		p.File, p.Pointer = mask(p.File), mask(p.Pointer)
+		p.Message, p.Detail, p.Hint = mask(p.Message), mask(p.Detail), mask(p.Hint)
 	}
 	for i := range r.Changes {
 		change := &r.Changes[i]

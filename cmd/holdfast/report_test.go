@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ func hostile() checkResult {
 	return checkResult{
 		Instances: []checkedInstance{{Instance: "one", Enabled: true, Totals: plan.Totals{Snapshots: 1, Copies: 2}}, {Instance: "two", Reason: "100% <off>"}},
 		Problems: problem.List{
-			{File: "a,b:c%.json", Line: 3, Column: 4, Pointer: "/x", Message: "<bad> & \"worse\"\n::error::forged", Hint: "do ]]> this", Rule: "HF012"},
+			{File: "a,b:c%.json", Line: 3, Column: 4, Pointer: "/x", Message: "<bad> & \"worse\"\n::error::forged", Detail: "3 | <x>\n::error::more\x1b", Hint: "do ]]> this", Rule: "HF012"},
 			{Pointer: "Schedule/ns/name", Message: "no place", Rule: "HF301"},
 		},
 		Changes: []checkedChange{{Change: emit.Change{Path: "one/backup/a.yaml", Action: emit.Added}}, {Change: emit.Change{Path: "one/gone.yaml", Action: emit.Removed}}},
@@ -29,7 +30,7 @@ func hostile() checkResult {
 
 // TestGitHubReport: one command a line, whatever the texts hold.
 func TestGitHubReport(t *testing.T) {
-	want := `::error file=a%2Cb%3Ac%25.json,line=3,col=4,title=holdfast%3A HF012::/x: <bad> & "worse"` + "\uFFFD" + `::error::forged%0A  hint: do ]]> this%0Aholdfast explain HF012
+	want := `::error file=a%2Cb%3Ac%25.json,line=3,col=4,title=holdfast%3A HF012::/x: <bad> & "worse"` + "\uFFFD" + `::error::forged%0A  3 | <x>%0A  ::error::more` + "\uFFFD" + `%0A  hint: do ]]> this%0Aholdfast explain HF012
 ::error title=holdfast%3A HF301::Schedule/ns/name: no place%0Aholdfast explain HF301
 ::error file=tree/one/backup/a.yaml,title=holdfast%3A not as rendered::render would have it added
 ::error file=tree/one/gone.yaml,title=holdfast%3A not as rendered::render would have it removed
@@ -68,7 +69,7 @@ func TestJUnitReport(t *testing.T) {
 	if suite.Tests != 6 || suite.Failures != 4 || failed != 4 || len(suite.Cases) != 6 {
 		t.Errorf("%d tests, %d failures; %d and %d are there\n%s", suite.Tests, suite.Failures, len(suite.Cases), failed, text)
 	}
-	if got, want := suite.Cases[2].Failure.Text, "a,b:c%.json:3:4\n/x: <bad> & \"worse\"\uFFFD::error::forged\n  hint: do ]]> this\nholdfast explain HF012"; got != want {
+	if got, want := suite.Cases[2].Failure.Text, "a,b:c%.json:3:4\n/x: <bad> & \"worse\"\uFFFD::error::forged\n  3 | <x>\n  ::error::more\uFFFD\n  hint: do ]]> this\nholdfast explain HF012"; got != want {
 		t.Errorf("failure %q, want %q", got, want)
 	}
 }
@@ -169,6 +170,25 @@ func TestTreeWritesNoLine(t *testing.T) {
 			if strings.Contains(text, bad) {
 				t.Errorf("%s has %q:\n%q", what, bad, text)
 			}
+		}
+	}
+}
+
+// TestMaskedProblem: no text of a problem reaches a report unmasked, but for the
+// number of its rule.
+func TestMaskedProblem(t *testing.T) {
+	var p problem.Problem
+	value := reflect.ValueOf(&p).Elem()
+	for i := range value.NumField() {
+		if value.Field(i).Kind() == reflect.String {
+			value.Field(i).SetString("bare")
+		}
+	}
+	result := checkResult{Problems: problem.List{p}}.masked(func(string) string { return masked })
+	value = reflect.ValueOf(result.Problems[0])
+	for i := range value.NumField() {
+		if name := value.Type().Field(i).Name; name != "Rule" && value.Field(i).Kind() == reflect.String && value.Field(i).String() != masked {
+			t.Errorf("%s is not masked", name)
 		}
 	}
 }

@@ -20,7 +20,9 @@ func newSchema(c console) *cli.Command {
 		Name:      "schema",
 		Usage:     "print a JSON Schema, or list them",
 		ArgsUsage: "[NAME]",
-		Action:    func(ctx *cli.Context) error { return runSchema(c, ctx.Args().First()) },
+		Description: "The documents, what commands print with --output json, and what kinds of your own keep:\n" +
+			"kind is their kind.json, images their images.json, unit what units(state) returns.",
+		Action: func(ctx *cli.Context) error { return runSchema(c, ctx.Args().First()) },
 	}
 }
 

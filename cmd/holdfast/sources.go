@@ -76,7 +76,7 @@ func (s *sources) renderer() (*renderer.Renderer, error) {
 		if err != nil {
 			return nil, outside(err)
 		}
-		if all, err = kind.Overlay(templates.FS, root.FS()); err != nil {
+		if all, err = kind.Overlay(templates.FS, root.FS(), dir); err != nil {
 			return nil, usageError{fmt.Sprintf("--kinds %s: %v", dir, err), "DIR holds one folder for each kind"}
 		}
 	}

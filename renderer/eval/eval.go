@@ -23,6 +23,7 @@ import (
 // not safe for concurrent use.
 type Program struct {
 	vm            *jsonnet.VM
+	files         *importer
 	units, render ast.Node
 	input, output any
 }
@@ -36,10 +37,11 @@ type Rendered struct {
 // New parses the program over fsys, which holds kinds/, platform/ and lib/.
 // scripts lists each kind's *.sh files; shared lists those of lib/.
 func New(fsys fs.FS, kinds []string, scripts map[string][]string, shared []string) (*Program, error) {
-	p := &Program{vm: jsonnet.MakeVM()}
+	files := &importer{fsys: fsys, cache: map[string]jsonnet.Contents{}}
+	p := &Program{vm: jsonnet.MakeVM(), files: files}
 	// std.trace may show a whole state, and would pass by whoever masks our messages.
 	p.vm.SetTraceOut(io.Discard)
-	p.vm.Importer(&importer{fsys: fsys, cache: map[string]jsonnet.Contents{}})
+	p.vm.Importer(files)
 	p.vm.NativeFunction(&jsonnet.NativeFunction{
 		Name: "input",
 		Func: func([]any) (any, error) { return p.input, nil },
@@ -54,13 +56,11 @@ func New(fsys fs.FS, kinds []string, scripts map[string][]string, shared []strin
 	})
 	preamble := preamble(kinds, scripts, shared)
 	var err error
-	if p.units, err = jsonnet.SnippetToAST("units", preamble+unitsProgram); err != nil {
+	if p.units, err = jsonnet.SnippetToAST(own, preamble+fitness+unitsProgram); err != nil {
 		return nil, err
 	}
-	if p.render, err = jsonnet.SnippetToAST("render", preamble+renderProgram); err != nil {
-		return nil, err
-	}
-	return p, nil
+	p.render, err = jsonnet.SnippetToAST(own, preamble+renderProgram)
+	return p, err
 }
 
 // preamble imports every kind and script by name; the list of kinds is the
@@ -87,16 +87,32 @@ func preamble(kinds []string, scripts map[string][]string, shared []string) stri
 	return b.String()
 }
 
+// own is the name of the programs that are written here. No frame of theirs is
+// shown: their lines mean nothing to whoever writes a kind.
+const own = "<holdfast>"
+
+// fitness says what a kind lacks as a whole.
+const fitness = `
+local needs = { units: 1, objects: 1, restore: 2 };
+local lacks(kind) = [f for f in std.objectFields(needs) if !std.isFunction(std.get(kind, f)) || std.length(kind[f]) < needs[f]];
+`
+
 const unitsProgram = `
-local has(name, f) = std.isFunction(std.get(kinds[name], f));
 local state = std.native('input')();
 std.native('output')({
-  [name]:
-    assert has(name, 'units') && has(name, 'objects') && has(name, 'restore')
-      : 'kind ' + name + ' needs the functions units, objects and restore';
-    kinds[name].units(state)
+  [name]: assert std.length(lacks(kinds[name])) == 0; kinds[name].units(state)
   for name in std.objectFields(kinds)
 })
+`
+
+// kindProgram ends the programs that ask one kind alone. Its answer is what the
+// kind lacks, or what the function returns.
+const kindProgram = `
+std.native('output')(
+  if !std.isObject(kind) then { type: std.type(kind) }
+  else if std.length(lacks(kind)) > 0 then { lacks: lacks(kind) }
+  else { answer: answer(std.native('input')()) }
+)
 `
 
 const renderProgram = `
@@ -109,21 +125,76 @@ func quote(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }
 
-// Units evaluates units(state) of every kind: kind's name to what it returned.
-func (p *Program) Units(state any) (map[string]any, error) {
-	value, err := p.run(p.units, state)
+// Units evaluates units(state) of each kind: kind's name to what it returned, or to
+// what failed, an *Error or *Unfit. Each kind answers for itself, so that one that
+// fails hides no other. All at once is faster, and enough while none fails.
+func (p *Program) Units(kinds []string, state any) (map[string]any, map[string]error) {
+	if value, err := p.run(p.units, state); err == nil {
+		if answers, ok := value.(map[string]any); ok {
+			return answers, nil
+		}
+	}
+	answers, failed := map[string]any{}, map[string]error{}
+	for _, kind := range kinds {
+		var err error
+		if answers[kind], err = p.ask(kind, "local answer(state) = kind.units(state);", state); err != nil {
+			failed[kind] = err
+		}
+	}
+	return answers, failed
+}
+
+// Made evaluates objects(item), or restore(item, request), of one kind for each of
+// its units in a plan, given as plain JSON values. What fails is an *Error or *Unfit.
+func (p *Program) Made(kind, function string, plan any) (any, error) {
+	return p.ask(kind, fmt.Sprintf("local answer(plan) = (import 'platform/platform.libsonnet').%s(plan, kind, %s);", function, quote(kind)), plan)
+}
+
+// ask evaluates a program about one kind.
+func (p *Program) ask(kind, answer string, input any) (any, error) {
+	program, err := jsonnet.SnippetToAST(own, fmt.Sprintf("local kind = import %s;\n", quote("kinds/"+kind+"/kind.libsonnet"))+answer+fitness+kindProgram)
 	if err != nil {
 		return nil, err
 	}
-	units, ok := value.(map[string]any)
-	if !ok {
-		return nil, errors.New("units: no object returned")
+	value, err := p.run(program, input)
+	if err != nil {
+		return nil, err
 	}
-	return units, nil
+	object, _ := value.(map[string]any)
+	switch {
+	case object["type"] != nil:
+		return nil, &Unfit{fmt.Sprintf("expected an object with the functions units, objects and restore, found %v", object["type"])}
+	case object["lacks"] != nil:
+		signatures := map[string]string{"units": "units(state)", "objects": "objects(item)", "restore": "restore(item, request)"}
+		var lacks []string
+		list, _ := object["lacks"].([]any)
+		for _, name := range list {
+			name, _ := name.(string)
+			lacks = append(lacks, signatures[name])
+		}
+		return nil, &Unfit{"these functions are missing, or take too few arguments: " + strings.Join(lacks, ", ")}
+	}
+	return object["answer"], nil
+}
+
+// Shape says that a file of the tree has something in it that is no object.
+type Shape struct {
+	// Path is the file's, empty if it has none.
+	Path string
+	// Index counts what is in the file, from 0; -1 is for the file itself.
+	Index int
+}
+
+// Error implements error.
+func (s *Shape) Error() string {
+	if s.Index < 0 {
+		return fmt.Sprintf("render: file %q has no objects", s.Path)
+	}
+	return fmt.Sprintf("render: file %q: entry %d is no object", s.Path, s.Index)
 }
 
 // Render evaluates the platform's and the kinds' objects for a plan, given as
-// plain JSON values.
+// plain JSON values. What fails is an *Error, or a *Shape.
 func (p *Program) Render(plan any) ([]Rendered, error) {
 	value, err := p.run(p.render, plan)
 	if err != nil {
@@ -131,24 +202,21 @@ func (p *Program) Render(plan any) ([]Rendered, error) {
 	}
 	list, ok := value.([]any)
 	if !ok {
-		return nil, errors.New("render: no list returned")
+		return nil, &Shape{Index: -1}
 	}
 	files := make([]Rendered, 0, len(list))
 	for _, entry := range list {
-		file, ok := entry.(map[string]any)
-		if !ok {
-			return nil, errors.New("render: an entry is no object")
-		}
+		file, _ := entry.(map[string]any)
 		name, _ := file["path"].(string)
 		objects, _ := file["objects"].([]any)
 		if name == "" || len(objects) == 0 {
-			return nil, fmt.Errorf("render: file %q has no objects", name)
+			return nil, &Shape{name, -1}
 		}
 		rendered := Rendered{Path: name}
 		for i, o := range objects {
 			object, ok := o.(map[string]any)
 			if !ok {
-				return nil, fmt.Errorf("render: %s: object %d is no object", name, i)
+				return nil, &Shape{name, i}
 			}
 			rendered.Objects = append(rendered.Objects, object)
 		}
@@ -162,8 +230,7 @@ func (p *Program) run(program ast.Node, input any) (any, error) {
 	p.input, p.output = input, nil
 	defer func() { p.input, p.output = nil, nil }()
 	if _, err := p.vm.Evaluate(program); err != nil {
-		// The formatter knows the template's file and line; the error does not.
-		return nil, errors.New(p.vm.ErrorFormatter.Format(err))
+		return nil, p.failed(err)
 	}
 	return p.output, nil
 }
@@ -183,6 +250,9 @@ func (i *importer) Import(importedFrom, importedPath string) (jsonnet.Contents, 
 	}
 	data, err := fs.ReadFile(i.fsys, name)
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+			err = fmt.Errorf("there is no file %q; a shared one is imported as \"../../lib/NAME.libsonnet\"", importedPath)
+		}
 		return jsonnet.Contents{}, "", err
 	}
 	contents := jsonnet.MakeContents(string(data))

@@ -18,13 +18,13 @@ func TestTracesNothing(t *testing.T) {
 	was := os.Stderr
 	os.Stderr = file
 	defer func() { os.Stderr = was }()
-	kind := `{ units(state):: std.trace('of the test', []), objects:: function(x) [], restore:: function(x) [] }`
+	kind := `{ units(state):: std.trace('of the test', []), objects(item):: [], restore(item, request):: [] }`
 	p, err := New(fstest.MapFS{"kinds/a/kind.libsonnet": {Data: []byte(kind)}, "platform/platform.libsonnet": {Data: []byte("{}")}}, []string{"a"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if units, err := p.Units(map[string]any{}); err != nil || len(units) != 1 {
-		t.Fatalf("%v, %v", units, err)
+	if units, failed := p.Units([]string{"a"}, map[string]any{}); len(failed) > 0 || len(units) != 1 {
+		t.Fatalf("%v, %v", units, failed)
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		t.Fatal(err)

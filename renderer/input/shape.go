@@ -1,12 +1,16 @@
 package input
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v5"
 
 	"github.com/holdfast-backup/holdfast/schemas"
 )
@@ -26,10 +30,10 @@ const (
 // library is the text of the schemas by file name, as decoded JSON.
 type library map[string]any
 
-// readLibrary reads the embedded schemas and adds sections to the state's.
-func readLibrary(sections map[string]json.RawMessage) (library, error) {
+// readSchemas reads embedded schemas.
+func readSchemas(names ...string) (library, error) {
 	l := library{}
-	for _, name := range []string{formsSchema, settingsSchema, stateSchema, credentialsSchema, policySchema} {
+	for _, name := range names {
 		data, err := schemas.FS.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("read schema: %w", err)
@@ -39,6 +43,46 @@ func readLibrary(sections map[string]json.RawMessage) (library, error) {
 			return nil, fmt.Errorf("read schema %s: %w", name, err)
 		}
 		l[name] = doc
+	}
+	return l, nil
+}
+
+// compile makes the schemas in files ready to be applied.
+func (l library) compile(files ...string) ([]*form, error) {
+	compiler := jsonschema.NewCompiler()
+	compiler.Draft = jsonschema.Draft2020
+	compiler.LoadURL = func(url string) (io.ReadCloser, error) {
+		return nil, fmt.Errorf("no schema %s: schemas are not fetched", url)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l)) {
+		if strings.HasPrefix(name, "section-") {
+			continue // part of the state's schema
+		}
+		text, err := json.Marshal(l[name])
+		if err != nil {
+			return nil, fmt.Errorf("schema %s: %w", name, err)
+		}
+		if err := compiler.AddResource(base+name, bytes.NewReader(text)); err != nil {
+			return nil, fmt.Errorf("schema %s: %w", name, err)
+		}
+	}
+	forms := make([]*form, len(files))
+	for i, file := range files {
+		schema, err := compiler.Compile(base + file)
+		if err != nil {
+			return nil, err
+		}
+		forms[i] = &form{schema: schema, shape: l.shape(file), secret: file == credentialsSchema}
+	}
+	return forms, nil
+}
+
+// readLibrary reads the schemas of the documents and adds sections to the
+// state's.
+func readLibrary(sections map[string]json.RawMessage) (library, error) {
+	l, err := readSchemas(formsSchema, settingsSchema, stateSchema, credentialsSchema, policySchema)
+	if err != nil {
+		return nil, err
 	}
 	state, _ := l[stateSchema].(map[string]any)
 	properties, _ := state["properties"].(map[string]any)

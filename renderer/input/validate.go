@@ -1,13 +1,10 @@
 package input
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -39,35 +36,11 @@ func NewValidator(sections map[string]json.RawMessage) (*Validator, error) {
 	if err != nil {
 		return nil, err
 	}
-	compiler := jsonschema.NewCompiler()
-	compiler.Draft = jsonschema.Draft2020
-	compiler.LoadURL = func(url string) (io.ReadCloser, error) {
-		return nil, fmt.Errorf("no schema %s: schemas are not fetched", url)
+	forms, err := texts.compile(stateSchema, credentialsSchema, policySchema)
+	if err != nil {
+		return nil, fmt.Errorf("compile schemas: %w", err)
 	}
-	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		if strings.HasPrefix(name, "section-") {
-			continue // part of the state's schema
-		}
-		text, err := json.Marshal(texts[name])
-		if err != nil {
-			return nil, fmt.Errorf("schema %s: %w", name, err)
-		}
-		if err := compiler.AddResource(base+name, bytes.NewReader(text)); err != nil {
-			return nil, fmt.Errorf("schema %s: %w", name, err)
-		}
-	}
-	v := &Validator{library: texts}
-	for _, f := range []struct {
-		name string
-		form **form
-	}{{stateSchema, &v.state}, {credentialsSchema, &v.credentials}, {policySchema, &v.policy}} {
-		schema, err := compiler.Compile(base + f.name)
-		if err != nil {
-			return nil, fmt.Errorf("compile schemas: %w", err)
-		}
-		*f.form = &form{schema: schema, shape: texts.shape(f.name), secret: f.name == credentialsSchema}
-	}
-	return v, nil
+	return &Validator{library: texts, state: forms[0], credentials: forms[1], policy: forms[2]}, nil
 }
 
 // checked is a document with what has been found out about it.

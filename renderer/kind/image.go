@@ -1,16 +1,18 @@
 package kind
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"path"
-	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
 // Image is the contract of one image that scripts run in: all that they may
@@ -50,99 +52,59 @@ type Tool struct {
 	Min string `json:"min,omitempty"`
 }
 
-// shells and libcs are those that an image may have.
-func shells() []string { return []string{"busybox", "debian"} }
-func libcs() []string  { return []string{"glibc", "musl"} }
-
-var (
-	imageName   = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$`)
-	toolName    = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
-	toolVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)
-)
+var imageName = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$`)
 
 // loadImages reads the images.json of a folder and lists what is wrong with it.
 // A folder without one has no image of its own.
-func loadImages(fsys fs.FS, dir string) (map[string]Image, []string) {
-	data, err := fs.ReadFile(fsys, path.Join(dir, "images.json"))
-	if errors.Is(err, fs.ErrNotExist) {
+func (s Set) loadImages(fsys fs.FS, schema *input.Contract, dir string) (map[string]Image, problem.List) {
+	file := path.Join(dir, "images.json")
+	if _, err := fs.Stat(fsys, file); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	tree, wrong := s.document(fsys, schema, file)
+	if len(wrong) > 0 {
+		return nil, wrong
+	}
 	var images map[string]Image
-	if err == nil {
-		err = strict(data, &images)
+	if err := decodeTree(tree, &images); err != nil {
+		return nil, problem.List{tree.Place("", problem.Problem{Message: err.Error()})}
 	}
-	var given map[string]map[string]json.RawMessage
-	if err == nil {
-		err = json.Unmarshal(data, &given)
-	}
-	if err != nil {
-		return nil, []string{"images.json: " + err.Error()}
-	}
-	var wrong []string
 	for _, name := range slices.Sorted(maps.Keys(images)) {
-		bad := func(format string, args ...any) {
-			wrong = append(wrong, "images.json: "+name+": "+fmt.Sprintf(format, args...))
-		}
+		at := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 		if !imageName.MatchString(name) {
-			bad("an image's name has letters, digits and inner hyphens only")
+			p := tree.Place(at, problem.Problem{Message: "an image's name has letters, digits and inner hyphens only"})
+			p.Line, p.Column = tree.AtKey(at)
+			wrong = append(wrong, p)
 		}
-		missing := slices.DeleteFunc(required(reflect.TypeFor[Image]()), func(field string) bool { return given[name][field] != nil })
-		if len(missing) > 0 {
-			bad("missing: %s", strings.Join(missing, ", "))
-			continue
-		}
-		images[name].check(bad)
+		wrong = append(wrong, images[name].check(tree, at)...)
 	}
 	return images, wrong
 }
 
-// required are a type's fields in JSON that may not be left out.
-func required(of reflect.Type) []string {
-	var names []string
-	for _, field := range reflect.VisibleFields(of) {
-		if name, options, _ := strings.Cut(field.Tag.Get("json"), ","); options == "" {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// check reports what no image can be.
-func (i Image) check(bad func(format string, args ...any)) {
-	if i.Reference == "" || i.Source == "" || i.Base == "" {
-		bad("reference, source and base say something")
-	}
-	if !slices.Contains(libcs(), i.Libc) {
-		bad("libc is %q, expected %s", i.Libc, strings.Join(libcs(), " or "))
-	}
-	if !slices.Contains(shells(), i.Shell) {
-		bad("shell is %q, expected %s", i.Shell, strings.Join(shells(), " or "))
-	}
-	if _, ok := i.Tools["sh"]; !ok {
-		bad("there is no tool sh, and scripts need one")
+// check reports what no image can be, although it keeps the schema.
+func (i Image) check(tree *input.Tree, at string) problem.List {
+	var wrong problem.List
+	bad := func(pointer, format string, args ...any) {
+		wrong = append(wrong, tree.Place(at+pointer, problem.Problem{Message: fmt.Sprintf(format, args...)}))
 	}
 	for _, name := range slices.Sorted(maps.Keys(i.Tools)) {
 		tool := i.Tools[name]
 		switch {
-		case !toolName.MatchString(name):
-			bad("%q is no name of a tool", name)
 		case !clean(tool.Path) || path.Base(tool.Path) != name:
-			bad("the path of %s is %q, expected an absolute one that ends with its name", name, tool.Path)
-		case tool.Min != "" && !toolVersion.MatchString(tool.Min):
-			bad("min of %s is %q, expected a version such as 1.31", name, tool.Min)
+			bad("/tools/"+name+"/path", "the path is %q, expected an absolute one that ends with the tool's name", tool.Path)
 		case slices.Contains(i.Absent, name):
-			bad("%s is both a tool and absent", name)
+			bad("/tools/"+name, "%s is both a tool and absent", name)
 		}
 	}
-	places := slices.Clone(i.Writable)
-	if i.CABundle != nil {
-		places = append(places, *i.CABundle)
-	}
-	for _, place := range places {
+	for n, place := range i.Writable {
 		if !clean(place) {
-			bad("%q is no absolute path", place)
+			bad("/writable/"+strconv.Itoa(n), "%q is no absolute path", place)
 		}
 	}
+	if i.CABundle != nil && !clean(*i.CABundle) {
+		bad("/caBundle", "%q is no absolute path", *i.CABundle)
+	}
+	return wrong
 }
 
 // clean says whether it is an absolute path without detours.

@@ -3,14 +3,15 @@ package kind
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
@@ -88,6 +89,11 @@ type Platform struct {
 type Set struct {
 	Kinds    []Kind
 	Platform Platform
+
+	// units is the contract of what units(state) returns.
+	units *input.Contract
+	// place is what messages call a file of a kind.
+	place func(name string) string
 }
 
 // Find returns the kind of that name.
@@ -142,31 +148,38 @@ func files() []string {
 	return []string{"kind.json", "kind.libsonnet", "dump.sh", "restore.sh", "preflight.sh", "README.md"}
 }
 
-// Load reads every folder below kinds/ of fsys, and platform/platform.json.
-// A folder that is not whole is a problem (HF101) that names it.
-func Load(fsys fs.FS) (Set, problem.List) {
-	var set Set
-	var problems problem.List
-	bad := func(name, message, hint string) {
-		problems = append(problems, problem.Problem{Pointer: "kind " + name, Message: message, Hint: hint, Rule: "HF101"})
-	}
+// contracts are the schemas that a kind's folder keeps.
+type contracts struct{ kind, images *input.Contract }
 
+// aboutFolder is the hint for what is wrong with a kind's folder.
+const aboutFolder = "a kind's folder is described in templates/kinds/README.md"
+
+// Load reads every folder below kinds/ of fsys, and platform/platform.json. What
+// is wrong with a folder comes back as a problem.List (HF101) that names its
+// files, for all folders at once.
+func Load(fsys fs.FS) (Set, error) {
+	set := Set{place: func(name string) string { return place(fsys, name) }}
+	compiled, err := input.NewContracts("unit.schema.json", "kind.schema.json", "images.schema.json")
+	if err != nil {
+		return set, fmt.Errorf("compile schemas: %w", err)
+	}
+	set.units = compiled[0]
+	schemas := contracts{kind: compiled[1], images: compiled[2]}
+	var problems problem.List
 	platform, err := fs.ReadFile(fsys, "platform/platform.json")
 	if err == nil {
 		err = strict(platform, &set.Platform)
 	}
 	if err != nil {
-		problems = append(problems, problem.Problem{Pointer: "platform.json", Message: err.Error(), Rule: "HF101"})
+		problems = append(problems, problem.Problem{File: set.place("platform/platform.json"), Message: err.Error()})
 	}
-	images, wrong := loadImages(fsys, "platform")
-	for _, message := range wrong {
-		bad("platform", message, "")
-	}
+	images, wrong := set.loadImages(fsys, schemas.images, "platform")
+	problems = append(problems, wrong...)
 	set.Platform.Images = images
 
 	entries, err := fs.ReadDir(fsys, "kinds")
 	if err != nil {
-		bad("(all)", err.Error(), "")
+		return set, ruled(append(problems, problem.Problem{File: set.place("kinds"), Message: "the folder of the kinds cannot be read: " + reason(err)}))
 	}
 	shorts := map[string]string{}
 	for _, entry := range entries {
@@ -174,78 +187,122 @@ func Load(fsys fs.FS) (Set, problem.List) {
 			continue
 		}
 		name := entry.Name()
-		k, found := load(fsys, name)
-		for _, message := range found {
-			bad(name, message, "a kind's folder is described in templates/kinds/README.md")
-		}
+		k, found := set.load(fsys, schemas, name)
 		if len(found) > 0 {
+			problems = append(problems, found...)
 			continue
 		}
 		if other, taken := shorts[k.Short]; taken {
-			bad(name, fmt.Sprintf("short name %q is taken by kind %s", k.Short, other), "short names start object names and must differ")
+			tree, _ := set.document(fsys, schemas.kind, path.Join("kinds", name, "kind.json"))
+			problems = append(problems, tree.Place("/short", problem.Problem{
+				Message: fmt.Sprintf("short name %q is taken by kind %s", k.Short, other), Hint: "short names start object names and must differ",
+			}))
 			continue
 		}
 		shorts[k.Short] = name
 		set.Kinds = append(set.Kinds, k)
 	}
 	slices.SortFunc(set.Kinds, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
-	return set, problems
+	if len(problems) > 0 {
+		return set, ruled(problems)
+	}
+	return set, nil
 }
 
-var shortForm = regexp.MustCompile(`^[a-z][a-z0-9]{0,8}$`)
+// ruled makes problems those of a kind's folder.
+func ruled(problems problem.List) problem.List {
+	for i := range problems {
+		p := &problems[i]
+		if p.Rule = "HF101"; p.Hint == "" {
+			p.Hint = aboutFolder
+		}
+	}
+	return problems.Sorted()
+}
 
 // load reads one kind's folder and lists what is wrong with it.
-func load(fsys fs.FS, name string) (Kind, []string) {
+func (s Set) load(fsys fs.FS, schemas contracts, name string) (Kind, problem.List) {
 	var k Kind
-	var wrong []string
+	var wrong problem.List
 	dir := path.Join("kinds", name)
 	for _, file := range files() {
 		if _, err := fs.Stat(fsys, path.Join(dir, file)); err != nil {
-			wrong = append(wrong, file+" is missing")
+			wrong = append(wrong, problem.Problem{File: s.place(path.Join(dir, file)), Pointer: "kind " + name, Message: file + " is missing"})
 		}
 	}
 	if len(wrong) > 0 {
 		return k, wrong
 	}
-	data, err := fs.ReadFile(fsys, path.Join(dir, "kind.json"))
-	if err != nil {
-		return k, []string{err.Error()}
-	}
-	if err := strict(data, &k); err != nil {
-		return k, []string{"kind.json: " + err.Error()}
-	}
-	if k.Name != name {
-		wrong = append(wrong, fmt.Sprintf("kind.json: name is %q, but the folder is %q", k.Name, name))
-	}
-	if !shortForm.MatchString(k.Short) {
-		wrong = append(wrong, fmt.Sprintf("kind.json: short is %q, expected 1 to 9 lower-case letters and digits", k.Short))
-	}
-	if k.Engine != Restic && k.Engine != Rclone {
-		wrong = append(wrong, fmt.Sprintf("kind.json: engine is %q, expected %s or %s", k.Engine, Restic, Rclone))
-	}
-	if k.Deadline < 60 {
-		wrong = append(wrong, "kind.json: deadline is less than 60 seconds")
-	}
-	if k.Summary == "" || k.Scratch == "" || k.RestoreOrder == 0 || len(k.Resources.Requests) == 0 || len(k.Resources.Limits) == 0 {
-		wrong = append(wrong, "kind.json: summary, restoreOrder, scratch and resources with requests and limits are required")
-	}
-	for _, rule := range slices.Sorted(maps.Keys(k.Retention)) {
-		if !slices.Contains([]string{"keepLast", "keepHourly", "keepDaily", "keepWeekly", "keepMonthly", "keepYearly"}, rule) {
-			wrong = append(wrong, fmt.Sprintf("kind.json: retention has no rule %q", rule))
+	tree, wrong := s.document(fsys, schemas.kind, path.Join(dir, "kind.json"))
+	if object, ok := tree.Root.(map[string]any); ok {
+		if given, ok := object["name"].(string); ok && given != name {
+			wrong = append(wrong, tree.Place("/name", problem.Problem{Message: fmt.Sprintf("the name is %q, but the folder is %q", given, name)}))
 		}
 	}
-	images, unsound := loadImages(fsys, dir)
-	k.Images, wrong = images, append(wrong, unsound...)
+	images, unsound := s.loadImages(fsys, schemas.images, dir)
+	if wrong = append(wrong, unsound...); len(wrong) > 0 {
+		return k, wrong
+	}
+	if err := decodeTree(tree, &k); err != nil {
+		return k, problem.List{tree.Place("", problem.Problem{Message: err.Error()})}
+	}
+	k.Images = images
 	entries, err := fs.ReadDir(fsys, dir)
 	if err != nil {
-		wrong = append(wrong, err.Error())
+		return k, problem.List{{File: s.place(dir), Message: reason(err)}}
 	}
 	for _, entry := range entries {
 		if strings.HasSuffix(entry.Name(), ".sh") {
 			k.Scripts = append(k.Scripts, entry.Name())
 		}
 	}
-	return k, wrong
+	return k, nil
+}
+
+// CheckSections says which sections of kinds cannot be used, and why (HF101).
+func (s Set) CheckSections(fsys fs.FS) problem.List {
+	var problems problem.List
+	for _, k := range s.Kinds {
+		for _, name := range slices.Sorted(maps.Keys(k.Sections)) {
+			for _, p := range input.CheckSection(name, k.Sections[name]) {
+				file := path.Join("kinds", k.Name, "kind.json")
+				data, _ := fs.ReadFile(fsys, file)
+				tree, _ := input.Load(input.Document{Name: s.place(file), Data: data})
+				if p.Hint == "" {
+					p.Hint = "a section is a JSON Schema (2020-12) of the state's part that the kind reads"
+				}
+				problems = append(problems, tree.Place("/sections/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(name)+p.Pointer, p))
+			}
+		}
+	}
+	return ruled(problems)
+}
+
+// document reads a file of JSON and holds it against its schema.
+func (s Set) document(fsys fs.FS, schema *input.Contract, file string) (*input.Tree, problem.List) {
+	data, err := fs.ReadFile(fsys, file)
+	if err != nil {
+		return &input.Tree{Name: s.place(file)}, problem.List{{File: s.place(file), Message: "the file cannot be read: " + reason(err)}}
+	}
+	return schema.Document(input.Document{Name: s.place(file), Data: data})
+}
+
+// decodeTree decodes a document that keeps its schema.
+func decodeTree(tree *input.Tree, value any) error {
+	data, err := json.Marshal(tree.Root)
+	if err != nil {
+		return err
+	}
+	return strict(data, value)
+}
+
+// reason is an error of a file system without the path, which is one of ours.
+func reason(err error) string {
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		return failed.Err.Error()
+	}
+	return err.Error()
 }
 
 // strict decodes data into value and refuses fields that value does not have.

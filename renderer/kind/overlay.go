@@ -10,8 +10,9 @@ import (
 )
 
 // Overlay adds the kind folders in the root of extra to those of base, as if
-// they stood in base's kinds folder. A kind may not replace one of base's.
-func Overlay(base, extra fs.FS) (fs.FS, error) {
+// they stood in base's kinds folder. A kind may not replace one of base's. name
+// is what messages call the folder that extra is.
+func Overlay(base, extra fs.FS, name string) (fs.FS, error) {
 	entries, err := fs.ReadDir(extra, ".")
 	if err != nil {
 		return nil, err
@@ -29,7 +30,7 @@ func Overlay(base, extra fs.FS) (fs.FS, error) {
 	if len(added) == 0 {
 		return nil, fmt.Errorf("no kind's folder is in it")
 	}
-	return overlay{base: base, extra: extra, added: added}, nil
+	return overlay{base: base, extra: extra, name: name, added: added}, nil
 }
 
 // maxFile is the size of a file that is read, in bytes: as for the documents.
@@ -39,7 +40,21 @@ var errUnreadable = errors.New("it is no ordinary file of at most 10 MiB")
 
 type overlay struct {
 	base, extra fs.FS
+	name        string
 	added       map[string]bool
+}
+
+// place is what messages call a file of fsys: a path that the user knows, or one
+// in the repository of Holdfast.
+func place(fsys fs.FS, name string) string {
+	if o, ok := fsys.(overlay); ok {
+		if owner, inner := o.owner(name); inner != name {
+			return path.Join(o.name, inner)
+		} else if owner != nil {
+			return place(owner, name)
+		}
+	}
+	return path.Join("templates", name)
 }
 
 // owner returns the file system that holds name, and name's path in it.

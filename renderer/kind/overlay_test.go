@@ -14,7 +14,7 @@ func TestUnreadable(t *testing.T) {
 		"own/huge": {Data: make([]byte, maxFile+1)},
 		"own/fine": {Data: make([]byte, maxFile)},
 	}
-	files, err := Overlay(fstest.MapFS{}, extra)
+	files, err := Overlay(fstest.MapFS{}, extra, "mine")
 	if err != nil {
 		t.Fatal(err)
 	}

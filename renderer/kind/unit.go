@@ -2,7 +2,8 @@ package kind
 
 // Unit is one thing that is backed up and brought back as a whole: a database,
 // a bucket, a claim. A kind's units(state) returns a list of them; a field that
-// is not named here is an error that names the kind.
+// is not named here is an error that names the kind. Its schema, which judges what
+// kinds return, is schemas/unit.schema.json.
 type Unit struct {
 	// ID is stable over the instance's life: kind/key, for example
 	// "postgresql/nextcloud". Policies, tags and restores name it.

@@ -517,3 +517,13 @@ func (p *Plan) Value() (any, error) {
 	err = json.Unmarshal(data, &value)
 	return value, err
 }
+
+// Kinds lists the names of the kinds that have a unit in the plan, sorted.
+func (p *Plan) Kinds() []string {
+	var names []string
+	for i := range p.Units {
+		names = append(names, p.Units[i].Kind)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

@@ -26,6 +26,10 @@ type Problem struct {
 	// Message says what was found and what was expected: lower case, no
 	// period at the end, never a secret.
 	Message string `json:"message"`
+	// Detail is the text that the message is about, such as the line of a
+	// template that failed and those that led there: lines, parted by "\n"; may
+	// be empty, never a secret.
+	Detail string `json:"detail,omitempty"`
 	// Hint is the next step for the reader; may be empty.
 	Hint string `json:"hint,omitempty"`
 	// Rule is the number of the broken rule; see Rules.
@@ -35,6 +39,7 @@ type Problem struct {
 // String renders p as
 //
 //	file:line:col: pointer: message
+//	  detail, line by line
 //	  hint: …
 //	  rule: HF012 (holdfast explain HF012)
 func (p Problem) String() string {
@@ -51,6 +56,12 @@ func (p Problem) String() string {
 		b.WriteString(": ")
 	}
 	b.WriteString(Printable(p.Message))
+	if p.Detail != "" {
+		for line := range strings.SplitSeq(p.Detail, "\n") {
+			b.WriteString("\n  ")
+			b.WriteString(Printable(line))
+		}
+	}
 	if p.Hint != "" {
 		b.WriteString("\n  hint: ")
 		b.WriteString(Printable(p.Hint))

@@ -57,38 +57,50 @@ local lockRules(item) = [
   { apiGroups: [''], resources: ['configmaps'], resourceNames: [item.instanceLock], verbs: ['get'] },
 ];
 
+// suits says whether a shape is the one for how a unit is captured, and fails with
+// what to write instead.
+local suits(item, shape, hows) =
+  local how = item.capture.how;
+  if std.member(hows, how) then true
+  else error 'source.' + shape + ' is for capture.how ' + std.join(' or ', hows) + ', and unit ' + item.id + ' says ' + how +
+             ': call source.' + (if how == 'exec' then 'dump' else how);
+
 {
   // dump: a pod of ours prints the dump, K8up stores what it prints. The pod
   // idles until K8up runs backupCommand in its first container.
-  dump(item):: [
-    k8s.configMap(item.name, item.namespace, item.labels, item.values),
-    k8up.preBackupPod(
-      name=item.name,
-      namespace=item.namespace,
-      labels=item.labels,
-      command=bin('dump.sh'),
-      extension=item.capture.extension,
-      pod={
-        securityContext: k8s.restrictedPod(item.uid, item.gid) + group(item),
-        terminationGracePeriodSeconds: 1,  // sleep ignores TERM
-        containers: [
-          k8s.container(
-            name=item.container,
-            image=item.image,
-            command=['sleep', 'infinity'],
-            env=k8s.secretEnv(item.secretEnv),
-            envFrom=k8s.fromConfigMaps([item.name]),
-            mounts=[k8s.scriptsMount, k8s.scratchMount] + lockMounts + k8s.filesMount(std.get(item.capture, 'files', [])),
-            resources=k8s.withScratch(item, item.resources, item.dumpScratch),
-            security=k8s.restrictedContainer,
-          ),
-        ],
-        volumes: [k8s.scriptsVolume(item.scripts), k8s.scratch(item.dumpScratch, item.scratchClass)] +
-                 lockVolumes(item) + k8s.filesVolume(std.get(item.capture, 'files', [])),
-      } + token(item),
-    ),
-    self.schedule(item),
-  ],
+  dump(item)::
+    assert suits(item, 'dump', ['dump', 'exec']);
+    assert std.objectHas(item.capture, 'extension') :
+           'the kind must provide capture.extension for unit ' + item.id + ', such as ".pgdump": it ends the name of the dump';
+    [
+      k8s.configMap(item.name, item.namespace, item.labels, item.values),
+      k8up.preBackupPod(
+        name=item.name,
+        namespace=item.namespace,
+        labels=item.labels,
+        command=bin('dump.sh'),
+        extension=item.capture.extension,
+        pod={
+          securityContext: k8s.restrictedPod(item.uid, item.gid) + group(item),
+          terminationGracePeriodSeconds: 1,  // sleep ignores TERM
+          containers: [
+            k8s.container(
+              name=item.container,
+              image=item.image,
+              command=['sleep', 'infinity'],
+              env=k8s.secretEnv(item.secretEnv),
+              envFrom=k8s.fromConfigMaps([item.name]),
+              mounts=[k8s.scriptsMount, k8s.scratchMount] + lockMounts + k8s.filesMount(std.get(item.capture, 'files', [])),
+              resources=k8s.withScratch(item, item.resources, item.dumpScratch),
+              security=k8s.restrictedContainer,
+            ),
+          ],
+          volumes: [k8s.scriptsVolume(item.scripts), k8s.scratch(item.dumpScratch, item.scratchClass)] +
+                   lockVolumes(item) + k8s.filesVolume(std.get(item.capture, 'files', [])),
+        } + token(item),
+      ),
+      self.schedule(item),
+    ],
 
   // schedule: one K8up Schedule for one source, selected by its own label, so
   // that a failing source fails alone.
@@ -106,12 +118,15 @@ local lockRules(item) = [
   ),
 
   // volume: K8up reads the claim's files; the marker labels the live claim.
-  volume(item):: [self.schedule(item)],
+  volume(item)::
+    assert suits(item, 'volume', ['volume']);
+    [self.schedule(item)],
 
   // sync: a CronJob of ours copies bucket to bucket under the unit's lock.
   // Exit 75 means that somebody else holds it: failed at once and counted,
   // never retried and never called a success.
   sync(item)::
+    assert suits(item, 'sync', ['sync']);
     local pod = {
       restartPolicy: 'Never',
       serviceAccountName: item.serviceAccount,
@@ -164,7 +179,8 @@ local lockRules(item) = [
   // so the container's name is the phase. apply holds the unit's lock. What is
   // asked for stands in one ConfigMap, which all phases read and people edit.
   //   rbac     what restore.sh may do at the API server, beyond the lock
-  //   mounts   further mounts of apply, with their volumes
+  //   mounts   further mounts of apply
+  //   volumes  the volumes of these mounts
   restoreJob(item, request, rbac, mounts, volumes)::
     local name = item.restore;
     local how = item.capture.how;

@@ -14,30 +14,49 @@ local repository = import 'repository.libsonnet';
 local unit = import 'unit.libsonnet';
 local volumes = import 'volumes.libsonnet';
 
-// files is what the machine calls: plan, kinds by name, each kind's scripts by
-// name, and the scripts that all kinds share.
+// units are the plan's units as templates see them: each with what it needs of
+// the plan beside its own part.
+local units(plan) =
+  // Worked out once for each repository, not for each of its units.
+  local repositories = {
+    [id]: plan.repositories[id] {
+      secretEnv: k8up.resticSecrets(plan.repositories[id]),
+      values: k8up.resticValues(plan.repositories[id]),
+    }
+    for id in std.objectFields(plan.repositories)
+  };
+  [
+    item {
+      instanceLock: plan.instanceLock,
+      platformImages: plan.platform.images,
+      toolResources: plan.platform.resources.tool,
+      ownSecrets: [secret.name for secret in plan.secrets if secret.namespace == item.namespace],
+      [if std.objectHas(item, 'repository') then 'repository']: repositories[item.repository],
+    }
+    for item in plan.units
+  ];
+
 {
+  // objects and restore are what one kind makes of its units. They are asked for
+  // when files fails, to learn which kind it was.
+  objects(plan, kind, name):: [
+    { unit: item.id, objects: kind.objects(item) }
+    for item in units(plan)
+    if item.kind == name
+  ],
+  restore(plan, kind, name):: [
+    { unit: item.id, objects: kind.restore(item, unit.request(item)) }
+    for item in units(plan)
+    if item.kind == name
+  ],
+
+  // files is what the machine calls: plan, kinds by name, each kind's scripts by
+  // name, and the scripts that all kinds share.
   files(plan, kinds, scripts, shared)::
     // Without a source there is nothing to apply; plan.json says so.
     if !plan.enabled || std.length(plan.units) == 0 then [] else
       local backup = plan.instance + '/backup/';
-      // Worked out once for each repository, not for each of its units.
-      local repositories = {
-        [id]: plan.repositories[id] {
-          secretEnv: k8up.resticSecrets(plan.repositories[id]),
-          values: k8up.resticValues(plan.repositories[id]),
-        }
-        for id in std.objectFields(plan.repositories)
-      };
-      // What a template needs of the plan beside its own item.
-      local full(item) = item {
-        instanceLock: plan.instanceLock,
-        platformImages: plan.platform.images,
-        toolResources: plan.platform.resources.tool,
-        ownSecrets: [secret.name for secret in plan.secrets if secret.namespace == item.namespace],
-        [if std.objectHas(item, 'repository') then 'repository']: repositories[item.repository],
-      };
-      local items = [full(item) for item in plan.units];
+      local items = units(plan);
       // A ConfigMap is what others refer to; the rest of a unit runs.
       local made = { [item.name]: kinds[item.kind].objects(item) for item in items };
       local bases = {

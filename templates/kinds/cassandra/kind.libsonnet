@@ -41,6 +41,7 @@ local skipped(state, cluster, c) = {
   namespace: std.get(cluster, 'namespace', state.namespace),
   need: cluster.backup,
   reason: cluster.reason,
+  expect: {},
 };
 
 {
