@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,15 @@ import (
 )
 
 var update = flag.Bool("update", false, "rewrite the golden trees from the examples")
+
+// TestMain: rendering makes little but garbage, which the command collects as
+// rarely.
+func TestMain(m *testing.M) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	os.Exit(m.Run())
+}
 
 // tree is a target that keeps what it is given.
 type tree struct{ manifest.Bundle }

@@ -233,9 +233,11 @@ func TestCopiesAreCompared(t *testing.T) {
 		"another name":        {configMap, replace("  common.sh: |\n", "  commons.sh: |\n")},
 		"another script":      {configMap, replace("  guard.sh: |\n", "  fetch.sh: |\n")},
 		"the line itself":     {configMap, func(text string) string { return newOnce().fold("", text, texts) }},
-		"another digest":      {preflight, func(text string) string { return anyDigest.ReplaceAllString(text, "${1}0123456789abcdef0123456789abcdef\n") }},
-		"no digest":           {preflight, func(text string) string { return anyDigest.ReplaceAllString(text, "") }},
-		"a cut digest":        {preflight, func(text string) string { return anyDigest.ReplaceAllString(text, "${1}0123456789abcdef\n") }},
+		"another digest": {preflight, func(text string) string {
+			return anyDigest.ReplaceAllString(text, "${1}0123456789abcdef0123456789abcdef\n")
+		}},
+		"no digest":    {preflight, func(text string) string { return anyDigest.ReplaceAllString(text, "") }},
+		"a cut digest": {preflight, func(text string) string { return anyDigest.ReplaceAllString(text, "${1}0123456789abcdef\n") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at := slices.IndexFunc(files, func(f manifest.File) bool { return f.Path == change.file })
