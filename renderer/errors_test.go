@@ -11,9 +11,12 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 
@@ -256,56 +259,85 @@ func elsewhere() map[string]string {
 // TestErrors: each bad input is answered by exactly the problems that its
 // archive lists, and by nothing that is secret.
 func TestErrors(t *testing.T) {
-	builtin := builtinRenderer(t)
-	broken := map[string]bool{}
-	for _, c := range errorCases(t) {
+	t.Parallel()
+	// A renderer is for one case at a time.
+	renderers := make(chan *renderer.Renderer, runtime.GOMAXPROCS(0))
+	for range cap(renderers) {
+		renderers <- builtinRenderer(t)
+	}
+	var broken sync.Map
+	var ran atomic.Int64
+	cases := errorCases(t)
+	t.Cleanup(func() { // when all cases are done
+		if !t.Failed() && int(ran.Load()) == len(cases) { // else -run left some out
+			everyRuleIsBroken(t, &broken)
+		}
+	})
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if c.base == "" {
-				t.Fatal(`the comment has no line "base: …"`)
-			}
-			list := c.run(t, builtin)
-			for _, p := range list {
-				broken[p.Rule] = true
-				if _, known := problem.FindRule(p.Rule); !known {
-					t.Errorf("%s is no rule", p.Rule)
-				}
-			}
-			got := list.Error() + "\n"
-			c.hidesSecrets(t, got)
-			at := slices.IndexFunc(c.archive.Files, func(f txtar.File) bool { return f.Name == "want" })
-			if *update {
-				if at >= 0 && asWanted(string(c.archive.Files[at].Data), got) {
-					return
-				}
-				if at < 0 {
-					c.archive.Files, at = append(c.archive.Files, txtar.File{Name: "want"}), len(c.archive.Files)
-				}
-				c.archive.Files[at].Data = []byte(got)
-				if err := os.WriteFile(filepath.Join(errorsFolder, c.name+".txtar"), txtar.Format(c.archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if at < 0 {
-				t.Fatalf("no file want; the problems are\n%s", got)
-			}
-			if want := string(c.archive.Files[at].Data); !asWanted(want, got) {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
+			t.Parallel()
+			ran.Add(1)
+			r := <-renderers
+			defer func() { renderers <- r }()
+			for _, p := range c.check(t, r) {
+				broken.Store(p.Rule, true)
 			}
 		})
 	}
-	if t.Failed() {
-		return
-	}
+}
+
+// everyRuleIsBroken checks that each rule is broken, by a case or by the test that
+// elsewhere names.
+func everyRuleIsBroken(t *testing.T, broken *sync.Map) {
+	t.Helper()
 	for _, rule := range problem.Rules() {
+		_, isBroken := broken.Load(rule.ID)
 		where, other := elsewhere()[rule.ID]
 		switch {
-		case broken[rule.ID] && other:
+		case isBroken && other:
 			t.Errorf("%s is broken by a case, and yet said to be tested in %s", rule.ID, where)
-		case !broken[rule.ID] && !other:
+		case !isBroken && !other:
 			t.Errorf("no case of golden/errors breaks %s (%s)", rule.ID, rule.Title)
 		}
 	}
+}
+
+// check renders the case, compares its problems with those that it wants, or
+// rewrites these, and returns them.
+func (c errorCase) check(t *testing.T, builtin *renderer.Renderer) problem.List {
+	t.Helper()
+	if c.base == "" {
+		t.Fatal(`the comment has no line "base: …"`)
+	}
+	list := c.run(t, builtin)
+	for _, p := range list {
+		if _, known := problem.FindRule(p.Rule); !known {
+			t.Errorf("%s is no rule", p.Rule)
+		}
+	}
+	got := list.Error() + "\n"
+	c.hidesSecrets(t, got)
+	at := slices.IndexFunc(c.archive.Files, func(f txtar.File) bool { return f.Name == "want" })
+	if *update {
+		if at >= 0 && asWanted(string(c.archive.Files[at].Data), got) {
+			return list
+		}
+		if at < 0 {
+			c.archive.Files, at = append(c.archive.Files, txtar.File{Name: "want"}), len(c.archive.Files)
+		}
+		c.archive.Files[at].Data = []byte(got)
+		if err := os.WriteFile(filepath.Join(errorsFolder, c.name+".txtar"), txtar.Format(c.archive), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	if at < 0 {
+		t.Fatalf("no file want; the problems are\n%s", got)
+	}
+	if want := string(c.archive.Files[at].Data); !asWanted(want, got) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	return list
 }
 
 // asWanted compares problems with a file want, in which {n} is any number.
@@ -315,6 +347,7 @@ func asWanted(want, got string) bool {
 }
 
 func TestAsWanted(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		want, got string
 		same      bool
@@ -492,6 +525,7 @@ func locate(text, pointer string) (member, bool) {
 // TestExternalRing: a Cassandra ring that nobody here can enter needs no more
 // than its address and a reason, and is in the plan by that reason.
 func TestExternalRing(t *testing.T) {
+	t.Parallel()
 	const reason = "the provider keeps snapshots for 14 days"
 	c := errorCase{base: "minimal", archive: &txtar.Archive{Files: []txtar.File{{Name: "state", Data: []byte(
 		`/databases/cassandra = [{"id": "mail", "mode": "external", "host": "ring.example.com", "port": 9042, "backup": "skip", "reason": "` + reason + `"}]`)}}}}
@@ -516,6 +550,7 @@ func TestExternalRing(t *testing.T) {
 // allowed and renders, or answered by a problem of the inputs. A template that
 // fails would speak of itself and not of the document.
 func TestLeavingOutNeverFailsATemplate(t *testing.T) {
+	t.Parallel()
 	r := builtinRenderer(t)
 	for _, base := range []string{"minimal", "layout-b"} {
 		c := errorCase{archive: &txtar.Archive{}, base: base}
