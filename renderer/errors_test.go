@@ -302,6 +302,47 @@ func everyRuleIsBroken(t *testing.T, broken *sync.Map) {
 	}
 }
 
+// testExists looks for what elsewhere names: "folder TestName", the name of a
+// script after it, and perhaps a remark.
+func testExists(t *testing.T, where string) bool {
+	t.Helper()
+	where, _, _ = strings.Cut(where, ":")
+	folder, name, _ := strings.Cut(where, " ")
+	name, script, _ := strings.Cut(name, "/")
+	files, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := slices.ContainsFunc(files, func(file string) bool {
+		text, err := os.ReadFile(file)
+		return err == nil && strings.Contains(string(text), "\nfunc "+name+"(")
+	})
+	if script != "" {
+		_, err = os.Stat(filepath.Join("..", folder, "testdata", script+".txtar"))
+	}
+	return found && err == nil
+}
+
+func TestElsewhereExists(t *testing.T) {
+	t.Parallel()
+	for where, want := range map[string]bool{
+		"cmd/holdfast TestScript/exposed":      true,
+		"renderer/publish TestDirty: a remark": true,
+		"cmd/holdfast TestScript/exposd":       false,
+		"renderer/publish TestDirt":            false,
+		"renderer/publisher TestDirty":         false,
+	} {
+		if testExists(t, where) != want {
+			t.Errorf("%s: not %v", where, want)
+		}
+	}
+	for rule, where := range elsewhere() {
+		if !testExists(t, where) {
+			t.Errorf("%s is said to be tested in %s, and there is no such test", rule, where)
+		}
+	}
+}
+
 // check renders the case, compares its problems with those that it wants, or
 // rewrites these, and returns them.
 func (c errorCase) check(t *testing.T, builtin *renderer.Renderer) problem.List {
