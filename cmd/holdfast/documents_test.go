@@ -60,6 +60,17 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestIndex: docs/README.md has a link to each page of docs.
+func TestIndex(t *testing.T) {
+	root := sourceRoot(t)
+	index := readFile(t, filepath.Join(root, "docs", "README.md"))
+	for _, document := range documents(t, root) {
+		if name := filepath.Base(document); name != "README.md" && !strings.Contains(index, name) {
+			t.Errorf("docs/README.md does not list %s", name)
+		}
+	}
+}
+
 // withoutCode takes code blocks out of a Markdown text.
 func withoutCode(text string) string {
 	return regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(text, "")
