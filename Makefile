@@ -15,9 +15,6 @@ export SOPS_VERSION := v3.13.3
 TOOLS := $(CURDIR)/.cache/tools
 export PATH := $(TOOLS):$(PATH)
 
-SHELL_SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh') .ci/run
-JSONNET = $(shell git ls-files --cached --others --exclude-standard '*.libsonnet')
-
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +30,15 @@ bin/holdfast:
 demo: build ## render the layout B example to bin/demo and print its plan
 	@bin/holdfast render -s examples/layout-b -c examples/layout-b -o bin/demo
 	@bin/holdfast plan -s examples/layout-b -c examples/layout-b
+
+# What a change breaks most often. Nothing here needs root, Git or a tool besides Go.
+.PHONY: quick
+quick: ## build, vet, and the tests that take seconds; needs only Go
+	@go build ./...
+	@go vet ./...
+	GOGC=400 go test -short ./golden ./examples ./schemas ./templates ./renderer/problem ./renderer/secret ./renderer/seal \
+	  ./renderer/input ./renderer/eval ./renderer/kind ./renderer/plan ./renderer/manifest ./renderer/overlay
+	GOGC=400 go test -short ./renderer -run TestErrors
 
 .PHONY: test
 test: setup lint ## run everything that must pass
@@ -65,6 +71,7 @@ lint: setup ## check the form of Go, shell and jsonnet
 
 .PHONY: golden
 golden: ## rewrite all expected outputs; read the diff
+	@hack/setup.sh jq kustomize sops
 	go test ./golden -update
 	go test ./renderer -run TestErrors -update
 	HOLDFAST_UPDATE=1 go test ./cmd/holdfast -run TestScript

@@ -1,14 +1,23 @@
 #!/usr/bin/env bash
 # Installs what the tests use and the machine lacks: shellcheck, jq, pre-commit, busybox and strace
 # from Debian, Go programs from the module proxy, each at its pinned version.
+#   hack/setup.sh [COMMAND…]    only these, or all
 set -euo pipefail
 cd "$(dirname "$0")/.."
+wanted=" $* "
+
+# is_wanted COMMAND
+is_wanted() {
+  [ "$wanted" = '  ' ] || [[ $wanted = *" $1 "* ]]
+}
+
 tools=$PWD/.cache/tools
 mkdir -p "$tools"
 
 missing=()
 for package in shellcheck jq pre-commit busybox-static strace; do
   command=${package%-static}
+  is_wanted "$command" || continue
   command -v "$command" >/dev/null || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -25,6 +34,7 @@ fi
 go_tool() {
   local name=${1##*/}
   case $name in v[0-9]*) name=$(basename "$(dirname "$1")") ;; esac
+  is_wanted "$name" || return 0
   local stamp=$tools/.$name-$2
   [ -e "$stamp" ] && [ -x "$tools/$name" ] && return
   echo "setup: building $name $2" >&2

@@ -13,6 +13,7 @@ import (
 // CD, on every object of every tree, however Secrets are written; and what one
 // stage does before another in Flux, it does by its wave in Argo CD.
 func TestBothToolsAreTold(t *testing.T) {
+	t.Parallel()
 	const flux, argo = "kustomize.toolkit.fluxcd.io/", "argocd.argoproj.io/"
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		for _, mode := range []manifest.Secrets{manifest.Plain, manifest.SOPS} {

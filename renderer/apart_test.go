@@ -12,6 +12,7 @@ import (
 // TestNamesApart: no two instances have an object of one name, though each is rendered
 // without knowing of the other: Flux would make each the other's, every few minutes.
 func TestNamesApart(t *testing.T) {
+	t.Parallel()
 	r := builtinRenderer(t)
 	words := []string{"pg", "vol", "restore", "restic", "check", "init", "b"}
 	ids := []string{"a", "a--b", "a-pg-pg", "a-pg-vol", "restore-a-pg", "a-restore-pg"}
@@ -70,6 +71,7 @@ func TestNamesApart(t *testing.T) {
 // TestClusterWideNamesApart: two instances of one id in two namespaces have no object of
 // the whole cluster in common.
 func TestClusterWideNamesApart(t *testing.T) {
+	t.Parallel()
 	r := builtinRenderer(t)
 	owners, count := map[string]string{}, 0
 	for _, namespace := range []string{"shop", "shop-b"} {
@@ -98,6 +100,7 @@ func TestClusterWideNamesApart(t *testing.T) {
 // TestIngressStaysHome: a database in a namespace that is not the instance's gets no
 // policy there, though a skipped source is in it: that would shut it for all others.
 func TestIngressStaysHome(t *testing.T) {
+	t.Parallel()
 	r := builtinRenderer(t)
 	for _, namespace := range []string{"kube-system", "flux-system", "wiki", "shop-db"} {
 		in := example(t, "minimal")

@@ -15,6 +15,7 @@ import (
 // object. Nothing of it, and of no other plan, is null: a template would fail at
 // a null in the place of a list.
 func TestNoSource(t *testing.T) {
+	t.Parallel()
 	r := built(t)
 	for _, test := range []struct {
 		name  string
@@ -64,6 +65,7 @@ func TestNoSource(t *testing.T) {
 // TestOnlyBuckets: without a repository there is still a first stage, that of the
 // preflight, and Flux applies no folder that does not exist.
 func TestOnlyBuckets(t *testing.T) {
+	t.Parallel()
 	in := example(t, "two-in-one-namespace")
 	in.States, in.Credentials = in.States[:1], in.Credentials[:1]
 	in.States = []input.Document{rewritten(t, in.States[0], func(root map[string]any) {

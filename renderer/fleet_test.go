@@ -43,6 +43,7 @@ func twoDesks(t *testing.T, second func(state map[string]any)) renderer.Inputs {
 // TestTwoDesksOnOneCluster: what is read by exec is in each one's own namespace,
 // though both call it the same.
 func TestTwoDesksOnOneCluster(t *testing.T) {
+	t.Parallel()
 	r := built(t)
 	shared := func(in renderer.Inputs) []string {
 		_, err := r.Plan(in)

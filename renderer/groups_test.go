@@ -40,6 +40,7 @@ func minimalPlan(t *testing.T, archive string) renderer.Planned {
 // order in the same night. The hashes that spread units over the window would
 // give another order for one of the two.
 func TestConsistency(t *testing.T) {
+	t.Parallel()
 	units := []string{"volume/uploads", "postgresql/shop", "postgresql/main-globals"}
 	for _, order := range [][]string{units, {units[2], units[1], units[0]}, {units[1], units[0], units[2]}} {
 		text := `["` + strings.Join(order, `", "`) + `"]`
@@ -66,6 +67,7 @@ func TestConsistency(t *testing.T) {
 // TestOthers: what no built-in kind knows is skipped with a reason that the plan
 // shows, or backed up by a kind of one's own.
 func TestOthers(t *testing.T) {
+	t.Parallel()
 	p := minimalPlan(t, `
 -- state --
 /others = [{"key": "cache", "product": "Memcached", "backup": "skip", "reason": "a cache"}, {"key": "queue", "product": "Redis", "backup": "required"}]
@@ -108,6 +110,7 @@ func exemptions(p *plan.Plan) []plan.Exemption {
 // TestSkippedPattern: a pattern is an exemption under its own text, and nothing
 // is made for it, nor for a claim of a name that K8up could not mount.
 func TestSkippedPattern(t *testing.T) {
+	t.Parallel()
 	p := minimalPlan(t, `
 -- state --
 /volumes/1 = {"claimPattern": "shop-*-tmp", "accessModes": ["ReadWriteOnce"], "backup": "skip", "reason": "temporary files"}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -551,8 +550,7 @@ func otherTexts(text string) []any {
 
 // TestEveryField: see the top of this file.
 func TestEveryField(t *testing.T) {
-	// Hundreds of renders make little but garbage, as the command's one does.
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	t.Parallel()
 	r := builtinRenderer(t)
 	all := scenes(t)
 	for _, s := range all {

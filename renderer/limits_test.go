@@ -12,6 +12,7 @@ import (
 // TestReasonsAreLimits: each excuse for what others may read is a line of the
 // plan, with its reason, at the units that it is about and at no other.
 func TestReasonsAreLimits(t *testing.T) {
+	t.Parallel()
 	r := built(t)
 	in := example(t, "layout-b")
 	excuse := func(reason string) map[string]any { return map[string]any{"reason": reason} }
@@ -72,6 +73,7 @@ func TestReasonsAreLimits(t *testing.T) {
 // TestPortOfURL: the port of a source that is reached by URL is the one of its
 // scheme, unless the URL says another.
 func TestPortOfURL(t *testing.T) {
+	t.Parallel()
 	r := built(t)
 	for _, test := range []struct {
 		url, host string

@@ -173,6 +173,7 @@ func byName(t *testing.T, list any, name string) int {
 // TestMutations breaks one thing at a time in the trees of both layouts, and
 // requires that Inspect notices, by the rule that tells that story.
 func TestMutations(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		rule  string

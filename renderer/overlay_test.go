@@ -31,6 +31,7 @@ func overlaid(in renderer.Inputs, kustomization string, more ...string) renderer
 
 // TestOverlayThatDoesNothing gives the very bytes that are rendered without it.
 func TestOverlayThatDoesNothing(t *testing.T) {
+	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		want := render(t, r, c.Inputs, manifest.SOPS).files
 		got := render(t, r, overlaid(c.Inputs, "resources: [holdfast]\n"), manifest.SOPS).files
@@ -104,6 +105,7 @@ func inTexts(value any) []reference {
 // which K8up knows by its name, keeps it; and Secrets and the plan have the new
 // names.
 func TestOverlayKeepsReferences(t *testing.T) {
+	t.Parallel()
 	tried := 0
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		plain := render(t, r, c.Inputs, manifest.Plain)
@@ -128,6 +130,7 @@ func TestOverlayKeepsReferences(t *testing.T) {
 // TestOverlayOverSeveralNamespaces: a server in another namespace that denies by
 // default, where a policy names dump pods of the first.
 func TestOverlayOverSeveralNamespaces(t *testing.T) {
+	t.Parallel()
 	c := exampleNamed(t, "minimal")
 	state := string(c.Inputs.States[0].Data)
 	for _, edit := range []string{
@@ -240,6 +243,7 @@ func checkReferences(t *testing.T, before, after rendered, prefix string) {
 // TestOverlayMergesIntoOurs: a generator may change what a ConfigMap of ours
 // holds. Its name is not a generated one, and stays.
 func TestOverlayMergesIntoOurs(t *testing.T) {
+	t.Parallel()
 	c := exampleNamed(t, "minimal")
 	x := render(t, builtinRenderer(t), overlaid(c.Inputs, `
 resources: [holdfast]
@@ -260,6 +264,7 @@ configMapGenerator:
 // TestOverlaySecretsHaveItsLabels: labels and annotations for all reach Secrets,
 // whose values never were in kustomize's hands.
 func TestOverlaySecretsHaveItsLabels(t *testing.T) {
+	t.Parallel()
 	c := exampleNamed(t, "minimal")
 	r := builtinRenderer(t)
 	x := render(t, r, overlaid(c.Inputs, "resources: [holdfast]\nlabels: [{pairs: {team: storage}}]\ncommonAnnotations: {owner: storage}\n"), manifest.Plain)
@@ -286,6 +291,7 @@ func TestOverlaySecretsHaveItsLabels(t *testing.T) {
 // TestOverlayAdds puts an object of its own into the stage in which others find
 // it.
 func TestOverlayAdds(t *testing.T) {
+	t.Parallel()
 	c := exampleNamed(t, "minimal")
 	x := render(t, builtinRenderer(t), overlaid(c.Inputs, "resources: [holdfast, mine.yaml, ../base]\n", "mine.yaml",
 		"{apiVersion: v1, kind: ConfigMap, metadata: {name: mine, namespace: shop}, data: {a: b}}\n", "../base/kustomization.yaml",

@@ -96,6 +96,7 @@ func eachExample(t *testing.T, check func(t *testing.T, r *renderer.Renderer, c 
 // the state: a JSON pointer counts the items of a list, so "covers", and the
 // pointers that say where a decision comes from, follow the order on purpose.
 func TestShuffledInputs(t *testing.T) {
+	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		want := render(t, r, c.Inputs, manifest.SOPS)
 		for seed := range uint64(4) {
@@ -246,6 +247,7 @@ func digests(t *testing.T) string {
 // TestDigests renders twice in one process. TestElsewhere runs it in processes
 // of other surroundings, and reads what it leaves behind.
 func TestDigests(t *testing.T) {
+	t.Parallel()
 	first := digests(t)
 	if file := os.Getenv(digestsFile); file != "" {
 		if err := os.WriteFile(file, []byte(first), 0o644); err != nil {
@@ -261,6 +263,7 @@ func TestDigests(t *testing.T) {
 // TestElsewhere proves that the surroundings do not matter. Each of them needs
 // a process of its own: Go reads zone and processors once, at the start.
 func TestElsewhere(t *testing.T) {
+	t.Parallel()
 	want := digests(t)
 	tests := map[string][]string{
 		"one processor":  {"GOMAXPROCS=1"},
@@ -291,6 +294,7 @@ func TestElsewhere(t *testing.T) {
 
 // TestDocumentNames: where the inputs lie changes nothing, plan.json included.
 func TestDocumentNames(t *testing.T) {
+	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		want := render(t, r, c.Inputs, manifest.SOPS).files
 		moved := c.Inputs
@@ -369,6 +373,7 @@ func references(value any) []reference {
 // TestEveryReferenceResolves looks each reference up among the objects of the
 // tree, Secrets included, and the objects that the state declares.
 func TestEveryReferenceResolves(t *testing.T) {
+	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		x := render(t, r, c.Inputs, manifest.Plain)
 		// made holds the keys of each object by kind, namespace and name.
@@ -439,6 +444,7 @@ func declare(value any, declared map[reference]bool) {
 // TestNoCredentialOutsideSecrets gives every secret field of the credentials a
 // random value and looks for it, also encoded, in all that is rendered.
 func TestNoCredentialOutsideSecrets(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 7))
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		in, secrets := randomCredentials(t, random, c.Inputs)
@@ -596,6 +602,7 @@ func replace(random *rand.Rand, value map[string]any, path []string) []string {
 // of restic's has one, which selects that unit's label and is the only one that
 // does.
 func TestOneScheduleForEachSource(t *testing.T) {
+	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		x := render(t, r, c.Inputs, manifest.Omit)
 		// selected counts the Schedules that select a label.
@@ -737,6 +744,7 @@ func number(t *testing.T, text string) int {
 // TestEverythingIsCovered holds what plan.json says against the schema's list
 // of coverable places.
 func TestEverythingIsCovered(t *testing.T) {
+	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		x := render(t, r, c.Inputs, manifest.Omit)
 		for _, p := range x.planned {
@@ -792,6 +800,7 @@ func TestEverythingIsCovered(t *testing.T) {
 // TestEveryCopyHasItsPlaceAndItsRestore: no two units of a run leave their
 // copies in the same place, and each has a request to get them back.
 func TestEveryCopyHasItsPlaceAndItsRestore(t *testing.T) {
+	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		x := render(t, r, c.Inputs, manifest.Omit)
 		places := map[string]string{}
@@ -825,6 +834,7 @@ func TestEveryCopyHasItsPlaceAndItsRestore(t *testing.T) {
 // where the instance runs nothing; and none admits into a namespace that the
 // state does not call closed.
 func TestPoliciesStayAtHome(t *testing.T) {
+	t.Parallel()
 	admitted := 0
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		x := render(t, r, c.Inputs, manifest.Omit)
@@ -853,6 +863,7 @@ func TestPoliciesStayAtHome(t *testing.T) {
 
 // What a restore refers to is restored before it.
 func TestRolesComeBeforeDatabases(t *testing.T) {
+	t.Parallel()
 	pairs := 0
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		for _, p := range render(t, r, c.Inputs, manifest.Omit).enabled() {
@@ -878,6 +889,7 @@ func TestRolesComeBeforeDatabases(t *testing.T) {
 
 // K8up counts ended Backups of a namespace: each source's last must be kept.
 func TestEveryLastResultIsKept(t *testing.T) {
+	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		x := render(t, r, c.Inputs, manifest.Omit)
 		sources, limits := map[string]int{}, map[string]float64{}
@@ -904,6 +916,7 @@ func TestEveryLastResultIsKept(t *testing.T) {
 // TestFluxLimit: every Kustomization of Flux stays small. Flux keeps the list of
 // all its objects in one object's status, and one refused object blocks them all.
 func TestFluxLimit(t *testing.T) {
+	t.Parallel()
 	const limit = 1000
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
 		x := render(t, r, c.Inputs, manifest.Plain)

@@ -113,6 +113,7 @@ func external(t *testing.T, in renderer.Inputs) renderer.Inputs {
 // Git, with random credentials: the same files as in plain text, one for each
 // Secret, and no value in any of them.
 func TestSecretsModes(t *testing.T) {
+	t.Parallel()
 	certificate := certificateOf(t)
 	random := mathrand.New(mathrand.NewPCG(3, 3))
 	kinds := map[manifest.Secrets]string{manifest.SOPS: "Secret", manifest.External: "ExternalSecret", manifest.Sealed: "SealedSecret"}
@@ -214,6 +215,7 @@ func othersEqual(t *testing.T, mode manifest.Secrets, x, plain rendered) {
 // TestSecretsChangeAlone changes one field of the credentials: the Secrets that
 // hold it change in all their values, and no other file changes at all.
 func TestSecretsChangeAlone(t *testing.T) {
+	t.Parallel()
 	value := regexp.MustCompile(`(ENC\[[^\]]*\]|[A-Za-z0-9+/=]{200,})`)
 	all, err := examples.All()
 	if err != nil {
@@ -266,6 +268,7 @@ func TestSecretsChangeAlone(t *testing.T) {
 // TestSOPSConfig: the first rule whose expression matches the path from the
 // folder of the .sops.yaml is a file's, as sops has it.
 func TestSOPSConfig(t *testing.T) {
+	t.Parallel()
 	all, err := examples.All()
 	if err != nil {
 		t.Fatal(err)
@@ -337,6 +340,7 @@ func recipientsOf(t *testing.T, x rendered, file string) []string {
 // TestExternalSecret has the whole of one object. A state without a policy's word names
 // its own store and entries.
 func TestExternalSecret(t *testing.T) {
+	t.Parallel()
 	all, err := examples.All()
 	if err != nil {
 		t.Fatal(err)
@@ -393,6 +397,7 @@ func TestExternalSecret(t *testing.T) {
 
 // TestSecretsNames: the command line's words and the modes are the same.
 func TestSecretsNames(t *testing.T) {
+	t.Parallel()
 	want := map[string]manifest.Secrets{"omit": manifest.Omit, "plain": manifest.Plain, "sops": manifest.SOPS, "external": manifest.External, "sealed": manifest.Sealed}
 	got := map[string]manifest.Secrets{}
 	for _, name := range manifest.SecretsNames() {

@@ -14,6 +14,7 @@ import (
 // TestScratch: how large scratch is, where it lies, and whether the scheduler keeps
 // it free, as the pods say it.
 func TestScratch(t *testing.T) {
+	t.Parallel()
 	const database, node, directory, claim = "postgresql/xwiki", "cassandra/dovecot-0", "openldap/directory", "volume/postfix"
 	type says struct{ dump, restore, asked, class string }
 	for _, test := range []struct {
@@ -100,6 +101,7 @@ func TestScratch(t *testing.T) {
 // TestRestoreTimes: the commands of a restore have nearly the Job's time, not the
 // dump's, and its lock outlives a few minutes without an API server.
 func TestRestoreTimes(t *testing.T) {
+	t.Parallel()
 	x := render(t, built(t), example(t, "layout-a"), manifest.SOPS)
 	for _, unit := range x.planned[0].Plan.Units {
 		if unit.Restore == "" {
@@ -152,6 +154,7 @@ func (x rendered) field(t *testing.T, of, name string, path ...string) map[strin
 // TestWindow: a copy that outgrows the window is refused (golden/errors/HF163), but
 // not where somebody has set its time.
 func TestWindow(t *testing.T) {
+	t.Parallel()
 	in := example(t, "minimal")
 	in.States[0] = rewritten(t, in.States[0], func(root map[string]any) {
 		backup, _ := root["backup"].(map[string]any)

@@ -15,6 +15,7 @@ import (
 // TestTooLarge: what no API server takes, or no program, is refused at the field that
 // it comes from, without a word of its value.
 func TestTooLarge(t *testing.T) {
+	t.Parallel()
 	names := make([]string, 10000)
 	for i := range names {
 		names[i] = fmt.Sprintf("%q", fmt.Sprintf("secret-number-%d", i))

@@ -73,6 +73,7 @@ func planOf(t *testing.T, r *renderer.Renderer, in renderer.Inputs) *plan.Plan {
 // moves but those whose minute is taken, or that take one which is left, and
 // those that follow what is new or has moved.
 func TestNewSourceMovesNoOther(t *testing.T) {
+	t.Parallel()
 	r := built(t)
 	without := func(path ...string) func(root map[string]any) {
 		return func(root map[string]any) {
@@ -172,6 +173,7 @@ func keys[V any](m map[string]V) []string {
 // TestSixtyDatabases: a server with sixty databases, each with its bucket, beside
 // all the rest of an instance, has its place in a window of four hours.
 func TestSixtyDatabases(t *testing.T) {
+	t.Parallel()
 	in := example(t, "layout-b")
 	in.States = []input.Document{rewritten(t, in.States[0], func(root map[string]any) {
 		server := root["databases"].(map[string]any)["postgresql"].([]any)[0].(map[string]any)

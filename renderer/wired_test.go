@@ -27,6 +27,7 @@ func sceneOf(t *testing.T, name string) *scene {
 // TestScenes: no inspector refuses what the documents may say. TestEveryField looks
 // at the units that differ alone; here each scene is a whole tree.
 func TestScenes(t *testing.T) {
+	t.Parallel()
 	r := builtinRenderer(t)
 	all := scenes(t)
 	// No scene of TestEveryField, which wants one word of the schema to do nothing there.
@@ -60,6 +61,7 @@ func holding(tree map[string]string, part, text string) []string {
 // TestProxy: behind a proxy every pod that speaks HTTP with the outside knows
 // it, and its policies lead there and no longer to the outside itself.
 func TestProxy(t *testing.T) {
+	t.Parallel()
 	r := builtinRenderer(t)
 	direct, list := treeOf(t, r, sceneOf(t, "state").documents, manifest.Plain)
 	if len(list) > 0 {
@@ -118,6 +120,7 @@ func TestProxy(t *testing.T) {
 // TestOptional: an optional source of any kind may be empty, and its objects say
 // that it is optional.
 func TestOptional(t *testing.T) {
+	t.Parallel()
 	r := builtinRenderer(t)
 	for _, source := range [][]string{
 		{"databases", "postgresql", "0", "databases", "0"}, {"databases", "mariadb", "0"}, {"databases", "cassandra", "0"},
@@ -150,6 +153,7 @@ func TestOptional(t *testing.T) {
 // TestSecretsTellTheirGeneration: whoever looks at a Secret sees which
 // credentials it holds and when they end, however it is written.
 func TestSecretsTellTheirGeneration(t *testing.T) {
+	t.Parallel()
 	r := builtinRenderer(t)
 	for _, mode := range []manifest.Secrets{manifest.Plain, manifest.External, manifest.SOPS} {
 		tree, list := treeOf(t, r, sceneOf(t, "state").documents, mode)
@@ -169,6 +173,7 @@ func TestSecretsTellTheirGeneration(t *testing.T) {
 // TestNamespacesOfSources: each namespace in which a source is, is exported; one
 // that is exempt is not.
 func TestNamespacesOfSources(t *testing.T) {
+	t.Parallel()
 	r := builtinRenderer(t)
 	found, err := r.Plan(inputsOf(t, sceneOf(t, "state").documents))
 	if err != nil {
@@ -193,6 +198,7 @@ func TestNamespacesOfSources(t *testing.T) {
 // one section hides nothing of the others: mending what is listed, as the hints
 // say, leaves nothing for a second round but what was not there before.
 func TestFirstRound(t *testing.T) {
+	t.Parallel()
 	r := builtinRenderer(t)
 	c := errorCase{archive: &txtar.Archive{}, base: "layout-b"}
 	in := c.inputs(t)

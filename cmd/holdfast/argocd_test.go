@@ -18,6 +18,7 @@ import (
 // image is a root folder that has what our image has: the static binary.
 func image(t *testing.T) string {
 	t.Helper()
+	notShort(t, "what builds a release")
 	root := t.TempDir()
 	if err := os.Chmod(root, 0o755); err != nil {
 		t.Fatal(err)

@@ -28,6 +28,7 @@ func dist(t *testing.T, source string, env ...string) string {
 
 func sourceCopy(t *testing.T, name string) string {
 	t.Helper()
+	notShort(t, "what builds a release")
 	to := filepath.Join(t.TempDir(), name)
 	if output, err := exec.Command("bash", "-euc", copySource, "bash", sourceRoot(t), to).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)

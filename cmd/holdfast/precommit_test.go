@@ -21,6 +21,7 @@ type hooked struct {
 // has the hooks: pre-commit clones it and builds its programs.
 func newHooked(t *testing.T, config string) *hooked {
 	t.Helper()
+	notShort(t, "what runs pre-commit")
 	preCommit, err := exec.LookPath("pre-commit")
 	if err != nil {
 		t.Fatal("pre-commit is missing, and this test is about it: make setup installs it from Debian")

@@ -22,6 +22,7 @@ import (
 // gitHome keeps the machine's own configuration of git out of a test.
 func gitHome(t *testing.T) {
 	t.Helper()
+	notShort(t, "what runs Git")
 	home := t.TempDir()
 	text := "[user]\n\tname = Somebody\n\temail = somebody@example.com\n[init]\n\tdefaultBranch = main\n[gc]\n\tauto = 0\n"
 	if err := os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(text), 0o600); err != nil {

@@ -15,8 +15,8 @@ import (
 
 var updateReadme = flag.Bool("update-readme", false, "rewrite the outputs in README.md and docs")
 
-// TestReadme runs every command of the console blocks of the README and of
-// docs/, in order, in a folder for each document that holds a copy of the
+// TestReadme runs every command of the console blocks of the README, of the other
+// documents beside it and of docs/, in order, in a folder for each document that holds a copy of the
 // examples, and compares what they print (stdout and stderr) with what is shown.
 // A block whose info string names a file, as in "```json policy.json", is that
 // file.
@@ -25,13 +25,7 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documents, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(documents) == 0 {
-		t.Fatal("docs/ is empty")
-	}
+	documents := documents(t, root)
 	bin := t.TempDir()
 	build := exec.Command("go", "build", "-o", filepath.Join(bin, "holdfast"), ".")
 	if output, err := build.CombinedOutput(); err != nil {
@@ -40,9 +34,27 @@ func TestReadme(t *testing.T) {
 	identity, _ := examples.Identity(examples.Phrase)
 	path := strings.Join([]string{bin, filepath.Dir(builtTool(t, "sops")), os.Getenv("PATH")}, string(os.PathListSeparator))
 	env := append(os.Environ(), "PATH="+path, "SOPS_AGE_KEY="+identity)
-	for _, document := range append(documents, filepath.Join(root, "README.md")) {
-		t.Run(filepath.Base(document), func(t *testing.T) { checkDocument(t, root, document, env) })
+	for _, document := range documents {
+		name, _ := filepath.Rel(root, document)
+		t.Run(name, func(t *testing.T) { checkDocument(t, root, document, env) })
 	}
+}
+
+// documents lists the documents that TestReadme runs.
+func documents(t *testing.T, root string) []string {
+	t.Helper()
+	var all []string
+	for _, pattern := range []string{"*.md", "docs/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) < 4 {
+			t.Fatalf("%s: only %q", pattern, found)
+		}
+		all = append(all, found...)
+	}
+	return all
 }
 
 // checkDocument runs what one document shows.
@@ -75,7 +87,7 @@ func checkDocument(t *testing.T, root, document string, env []string) {
 		_ = run.Run() // a document shows failures, too
 		return output.String()
 	})
-	if shown := strings.Count(string(text), "\n$ "); ran < shown || filepath.Base(document) == "README.md" && ran < 5 {
+	if shown := strings.Count(string(text), "\n$ "); ran < shown || document == filepath.Join(root, "README.md") && ran < 5 {
 		t.Errorf("%d commands ran of %d that are shown", ran, shown)
 	}
 	if *updateReadme {

@@ -46,6 +46,14 @@ func TestScript(t *testing.T) {
 	})
 }
 
+// notShort leaves a test out if -short asks for the quick ones only.
+func notShort(t *testing.T, what string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short leaves out " + what)
+	}
+}
+
 // exits runs a command and compares its exit status: exits 2 holdfast nonsense.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {

@@ -17,6 +17,7 @@ import (
 // TestKustomizeBuildsTheTree: what Flux applies from a tree are the very
 // objects of the stream.
 func TestKustomizeBuildsTheTree(t *testing.T) {
+	t.Parallel()
 	object := func(kind, name string, rest map[string]any) map[string]any {
 		o := map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": name, "namespace": "ns"}}
 		for k, v := range rest {

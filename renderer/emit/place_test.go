@@ -138,6 +138,7 @@ func TestInGitWorkTreeAsksGit(t *testing.T) {
 }
 
 func TestWriteTreeThroughLink(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	if err := os.Mkdir(filepath.Join(root, "real"), 0o755); err != nil {
 		t.Fatal(err)

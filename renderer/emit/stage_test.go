@@ -52,6 +52,7 @@ func stagedLeft(t *testing.T, dir string) []string {
 }
 
 func TestWriteTreeKeepsWhatOthersDoMeanwhile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	oldTree(t, dir)
 	var notes []string
@@ -96,6 +97,7 @@ func TestWriteTreeKeepsWhatOthersDoMeanwhile(t *testing.T) {
 // TestWriteTreeKeepsAtEveryStep: others work in the tree at one step, and the run
 // fails or is killed at a later one. After the next run all is there.
 func TestWriteTreeKeepsAtEveryStep(t *testing.T) {
+	t.Parallel()
 	killed := errors.New("killed")
 	try := func(t *testing.T, perFile, kill bool, meddleAt string, failAt int) (trace []string) {
 		dir := t.TempDir()
@@ -168,6 +170,7 @@ func TestWriteTreeKeepsAtEveryStep(t *testing.T) {
 // TestWriteTreeKeepsWhatIsMovedAway: an editor renames what it just wrote, at
 // the moment when this run wants to move that file, forward or back.
 func TestWriteTreeKeepsWhatIsMovedAway(t *testing.T) {
+	t.Parallel()
 	failed := errors.New("failed")
 	for name, fails := range map[string]bool{"forward": false, "back": true} {
 		t.Run(name, func(t *testing.T) {
@@ -220,6 +223,7 @@ func TestWriteTreeKeepsWhatIsMovedAway(t *testing.T) {
 // while a tree is written many times, and works also in a folder that was
 // exchanged meanwhile.
 func TestWriteTreeBesideAWriter(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	mustWrite(t, dir, bundle("a/x.yaml", "0", "a/deep/y.yaml", "0"), TreeOptions{testOnlyNoSync: true})
 	put(t, dir, "a/deep/note", "first")
@@ -291,6 +295,7 @@ func TestWriteTreeBesideAWriter(t *testing.T) {
 // TestWriteTreeKilledBySignal kills real runs at random moments. What they leave
 // is seen by nobody else, and gone after the next run that comes to its end.
 func TestWriteTreeKilledBySignal(t *testing.T) {
+	t.Parallel()
 	const variable = "HOLDFAST_TEST_WRITE_UNTIL_KILLED" // into the working folder
 	if os.Getenv(variable) != "" {
 		_, _ = os.Stdout.WriteString("ready\n")
@@ -350,6 +355,7 @@ func TestWriteTreeKilledBySignal(t *testing.T) {
 
 // TestKeepNames: what was kept once is not overwritten by what is kept later.
 func TestKeepNames(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for i := range 3 {
 		mustWrite(t, dir, bundle("a/x.yaml", fmt.Sprint(i)), TreeOptions{testOnlyNoSync: true, testOnlyStep: func(step string) error {
@@ -368,6 +374,7 @@ func TestKeepNames(t *testing.T) {
 // TestSweepFollowsNoLink: what a killed run left is not moved through a link that
 // somebody put in the tree's place.
 func TestSweepFollowsNoLink(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	dir := filepath.Join(root, "tree")
 	put(t, root, "victim/x", "x")
@@ -395,6 +402,7 @@ func TestSweepFollowsNoLink(t *testing.T) {
 // TestSweepGoesOn: a rest that cannot be removed stops only the run that writes
 // the same folder, which changes nothing then. Others are removed.
 func TestSweepGoesOn(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, top := range []string{"a", "b", "c"} {
 		put(t, dir, "."+top+".holdfast-1/"+stageMarker, markerText)
@@ -427,6 +435,7 @@ func TestSweepGoesOn(t *testing.T) {
 
 // TestKeepLongNames: what cannot keep a long name gets one that fits.
 func TestKeepLongNames(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	name := "deep/" + strings.Repeat("x", 240) + "ééé.yaml" // 251 bytes
 	for i := range 3 {
@@ -449,6 +458,7 @@ func TestKeepLongNames(t *testing.T) {
 // TestSweepTrustsNoRecords: a stage whose records name what no run of ours would
 // is left alone, and the user hears of it once.
 func TestSweepTrustsNoRecords(t *testing.T) {
+	t.Parallel()
 	for name, key := range map[string]string{
 		"above": "../../victim/profile.sh", "above in the middle": "b/../../../victim/profile.sh", "absolute": "/victim/profile.sh", "the folder above": "../", "empty": "",
 	} {
@@ -484,6 +494,7 @@ func TestSweepTrustsNoRecords(t *testing.T) {
 // TestSweepReadsRecordsThatAreFiles: neither a link to what has no end nor more
 // than there can be is read.
 func TestSweepReadsRecordsThatAreFiles(t *testing.T) {
+	t.Parallel()
 	for name, make := range map[string]func(at string) error{
 		"link":   func(at string) error { return os.Symlink("/dev/zero", at) },
 		"folder": func(at string) error { return os.Mkdir(at, 0o700) },
@@ -495,7 +506,7 @@ func TestSweepReadsRecordsThatAreFiles(t *testing.T) {
 			dir := t.TempDir()
 			put(t, dir, ".x.holdfast-1/"+stageMarker, markerText)
 			if err := make(filepath.Join(dir, ".x.holdfast-1", stageRecords)); err != nil {
-				t.Skip(err)
+				t.Fatal(err)
 			}
 			private(t, dir, ".x.holdfast-1")
 			var notes []string
@@ -512,6 +523,7 @@ func TestSweepReadsRecordsThatAreFiles(t *testing.T) {
 
 // TestNoSweep: what a fresh checkout brought is no rest of a killed run.
 func TestNoSweep(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, ".a.holdfast-1/"+stageMarker, markerText)
 	put(t, dir, ".a.holdfast-1/tree/x", "committed")

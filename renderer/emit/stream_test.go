@@ -10,6 +10,7 @@ import (
 )
 
 func TestStream(t *testing.T) {
+	t.Parallel()
 	b := bundle(
 		"a/README.md", "# text\n",
 		"a/apps/a.yaml", "---\nkind: A\n---\nkind: B\n",
@@ -41,6 +42,7 @@ type brokenWriter struct{}
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("pipe is gone") }
 
 func TestStreamReportsWriteErrors(t *testing.T) {
+	t.Parallel()
 	big := strings.Repeat("a: b\n", 50_000)
 	for _, b := range []manifest.Bundle{bundle("a/x.yaml", "a: b\n"), bundle("a/x.yaml", big, "a/y.yaml", big)} {
 		if err := Stream(brokenWriter{}, b); err == nil || !strings.Contains(err.Error(), "pipe is gone") {

@@ -17,6 +17,7 @@ import (
 // TestWriteTreeWithFilesOfOthers writes as a user who owns the tree, in which
 // others have files that this user may neither read nor link.
 func TestWriteTreeWithFilesOfOthers(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Log("only root can make files of other users")
 		return
@@ -96,6 +97,7 @@ func as(t *testing.T, uid int, do func()) {
 // group and access lists, or nothing is written. One with files of ours alone may
 // lose them, but lets in nobody who could not go into it.
 func TestWriteTreeGivesFoldersBack(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Log("only root can give folders to others")
 		return
@@ -192,6 +194,7 @@ func TestWriteTreeGivesFoldersBack(t *testing.T) {
 // TestSweepTrustsOnlyItsUser: what looks like a stage and belongs to another user,
 // or whose mark does, stays. A pipe in the place of its records is not waited for.
 func TestSweepTrustsOnlyItsUser(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{".a.holdfast-1", ".a.holdfast-2", ".a.holdfast-3"} {
 		put(t, dir, name+"/"+stageMarker, markerText)

@@ -157,6 +157,7 @@ func rules(t *testing.T, err error) []string {
 }
 
 func TestWriteTreeNew(t *testing.T) {
+	t.Parallel()
 	for _, perFile := range []bool{false, true} {
 		t.Run(fmt.Sprintf("perFile=%v", perFile), func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "not", "yet")
@@ -195,6 +196,7 @@ func TestWriteTreeNew(t *testing.T) {
 }
 
 func TestWriteTreeUnchangedTouchesNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := bundle("a/apps/x.yaml", "x\n", "a/secret.yaml", "s\n", "b/y.yaml", "y\n")
 	mustWrite(t, dir, b, TreeOptions{})
@@ -273,6 +275,7 @@ func newContents() map[string]string {
 }
 
 func TestWriteTreeReplaces(t *testing.T) {
+	t.Parallel()
 	for _, perFile := range []bool{false, true} {
 		t.Run(fmt.Sprintf("perFile=%v", perFile), func(t *testing.T) {
 			dir := t.TempDir()
@@ -327,6 +330,7 @@ func TestWriteTreeReplaces(t *testing.T) {
 }
 
 func TestWriteTreeDropsEmptyFolders(t *testing.T) {
+	t.Parallel()
 	for _, perFile := range []bool{false, true} {
 		t.Run(fmt.Sprintf("perFile=%v", perFile), func(t *testing.T) {
 			dir := t.TempDir()
@@ -367,6 +371,7 @@ func outcome(dir string, o TreeOptions, at int, kill bool) (steps []string, err 
 
 // TestWriteTreeFailingChangesNothing makes every step fail in turn.
 func TestWriteTreeFailingChangesNothing(t *testing.T) {
+	t.Parallel()
 	for _, perFile := range []bool{false, true} {
 		t.Run(fmt.Sprintf("perFile=%v", perFile), func(t *testing.T) {
 			o := TreeOptions{AllowShrink: true, testOnlyPerFile: perFile, testOnlyNoSync: true}
@@ -402,6 +407,7 @@ func TestWriteTreeFailingChangesNothing(t *testing.T) {
 }
 
 func TestWriteTreeFailingNewRootChangesNothing(t *testing.T) {
+	t.Parallel()
 	for at := range 100 {
 		dir := t.TempDir()
 		steps, err := outcome(filepath.Join(dir, "x/y"), TreeOptions{}, at, false)
@@ -419,6 +425,7 @@ func TestWriteTreeFailingNewRootChangesNothing(t *testing.T) {
 
 // TestWriteTreeFailingCleanup: the new tree stays, and the error says so.
 func TestWriteTreeFailingCleanup(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	oldTree(t, dir)
 	_, err := WriteTree(t.Context(), dir, newBundle(), TreeOptions{AllowShrink: true, testOnlyStep: func(step string) error {
@@ -445,6 +452,7 @@ func TestWriteTreeFailingCleanup(t *testing.T) {
 // TestWriteTreeKilled kills a run at every step; each folder is then all old or
 // all new, and the next run completes the tree and leaves nothing behind.
 func TestWriteTreeKilled(t *testing.T) {
+	t.Parallel()
 	for _, perFile := range []bool{false, true} {
 		t.Run(fmt.Sprintf("perFile=%v", perFile), func(t *testing.T) {
 			o := TreeOptions{AllowShrink: true, testOnlyPerFile: perFile, testOnlyNoSync: true}
@@ -487,6 +495,7 @@ func TestWriteTreeKilled(t *testing.T) {
 // TestWriteTreeKilledThenOtherBundle: files that a killed run left half done
 // are ours, also when the next run wants something else.
 func TestWriteTreeKilledThenOtherBundle(t *testing.T) {
+	t.Parallel()
 	for at := 0; ; at++ {
 		dir := t.TempDir()
 		oldTree(t, dir)
@@ -523,6 +532,7 @@ func private(t *testing.T, dir, name string) {
 }
 
 func TestSweepLeavesWhatIsNotOurs(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	mustWrite(t, dir, bundle("a/x.yaml", "x"), TreeOptions{})
 	keep := []string{
@@ -599,6 +609,7 @@ func TestSweepLeavesWhatIsNotOurs(t *testing.T) {
 }
 
 func TestWriteTreeRefusals(t *testing.T) {
+	t.Parallel()
 	many := func(top string, n int) (pairs []string) {
 		for i := range n {
 			pairs = append(pairs, fmt.Sprintf("%s/f%02d.yaml", top, i), "x")
@@ -770,6 +781,7 @@ func TestWriteTreeRefusals(t *testing.T) {
 }
 
 func TestWriteTreeShrinkLimits(t *testing.T) {
+	t.Parallel()
 	many := func(n int) (pairs []string) {
 		for i := range n {
 			pairs = append(pairs, fmt.Sprintf("a/f%02d.yaml", i), "x")
@@ -797,6 +809,7 @@ func TestWriteTreeShrinkLimits(t *testing.T) {
 }
 
 func TestWriteTreeAdoptsEqualFiles(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "a/x.yaml", "x")
 	put(t, dir, "a/mine", "mine")
@@ -813,6 +826,7 @@ func TestWriteTreeAdoptsEqualFiles(t *testing.T) {
 }
 
 func TestWriteTreeTightensSecrets(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		return
 	}
@@ -832,6 +846,7 @@ func TestWriteTreeTightensSecrets(t *testing.T) {
 }
 
 func TestWriteTreeHandChangedFileIsRestored(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := bundle("a/x.yaml", "x", "a/y.yaml", "y")
 	mustWrite(t, dir, b, TreeOptions{})
@@ -849,6 +864,7 @@ func TestWriteTreeHandChangedFileIsRestored(t *testing.T) {
 }
 
 func TestBundleBugs(t *testing.T) {
+	t.Parallel()
 	tests := map[string]manifest.Bundle{
 		"no folder":       bundle("x.yaml", "x"),
 		"twice":           bundle("a/x.yaml", "x", "a/x.yaml", "y"),
@@ -874,6 +890,7 @@ func TestBundleBugs(t *testing.T) {
 }
 
 func TestWriteTreeOneAtATime(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		return
 	}
@@ -913,6 +930,7 @@ func TestWriteTreeOneAtATime(t *testing.T) {
 
 // TestWriteTreeFirstRunsAtOnce: the folder is made by one, and used by all.
 func TestWriteTreeFirstRunsAtOnce(t *testing.T) {
+	t.Parallel()
 	for range 20 {
 		dir := filepath.Join(t.TempDir(), "not", "yet")
 		results := make(chan error, 8)
@@ -942,6 +960,7 @@ func TestWriteTreeFirstRunsAtOnce(t *testing.T) {
 }
 
 func TestCompareMissingFolder(t *testing.T) {
+	t.Parallel()
 	changes, err := Compare(filepath.Join(t.TempDir(), "none"), bundle("a/x.yaml", "x"))
 	if err != nil {
 		t.Fatal(err)
@@ -955,6 +974,7 @@ func TestCompareMissingFolder(t *testing.T) {
 // TestCompareNamesHandMadeFiles: for Compare they differ; only WriteTree has to
 // refuse.
 func TestCompareNamesHandMadeFiles(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "a/x.yaml", "mine")
 	changes, err := Compare(dir, bundle("a/x.yaml", "x"))
@@ -969,6 +989,7 @@ func TestCompareNamesHandMadeFiles(t *testing.T) {
 
 // TestCopyFile: what linkOrCopy does where files cannot be linked.
 func TestCopyFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "file", "content")
 	if err := os.Chmod(filepath.Join(dir, "file"), 0o640); err != nil {
@@ -998,6 +1019,7 @@ func TestCopyFile(t *testing.T) {
 // TestWriteTreeTellsWhenItCannotTakeBack: both errors are told, and the stage,
 // which may hold the only copy of something, stays.
 func TestWriteTreeTellsWhenItCannotTakeBack(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	oldTree(t, dir)
 	_, err := WriteTree(t.Context(), dir, newBundle(), TreeOptions{AllowShrink: true, testOnlyNoSync: true, testOnlyStep: func(step string) error {

@@ -28,6 +28,9 @@ func typos(key string) []string {
 // line. Each first of its sort (the same key in the same section at the same
 // depth) gets all typos, each other one.
 func TestTypoInAnyKey(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short leaves out what tries thousands of inputs")
+	}
 	v := validator(t)
 	keyLine := regexp.MustCompile(`^( *)"([^"]+)":`)
 	for _, l := range layouts(t) {

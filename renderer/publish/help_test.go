@@ -23,6 +23,9 @@ import (
 // it a folder for temporary files in which it can see what is left over.
 func isolate(t *testing.T) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short leaves out what runs Git")
+	}
 	for _, entry := range os.Environ() {
 		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "GIT_") {
 			t.Setenv(name, "") // restores it in the end

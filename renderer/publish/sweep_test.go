@@ -22,7 +22,7 @@ const killStep = "HOLDFAST_TEST_KILL_STEP"
 func TestKilledRun(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv(killStep))
 	if err != nil {
-		t.Skip("TestKilled runs this")
+		t.Skip("this is no test by itself: TestKilled starts it, and kills it in the middle")
 	}
 	repository, err := Open(context.Background(), os.Getenv("HOLDFAST_TEST_REPOSITORY"), talk{t})
 	if err != nil {

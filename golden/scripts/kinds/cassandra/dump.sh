@@ -1,0 +1,163 @@
+#!/bin/sh
+# Writes one Cassandra node's keyspaces as a tar: schema.cql, then the snapshot
+# of each table, then an end mark. Counts tables; one that has no schema or no
+# snapshot is a loss. nodetool speaks to the node's
+# own JMX port only, so the work is done inside the node's pod, through exec.
+#
+#   HOLDFAST_NAMESPACE
+#   CASSANDRA_POD CASSANDRA_CONTAINER   where to exec
+#   CASSANDRA_DATA_DIR                  the folder in there that holds one for each keyspace
+#   CASSANDRA_KEYSPACES                 one a line
+#   CASSANDRA_USER CASSANDRA_PASSWORD   for the schema; JMX asks for none
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/cql.sh"
+
+require_tools dd kubectl mkfifo tar tee
+need HOLDFAST_NAMESPACE CASSANDRA_POD CASSANDRA_CONTAINER CASSANDRA_DATA_DIR CASSANDRA_KEYSPACES \
+  CASSANDRA_USER CASSANDRA_PASSWORD
+one_line CASSANDRA_USER "$CASSANDRA_USER"
+one_line CASSANDRA_PASSWORD "$CASSANDRA_PASSWORD"
+refuse_if_locked
+
+lines "$CASSANDRA_KEYSPACES" >"$WORK/keyspaces"
+set --
+while IFS= read -r keyspace; do
+  case $keyspace in
+    *[!A-Za-z0-9_]*) die 64 "\"$keyspace\" is no keyspace's name" ;;
+  esac
+  set -- "$@" "$keyspace"
+done <"$WORK/keyspaces"
+
+# The program that runs in the pod; $1 tag, $2 data folder, then keyspaces. Its
+# stdin holds user and password, so they are in no process list. (Not "sh -s":
+# dash reads ahead, and would take them for its program.)
+# shellcheck disable=SC2016 # expanded in the pod
+program='
+set -eu
+umask 077
+LC_ALL=C; export LC_ALL
+tag=$1 data=$2
+shift 2
+for keyspace; do
+  [ -d "$data/$keyspace" ] || {
+    echo "there is no folder $data/$keyspace" >&2
+    [ ! -d "$data/data/$keyspace" ] || echo "dataDir must be $data/data" >&2
+    exit 64
+  }
+done
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/holdfast.XXXXXX")
+finish() {
+  status=$?
+  trap "" HUP INT TERM
+  nodetool clearsnapshot -t "$tag" -- "$@" >/dev/null 2>"$tmp/clear" || {
+    cat "$tmp/clear" >&2
+    echo "the snapshot $tag was not cleared" >&2
+    [ "$status" -ne 0 ] || status=1
+  }
+  rm -rf "$tmp"
+  exit "$status"
+}
+trap "exit 129" HUP
+trap "exit 143" TERM
+trap "exit 130" INT
+trap "finish \"\$@\"" EXIT
+IFS= read -r user
+IFS= read -r password
+{
+  printf "[PlainTextAuthProvider]\nusername = %s\npassword = %s\n" "$user" "$password"
+  printf "[plain_text_auth]\nusername = %s\npassword = %s\n" "$user" "$password"
+} >"$tmp/credentials"
+# cqlsh makes a folder for its history, and where it cannot, as in the home of
+# a read-only image, it says so in the midst of its answer.
+CQL_HISTORY=$tmp/history; export CQL_HISTORY
+[ -d "${HOME:-/}/.cassandra" ] || { HOME=$tmp; export HOME; }
+# A killed run left its snapshot behind; the name is always the same, so that
+# none can pile up.
+nodetool clearsnapshot -t "$tag" -- "$@" >/dev/null 2>&1 || :
+nodetool flush -- "$@" >&2
+nodetool snapshot -t "$tag" -- "$@" >&2
+for keyspace; do
+  cqlsh --credentials="$tmp/credentials" --execute="DESCRIBE KEYSPACE \"$keyspace\"" >>"$tmp/schema.cql" </dev/null
+done
+echo complete >"$tmp/holdfast-complete"
+rm "$tmp/credentials"
+cd "$data"
+: >"$tmp/list"
+for keyspace; do
+  for folder in "$keyspace"/*/snapshots/"$tag"; do
+    [ -d "$folder" ] || continue
+    printf "%s\n" "$folder" >>"$tmp/list"
+  done
+done
+[ -s "$tmp/list" ] || { echo "no snapshot below $data" >&2; exit 1; }
+# Compaction unlinks a file that the snapshot still has: tar calls that a change
+# (exit 1), although the content of these files never changes.
+status=0
+tar -cf - -C "$tmp" schema.cql -C "$data" -T "$tmp/list" -C "$tmp" holdfast-complete 2>"$tmp/tar" || status=$?
+if [ "$status" -eq 1 ] && ! grep -v "file changed as we read it\$" "$tmp/tar" >&2; then
+  status=0
+fi
+[ "$status" -eq 0 ] || { cat "$tmp/tar" >&2; exit "$status"; }
+'
+printf '%s\n%s\n' "$CASSANDRA_USER" "$CASSANDRA_PASSWORD" >"$WORK/stdin"
+# shellcheck disable=SC2034 # for stream
+STREAM_INPUT=$WORK/stdin
+# shellcheck disable=SC2317 # called by stream
+stream_failed() {
+  case $1 in
+    64) failed 64 "the dump in $CASSANDRA_POD (is dataDir right, and does the keyspace exist?)" "$1" ;;
+    *) failed 69 "the dump in $CASSANDRA_POD" "$1" ;;
+  esac
+}
+# The names of the tar's entries, and its schema, while it passes.
+# shellcheck disable=SC2317 # called by stream
+entries() {
+  mkfifo -- "$WORK/to.schema" || return 1
+  { tar -xOf - schema.cql >"$WORK/schema.cql" && cat >/dev/null; } <"$WORK/to.schema" 2>"$WORK/schema.err" &
+  entries_schema=$!
+  entries_status=0
+  tee -- "$WORK/to.schema" | tar -tf - >"$WORK/list" 2>"$WORK/list.err" || entries_status=$?
+  # It may come to the schema after the list has ended. What it lacks is told below.
+  wait "$entries_schema" || :
+  return "$entries_status"
+}
+stream entries kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$CASSANDRA_CONTAINER" "$CASSANDRA_POD" -- \
+  sh -c "$program" holdfast holdfast "$CASSANDRA_DATA_DIR" "$@"
+rm -f -- "$WORK/stdin"
+
+# A stream that broke may still have ended with exit code 0.
+tail -n 1 <"$WORK/list" | grep -qx 'holdfast-complete' || die 65 'the tar is cut: its last entry is missing'
+only_cql "$WORK/schema.cql"
+for keyspace; do
+  grep -Eqi "^CREATE KEYSPACE \"?$keyspace\"? " "$WORK/schema.cql" || die 65 "the schema lacks the keyspace $keyspace"
+  grep -q "^$keyspace/[^/]*/snapshots/[^/]*/manifest\.json\$" "$WORK/list" || die 65 "the tar holds no table of the keyspace $keyspace"
+done
+count=$(count_lines '/snapshots/[^/]+/manifest\.json$' "$WORK/list")
+schemas=$(count_lines '/snapshots/[^/]+/schema\.cql$' "$WORK/list")
+[ "$count" -eq "$schemas" ] || die 65 "the tar holds $count manifests, but $schemas schemas of tables"
+# What was dropped or made between the snapshot and the schema is in one of them only.
+tables "$WORK/schema.cql.heads" >"$WORK/described"
+# shellcheck disable=SC2016 # awk's own variables
+attempt 65 'comparing tables and schema' awk '
+  part == "schema" { known[$0] = 1; next }
+  { split($0, path, "/"); table = path[2]; sub(/-[^-]*$/, "", table); table = path[1] "/" table }
+  # A view has rows of its own; an index lies in the folder of its table.
+  path[3] == "snapshots" && path[5] == "manifest.json" {
+    there[table] = 1
+    if (!(table in known)) print "no-schema\t" path[1] "." substr(table, length(path[1]) + 2) "\tits rows are in the snapshot, and it is not in the schema: it was dropped meanwhile"
+  }
+  END { for (table in known) if (!(table in there)) {
+    split(table, path, "/")
+    print "no-snapshot\t" path[1] "." path[2] "\tit is in the schema, and there is no snapshot of it: it was made meanwhile"
+  } }' part=schema "$WORK/described" part=list "$WORK/list" >"$WORK/losses"
+clean_losses
+data=$(count_lines '-Data\.db$' "$WORK/list")
+if [ "$data" -eq 0 ]; then
+  [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the tar holds no data: every table is empty'
+  say "every table is empty, which is allowed: $HOLDFAST_ALLOW_EMPTY"
+fi
+end_stream "$count"

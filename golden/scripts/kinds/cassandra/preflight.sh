@@ -1,0 +1,42 @@
+#!/bin/sh
+# Tries what dump.sh and restore.sh of a Cassandra node need: the tools in its
+# pod, the login, and the folder of the keyspaces.
+#
+#   HOLDFAST_NAMESPACE and the CASSANDRA_… of dump.sh
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/preflight/checks.sh"
+
+need HOLDFAST_NAMESPACE CASSANDRA_POD CASSANDRA_CONTAINER CASSANDRA_DATA_DIR CASSANDRA_USER CASSANDRA_PASSWORD
+one_line CASSANDRA_USER "$CASSANDRA_USER"
+one_line CASSANDRA_PASSWORD "$CASSANDRA_PASSWORD"
+
+# shellcheck disable=SC2016 # expanded in the pod
+program='
+set -eu
+umask 077
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/holdfast.XXXXXX")
+trap "rm -rf \"\$tmp\"" EXIT
+IFS= read -r user
+IFS= read -r password
+{
+  printf "[PlainTextAuthProvider]\nusername = %s\npassword = %s\n" "$user" "$password"
+  printf "[plain_text_auth]\nusername = %s\npassword = %s\n" "$user" "$password"
+} >"$tmp/credentials"
+[ -d "$1" ] || { echo "there is no folder $1" >&2; exit 1; }
+cqlsh --credentials="$tmp/credentials" --execute="SELECT keyspace_name FROM system_schema.keyspaces LIMIT 1" </dev/null >&2
+'
+login() {
+  printf '%s\n%s\n' "$CASSANDRA_USER" "$CASSANDRA_PASSWORD" >"$WORK/stdin"
+  attempt 69 "cqlsh in $CASSANDRA_POD" \
+    kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$CASSANDRA_CONTAINER" "$CASSANDRA_POD" -- \
+    sh -c "$program" holdfast "$CASSANDRA_DATA_DIR" <"$WORK/stdin"
+  rm -f -- "$WORK/stdin"
+}
+
+if check exec "are statefulSet and container right, and does $CASSANDRA_POD run?" inside "$CASSANDRA_POD" "$CASSANDRA_CONTAINER"; then
+  check login 'compare adminUser, password and dataDir with those of the node' login || :
+fi

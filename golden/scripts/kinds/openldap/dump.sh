@@ -1,0 +1,249 @@
+#!/bin/sh
+# Writes an LDAP tree as LDIF, with operational attributes and password hashes, as
+# the server stores it. Counts entries. The file ends with a comment that says how
+# many there are. What slapadd would not take, or is not shown, is named as a loss.
+#
+#   HOLDFAST_METHOD   slapcat (through exec) | ldapsearch
+#   LDAP_BASE_DN
+# slapcat:
+#   HOLDFAST_NAMESPACE LDAP_POD LDAP_CONTAINER
+#   LDAP_LEASE        a Lease whose holder is the pod to read; "" = LDAP_POD
+#   LDAP_CONFIG       slapd's configuration in the pod, file or folder; "" = its default
+# ldapsearch:
+#   LDAP_URI LDAP_ADMIN_DN LDAP_PASSWORD
+#   LDAP_STARTTLS     "yes"; files/ca.crt is trusted if it is there
+# shellcheck disable=SC2016 # expanded in the pod, or by awk
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/ldif.sh"
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/schema.sh"
+
+require_tools base64
+need HOLDFAST_METHOD LDAP_BASE_DN
+one_line LDAP_BASE_DN "$LDAP_BASE_DN"
+refuse_if_locked
+
+# read_lease: sets LIFE and RENEWED, in seconds, and HOLDER. 0 is what the lease
+# does not say.
+read_lease() {
+  attempt 70 'reading the lease' kubectl get --namespace="$HOLDFAST_NAMESPACE" --output=json lease "$LDAP_LEASE" >"$WORK/lease"
+  attempt 70 'reading the lease' jq -r '.spec
+    | .leaseDurationSeconds // 0, (.renewTime // "1970-01-01T00:00:00Z" | sub("[.][0-9]+"; "") | fromdate), .holderIdentity // ""' \
+    "$WORK/lease" >"$WORK/leader"
+  LIFE=$(sed -n 1p "$WORK/leader")
+  RENEWED=$(sed -n 2p "$WORK/leader")
+  HOLDER=$(sed 1,2d "$WORK/leader")
+}
+
+# leader: the pod to read. Primaries mirror each other; the lease says who leads.
+# One that has expired says who led last. Clocks differ, so it is watched for a
+# lifetime: whoever leads renews it meanwhile.
+leader() {
+  [ -n "${LDAP_LEASE:-}" ] || return 0
+  read_lease
+  if [ "$((RENEWED + LIFE))" -le "$(date +%s)" ]; then
+    say "the lease $LDAP_LEASE has expired; watching it for $LIFE s"
+    watched=$RENEWED
+    attempt 69 'watching the lease' sleep "$LIFE"
+    read_lease
+    [ "$RENEWED" != "$watched" ] || die 69 "the lease $LDAP_LEASE has expired: ${HOLDER:-nobody} does not renew it"
+  fi
+  HOLDER=${HOLDER%%_*}
+  case $HOLDER in
+    "${LDAP_POD%-*}"-[0-9] | "${LDAP_POD%-*}"-[0-9][0-9]) LDAP_POD=$HOLDER ;;
+    *) die 69 "the lease $LDAP_LEASE is held by \"$HOLDER\", which is no pod of ${LDAP_POD%-*}" ;;
+  esac
+}
+
+# What the server says of itself, if it is asked.
+: >"$WORK/root"
+: >"$WORK/schema"
+: >"$WORK/subentries"
+case $HOLDFAST_METHOD in
+  slapcat)
+    require_tools jq kubectl sleep
+    need HOLDFAST_NAMESPACE LDAP_POD LDAP_CONTAINER
+    leader
+    say "reading $LDAP_POD"
+    program='
+      set -eu
+      base=$1 config=$2
+      set -- -b "$base" -o ldif-wrap=no
+      if [ -d "$config" ]; then set -- "$@" -F "$config"
+      elif [ -n "$config" ]; then set -- "$@" -f "$config"
+      fi
+      PATH=$PATH:/usr/sbin:/usr/local/sbin:/opt/bitnami/openldap/sbin
+      slapcat "$@"
+      echo "# holdfast: schema"
+      if command -v slapschema >/dev/null; then
+        # It ends with the code of what it found last; 1 is its own failure.
+        status=0
+        slapschema "$@" || status=$?
+        [ "$status" -ne 1 ] && [ "$status" -lt 126 ] || exit "$status"
+      else
+        echo "# holdfast: unchecked"
+      fi
+      echo "# holdfast: end"'
+    attempt 69 "slapcat in $LDAP_POD" \
+      kubectl exec --namespace="$HOLDFAST_NAMESPACE" --container="$LDAP_CONTAINER" "$LDAP_POD" -- \
+      sh -c "$program" holdfast "$LDAP_BASE_DN" "${LDAP_CONFIG:-}" >"$WORK/raw"
+    # A stream that broke may still have ended with exit code 0.
+    tail -n 1 <"$WORK/raw" | grep -qxF -e '# holdfast: end' || die 65 'the answer is cut: its end mark is missing'
+    ;;
+  ldapsearch)
+    require_tools ldapsearch
+    need LDAP_URI LDAP_ADMIN_DN LDAP_PASSWORD
+    # shellcheck source=/dev/null
+    . "$HOLDFAST_ROOT/bin/search.sh"
+    # "*" and "+": without "+" the entries lose their identity (entryUUID). -MM:
+    # referrals are entries then, and no list computes its members. The last control
+    # is slapo-valsort's, which sorts values and takes their weights away but for
+    # who asks for them as they are; who does not know it may ignore it.
+    read_tree() {
+      tree=$1
+      shift
+      search "$LDAP_BASE_DN" -s sub -o nettimeout=30 -MM -E pr=1000/noprompt -E 1.3.6.1.4.1.4203.666.5.14=::MAMBAf8= "$@" \
+        -z none -l none -L '(objectClass=*)' '*' '+' >"$tree"
+      # What else the server had to say, although it ended well.
+      if [ -s "$WORK/stderr" ]; then
+        say 'ldapsearch said:'
+        masked "$WORK/stderr" >&2
+      fi
+      # One trailer, or one for each page, depending on the version.
+      attempt 65 'reading the trailer' awk '
+        /^dn::? / { entries++ }
+        /^# numEntries: / { said += $3; last = $3 }
+        /^# pagedresults: / { cookie = $0; sub(/.*cookie=/, "", cookie) }
+        END { print (said + 0 == entries + 0 || last == entries) && cookie == "" ? "whole" : "cut" }' "$tree" >"$WORK/trailer"
+      read -r trailer <"$WORK/trailer"
+      [ "$trailer" = whole ] || die 65 'the answer is cut: its trailer tells another number of entries, or of further pages'
+    }
+    read_tree "$WORK/raw"
+    # Subentries (RFC 3672), such as policies, are in no answer but one that has
+    # nothing else. Who does not know that control answers with all once more.
+    read_tree "$WORK/subentries" -E subentries=true
+    # Its own message tells what is wrong if this fails.
+    (
+      search '' -s base -o nettimeout=30 -LLL '(objectClass=*)' subschemaSubentry namingContexts >"$WORK/root"
+      attempt 65 'reading the root entry' awk "$LDIF"'tolower($1) ~ /^subschemasubentry:/ { print plain($0); exit }' "$WORK/root" >"$WORK/place"
+      IFS= read -r place <"$WORK/place" || die 65 'the server does not say where its schema is'
+      search "$place" -s base -o nettimeout=30 -LLL '(objectClass=*)' objectClasses attributeTypes dITContentRules >"$WORK/schema"
+    ) || :
+    ;;
+  *) die 64 'HOLDFAST_METHOD is neither slapcat nor ldapsearch' ;;
+esac
+
+# Entries only, as they are stored, and what is lost: $WORK/losses. The schema of
+# ldapsearch's server is here, of slapcat's what slapschema said of it.
+: >"$WORK/losses"
+LOSSES=$WORK/losses
+export LOSSES
+attempt 65 'reading the entries' awk "$LDIF$SCHEMA"'
+  function lost(loss, item, why) {
+    gsub(/[[:cntrl:]]/, "?", item)
+    gsub(/[[:cntrl:]]/, "?", why)
+    print loss "\t" item "\t" why >losses
+  }
+  # An entry ended: its lines are line[0] to line[lines - 1].
+  function entry(i, at, attribute, list, dn, sure, have, must, many) {
+    at = plain(line[0])
+    dn = tolower(at)
+    if (part == "subentries" && dn in here) return
+    here[dn] = at
+    parent[above(dn)] = 1
+    if (method != "ldapsearch") {
+      for (i = 0; i < lines; i++) print line[i]
+      print ""
+      return
+    }
+    list = ""
+    for (i = 1; i < lines; i++) {
+      at = index(line[i], ":")
+      attribute = tolower(substr(line[i], 1, at - 1))
+      is[i] = attribute
+      if (attribute == "objectclass") list = list " " plain(line[i])
+      if (attribute == "hassubordinates" && plain(line[i]) == "TRUE") promised[dn] = 1
+    }
+    sure = checked && classes(list)
+    print line[0]
+    for (i = 1; i < lines; i++) {
+      if (!(is[i] in own)) own[is[i]] = is[i] ~ made_up
+      if (own[is[i]]) continue
+      if (sure) {
+        if (!allows(is[i])) {
+          if (!(is[i] in computed)) example[is[i]] = here[dn]
+          computed[is[i]]++
+          continue
+        }
+        at = is[i]
+        sub(/;.*/, "", at)
+        have[id_of("attributetypes", at)] = 1
+      }
+      print line[i]
+    }
+    print ""
+    if (sure) {
+      many = split(musts[set], must, " ")
+      for (i = 1; i <= many; i++) {
+        if (!(id_of("attributetypes", must[i]) in have)) lost("hidden", here[dn], "its classes demand " must[i] ", which the server does not show")
+      }
+    }
+  }
+  # doom(DN): the loss that keeps the entry from coming back, by what is above it.
+  function doom(dn, up, loss) {
+    if (dn in doomed) return doomed[dn]
+    if (outside(dn, base)) return ""
+    up = above(dn)
+    loss = !(up in here) ? "orphan" : (up in bad) ? "schema" : doom(up)
+    if (dn in parent) doomed[dn] = loss
+    return loss
+  }
+  BEGIN { losses = ENVIRON["LOSSES"]; method = ENVIRON["HOLDFAST_METHOD"]; base = tolower(ENVIRON["LDAP_BASE_DN"]); made_up = ENVIRON["MADE_UP"] }
+  part == "root" && tolower($1) ~ /^namingcontexts:/ { contexts = 1; context[tolower(plain($0))] = 1 }
+  part == "root" { next }
+  part == "schema" { schema($0); checked = ("objectclasses" SUBSEP "top") in known; next }
+  # slapschema says why, and then which entry.
+  checking && /^# \([0-9]+\)/ { why = substr($0, 3); next }
+  checking && /^dn::? / {
+    # This one slapadd makes itself.
+    if (why !~ /no structuralObjectClass/) {
+      bad[tolower(plain($0))] = 1
+      lost("schema", plain($0), why)
+    }
+    next
+  }
+  /^# holdfast: schema$/ && !lines { checking = 1; next }
+  /^# holdfast: unchecked$/ && checking { lost("unchecked", "slapschema", "it is not in the pod: nobody knows whether slapadd takes each entry"); next }
+  checking { next }
+  /^dn::? / && !lines { line[0] = $0; lines = 1; next }
+  lines && /^$/ { entry(); lines = 0; next }
+  lines { line[lines++] = $0; next }
+  /^# search reference/ { reference = 1; next }
+  /^$/ { reference = 0; next }
+  reference && /^# ref/ { sub(/^# ref(: )?/, ""); lost("referral", $0, "the server tells who has it, and does not show it") }
+  END {
+    if (lines) entry()
+    if (method == "ldapsearch" && !checked) lost("unchecked", "cn=Subschema", "the account cannot read it: nobody knows whether slapadd takes each entry")
+    for (at in computed) lost("computed", at, computed[at] " entries have it although no class of theirs allows it, such as " example[at])
+    for (dn in promised) if (!(dn in parent)) lost("hidden", here[dn], "the server says that there are entries below it, and shows none")
+    if (contexts && !(base in context)) lost("orphan", here[base], "it is not the top of a database, and those above it are not in the copy")
+    # With an entry those below it are lost.
+    for (dn in here) if (!(dn in bad) && (why = doom(dn)) != "")
+      lost(why, here[dn], (above(dn) in here) ? "an entry above it would not come back" : "the entry above it is not in the copy")
+  }' part=root "$WORK/root" part=schema "$WORK/schema" part=tree "$WORK/raw" part=subentries "$WORK/subentries" >"$WORK/dump"
+rm -f -- "$WORK/raw" "$WORK/subentries"
+clean_losses
+
+count=$(count_lines '^dn::? ' "$WORK/dump")
+encoded=$(printf '%s' "$LDAP_BASE_DN" | base64 | tr -d '\n')
+grep -qixF -e "dn: $LDAP_BASE_DN" -e "dn:: $encoded" -- "$WORK/dump" || die 65 "the entry $LDAP_BASE_DN is missing"
+hashes=$(count_lines '^(userPassword|krb5Key)::? ' "$WORK/dump")
+[ "$hashes" -gt 0 ] || die 65 'no entry has a password hash: the tree was read without the right to see them'
+uuids=$(count_lines '^entryUUID::? ' "$WORK/dump")
+[ "$uuids" -ge $((count - count / 100)) ] || die 65 "only $uuids of $count entries have an entryUUID"
+printf '\n# holdfast: complete, %s entries\n' "$count" >>"$WORK/dump" || die 73 'scratch is full'
+publish "$WORK/dump" "$count"

@@ -1,0 +1,198 @@
+#!/bin/sh
+# Restores the files of one claim into a mounted claim. It runs restic itself:
+# K8up's own Restore reports success whatever restic said.
+#
+#   RESTIC_REPOSITORY, RESTIC_PASSWORD and the storage's own variables
+#   HOLDFAST_SNAPSHOT HOLDFAST_SNAPSHOT_PATH HOLDFAST_SNAPSHOT_HOST HOLDFAST_TAG
+#                        as for fetch.sh; the path is /data/<claim>
+#   HOLDFAST_TARGET      the mounted claim, $HOLDFAST_ROOT/target by default
+#   HOLDFAST_UID         whose files they are to be; 0 = whose they were; "" = not checked
+#   HOLDFAST_OWNERS      "uid gid", one a line: the owners that the state names, for a word
+#                        about those that have no file in the snapshot
+#   HOLDFAST_OVERWRITE   "yes": write into a target that holds files already;
+#                        files that are not in the snapshot stay
+#
+# Run it with the application's uid: only root could give files away.
+# shellcheck disable=SC2016 # jq has variables of its own
+set -eu
+HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
+# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/common.sh"
+
+require_tools find id jq mv restic stat
+need RESTIC_REPOSITORY RESTIC_PASSWORD HOLDFAST_SNAPSHOT_PATH
+TARGET=${HOLDFAST_TARGET:-$HOLDFAST_ROOT/target}
+OWNER=${HOLDFAST_UID:-}
+RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}
+export RESTIC_CACHE_DIR
+[ -z "$OWNER" ] || number HOLDFAST_UID "$OWNER"
+case $TARGET in
+  /*) ;;
+  *) die 64 'HOLDFAST_TARGET is no absolute path' ;;
+esac
+case $HOLDFAST_SNAPSHOT_PATH in
+  /*) ;;
+  *) die 64 'HOLDFAST_SNAPSHOT_PATH is no absolute path' ;;
+esac
+[ -d "$TARGET" ] || die 69 "$TARGET is no folder: the claim is not mounted"
+[ -w "$TARGET" ] || die 69 "$TARGET cannot be written by uid $(id -u): permission denied"
+
+# entries: how many files, folders and links the target holds, on stdout. Names
+# may hold line breaks. lost+found is the file system's own: only root may read it.
+entries() {
+  {
+    entries_status=0
+    find "$TARGET" -mindepth 1 -path "$TARGET/lost+found" -prune -o -print0 2>"$WORK/stderr" || entries_status=$?
+    echo "$entries_status" >"$WORK/status"
+  } | tr -dc '\000' | wc -c >"$WORK/zeros" || die 73 'scratch is full'
+  read -r entries_status <"$WORK/status" || die 73 'scratch is full'
+  [ "$entries_status" -eq 0 ] || failed 69 'reading the target' "$entries_status"
+  read -r entries_found <"$WORK/zeros" || die 73 'scratch is full'
+  echo "$entries_found"
+}
+
+"$HOLDFAST_ROOT/bin/fetch.sh" validate
+attempt 65 'reading the snapshot' jq -r .id "$HOLDFAST_SCRATCH/snapshot.json" >"$WORK/id"
+read -r id <"$WORK/id"
+
+before=$(entries)
+if [ "$before" -gt 0 ] && [ "${HOLDFAST_OVERWRITE:-no}" != yes ]; then
+  die 65 "the target holds $before files and folders; set HOLDFAST_OVERWRITE=yes to write among them"
+fi
+
+# What a walk finds of an entry, and what the snapshot has of it: type and mode as
+# stat prints them in hex, user, group. restic says nothing of what it could not set
+# where it is not root: somebody else's group, and the mode that goes with it.
+cat >"$WORK/entry.jq" <<'JQ' || die 73 'scratch is full'
+def hex: (. / 256 | floor) as $a | (. / 16 % 16 | floor) as $b | [$a, $b, . % 16] | map("0123456789abcdef"[.:. + 1]) | join("");
+def bit($value): (. / $value | floor) % 2;
+def entries($root):
+  inputs | select(.struct_type == "node" or .message_type == "node")
+  | select(.path | startswith($root + "/"))
+  # Its server makes a socket anew; restic leaves it out, too.
+  | select(.type != "socket")
+  | select(.path | (. == $root + "/lost+found" or startswith($root + "/lost+found/")) | not);
+def class:
+  ({file: "8", dir: "4", symlink: "a", fifo: "1", dev: "6", chardev: "2"}[.type] // "?") as $type
+  | ((.mode // 0) | . % 512 + bit(1048576) * 512 + bit(4194304) * 1024 + bit(8388608) * 2048) as $mode
+  | "\($type)\(if .type == "symlink" then "1ff" else $mode | hex end) \(.uid // 0) \(.gid // 0)";
+JQ
+
+# snapshot FILTER, on stdout: of restic's list of the snapshot. A million files have no
+# room on scratch: jq reads them as they come. Without a lock, as below: one that a
+# prune left behind on a bad day would keep us out.
+snapshot() {
+  bounded_tool=restic
+  bounded_since=$(date +%s)
+  snapshot_status=0
+  {
+    status=0
+    bounded restic --no-lock --json ls -- "$id" 2>"$WORK/stderr" || status=$?
+    echo "$status" >"$WORK/status"
+  } | jq -r -n "$(cat -- "$WORK/entry.jq") (env.HOLDFAST_SNAPSHOT_PATH | rtrimstr(\"/\")) as \$root | $1" 2>"$WORK/jq.stderr" || snapshot_status=$?
+  read -r status <"$WORK/status" || die 73 'scratch is full'
+  [ "$status" -eq 0 ] || failed 69 'listing the snapshot' "$status"
+  [ "$snapshot_status" -ne 0 ] || return 0
+  # shellcheck disable=SC2034 # common.sh reads them
+  bounded_tool=jq bounded_since=''
+  mv -- "$WORK/jq.stderr" "$WORK/stderr"
+  failed 65 'reading the list' "$snapshot_status"
+}
+
+# found FORMAT, on stdout: a line of each entry of the target, by stat, and "end".
+found() {
+  find "$TARGET" -mindepth 1 -path "$TARGET/lost+found" -prune -o -exec stat -c "$1" -- {} + 2>"$WORK/stderr" || failed 69 'reading the target' "$?"
+  echo end
+}
+
+# By classes, for there are few: a line of each has what stat says, and how many.
+snapshot 'reduce entries($root) as $node ({entries: 0, files: 0, classes: {}};
+    .entries += 1
+    | if $node.type == "file" then .files += 1 else . end
+    | .classes[$node | class] += 1)
+  | "\(.entries) \(.files)", (.classes | to_entries[] | "\(.key) \(.value)")' >"$WORK/expected"
+read -r expected files <"$WORK/expected"
+sed 1d "$WORK/expected" >"$WORK/classes" || die 73 'scratch is full'
+awk '{ n[$2 " " $3] += $4 } END { for (owner in n) print owner, n[owner] }' "$WORK/classes" >"$WORK/owners" || die 73 'scratch is full'
+if [ "$files" -eq 0 ]; then
+  [ -n "$HOLDFAST_ALLOW_EMPTY" ] || die 65 'the snapshot holds no file'
+  say "empty, which is allowed: $HOLDFAST_ALLOW_EMPTY"
+elif [ "$files" -lt "$HOLDFAST_MIN_COUNT" ]; then
+  die 65 "the snapshot holds $files files, fewer than $HOLDFAST_MIN_COUNT"
+fi
+lines "${HOLDFAST_OWNERS:-}" >"$WORK/named"
+while read -r user group <&3; do
+  grep -q "^$user $group " "$WORK/owners" || say "no entry of the snapshot belongs to $user:$group, which the state names"
+done 3<"$WORK/named"
+# Only root can give files to others: all would be ours, and the application could
+# not use them.
+if [ -n "$OWNER" ] && [ "$OWNER" -ne 0 ] && [ "$expected" -gt 0 ]; then
+  ours=$(awk -v uid="$OWNER" '$1 == uid { n += $3 } END { print n + 0 }' "$WORK/owners") || die 69 'awk failed'
+  [ "$ours" -gt 0 ] ||
+    die 65 "all $expected entries belonged to another uid than $OWNER ($(tr '\n' ';' <"$WORK/owners")): restore with theirs"
+  [ "$ours" -eq "$expected" ] || say "$((expected - ours)) of $expected entries belonged to another uid than $OWNER"
+fi
+
+# One entry that cannot be written does not stop the others: restic names it, and
+# goes on. As JSON, for a name may look like a message.
+restored=0
+bounded restic --no-lock --quiet --json restore --sparse --exclude=/lost+found --target="$TARGET" -- "$id:$HOLDFAST_SNAPSHOT_PATH" \
+  >"$WORK/out" 2>"$WORK/stderr" || restored=$?
+[ "$restored" -eq 0 ] || grep -q 'There were [0-9]* errors' "$WORK/stderr" || failed 69 'restic restore' "$restored"
+mv -- "$WORK/stderr" "$WORK/said" || die 73 'scratch cannot be written'
+attempt 73 'writing to scratch' jq -rR '
+  def plain: gsub("[\u0000-\u001f\u007f]"; "?");
+  (fromjson? // empty) | objects | select(.message_type == "error")
+  | "\(.item // "" | plain)\t\(.error.message? // "restic does not say why" | plain)"' "$WORK/said" >"$WORK/refused"
+# What is no message of an entry is a warning, such as of a server that was away.
+attempt 73 'writing to scratch' jq -rR '
+  . as $line | (fromjson? // null) | if type != "object" then $line
+  elif .message_type == "error" or .message_type == "exit_error" then empty else $line end' "$WORK/said" >"$WORK/warnings"
+# Each error that restic counts has a message of its own.
+[ "$restored" -eq 0 ] || [ -s "$WORK/refused" ] || die 69 'restic restore failed, and says of nothing why'
+
+[ ! -s "$WORK/warnings" ] || masked "$WORK/warnings" >&2
+
+found '%f %u %g' | awk '
+  $0 == "end" { whole = 1; next }
+  { n[$0]++ }
+  END { for (class in n) print class, n[class]; exit !whole }' >"$WORK/now" || die 69 'the target cannot be read'
+# In a target that held files before, there may be more of each.
+awk -v before="$before" '
+  pass == 1 { now[$1 " " $2 " " $3] = $4; next }
+  { class = $1 " " $2 " " $3; want[class] = $4; if (now[class] < $4) wrong = 1 }
+  END { if (before == 0) for (class in now) if (now[class] > want[class]) wrong = 1; exit wrong }' \
+  pass=1 "$WORK/now" pass=2 "$WORK/classes" && complete=yes || complete=no
+if [ "$complete" = no ]; then
+  # Which ones: here the names are needed. One with a line break, or with bytes that
+  # are no text, is not told apart here; it is counted.
+  {
+    snapshot 'entries($root) | "E \(class) \(.path[($root | length):])" | gsub("[\u0000-\u001f\u007f]"; "?")' && found 'A %f %u %g %n'
+  } | awk -v strip="${#TARGET}" '
+    function name(n) { sub(/^[AE] [^ ]* [0-9]* [0-9]* /, "", n); return n }
+    function show(class, part) { split(class, part, " "); return part[2] ":" part[3] " with mode " part[1] }
+    $1 == "E" { want[name($0)] = $2 " " $3 " " $4; next }
+    $0 == "end" { whole = 1 }
+    $1 == "A" { path = substr(name($0), strip + 1); if (path in want) have[path] = $2 " " $3 " " $4 }
+    END {
+      for (path in want)
+        if (!(path in have)) { if (path !~ /[?]|\357\277\275/) print path "\tit is not in the target" }
+        else if (have[path] != want[path]) print path "\tit was of " show(want[path]) ", and is of " show(have[path])
+      exit !whole
+    }' >"$WORK/differ" || die 69 'what differs cannot be told'
+  awk -F '\t' 'pass == 1 { told[$1] = 1; next } !($1 in told)' pass=1 "$WORK/refused" pass=2 "$WORK/differ" >"$WORK/more" || die 69 'awk failed'
+  cat -- "$WORK/more" >>"$WORK/refused" || die 73 'scratch is full'
+  # Nothing that has a name is missing, but the numbers say that something is.
+  after=$(entries)
+  told=$(count_lines '' "$WORK/refused")
+  if [ "$told" -eq 0 ] || { [ "$before" -eq 0 ] && { [ "$after" -gt "$expected" ] || [ "$((after + told))" -lt "$expected" ]; }; }; then
+    missing "$TARGET" "it holds $after entries, the snapshot $expected, and their owners and modes are not the same"
+  fi
+fi
+# Of an entry, the first reason is the one.
+awk -F '\t' '!told[$1]++' "$WORK/refused" >"$WORK/once" || die 73 'scratch is full'
+while IFS=$TAB read -r item why <&3; do
+  left_out "$item" || missing "$item" "$why"
+done 3<"$WORK/once"
+settle_missing
+say "restored: $expected entries, $files files"
