@@ -36,9 +36,10 @@ demo: build ## render the layout B example to bin/demo and print its plan
 quick: ## build, vet, and the tests that take seconds; needs only Go
 	@go build ./...
 	@go vet ./...
-	GOGC=400 go test -short ./golden ./examples ./schemas ./templates ./renderer/problem ./renderer/secret ./renderer/seal \
-	  ./renderer/input ./renderer/eval ./renderer/kind ./renderer/plan ./renderer/manifest ./renderer/overlay
-	GOGC=400 go test -short ./renderer -run TestErrors
+	@status=0; export GOGC=400; \
+	go test -short ./golden ./examples ./schemas ./templates ./renderer/problem ./renderer/secret ./renderer/seal ./renderer/input \
+	  ./renderer/eval ./renderer/kind ./renderer/plan ./renderer/manifest ./renderer/overlay || status=1; \
+	go test -short ./renderer -run TestErrors || status=1; exit $$status
 
 .PHONY: test
 test: setup lint ## run everything that must pass
