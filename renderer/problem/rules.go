@@ -1,13 +1,11 @@
 package problem
 
 import (
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
-	"sync"
 )
 
 // Rule is a promise that Holdfast checks, with what it means to whoever broke
@@ -31,26 +29,25 @@ type Rule struct {
 }
 
 //go:embed rules.md
-var rulesText string
+var rulesFS embed.FS
 
-// The file is part of the program, and a test reads all of it: one that cannot be
-// read never leaves a developer's machine.
-var readRules = sync.OnceValue(func() []Rule { //nolint:gochecknoglobals // read once, never written
-	rules, err := parseRules(rulesText)
+// Rules returns all rules, sorted by number. The file is part of the program, and a
+// test reads all of it: one that cannot be read never leaves a developer's machine.
+func Rules() []Rule {
+	text, err := rulesFS.ReadFile("rules.md")
+	if err != nil {
+		panic(err)
+	}
+	rules, err := parseRules(string(text))
 	if err != nil {
 		panic("rules.md: " + err.Error())
 	}
 	return rules
-})
-
-// Rules returns all rules, sorted by number.
-func Rules() []Rule {
-	return slices.Clone(readRules())
 }
 
 // FindRule returns the rule of that number.
 func FindRule(id string) (Rule, bool) {
-	for _, rule := range readRules() {
+	for _, rule := range Rules() {
 		if rule.ID == id {
 			return rule, true
 		}

@@ -11,6 +11,10 @@ import (
 )
 
 func TestRules(t *testing.T) {
+	text, err := rulesFS.ReadFile("rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	rules := Rules()
 	if !slices.IsSortedFunc(rules, func(a, b Rule) int { return strings.Compare(a.ID, b.ID) }) {
 		t.Error("the rules are not sorted")
@@ -21,8 +25,8 @@ func TestRules(t *testing.T) {
 			t.Errorf("%q is no number, or stands twice", r.ID)
 		}
 		seen[r.ID] = true
-		for name, text := range map[string]string{"title": r.Title, "story": r.Story, "fix": r.Fix, "source": r.Source} {
-			if strings.TrimSpace(text) == "" || strings.ContainsAny(text, "\n\t") || strings.Contains(text, "  ") {
+		for name, said := range map[string]string{"title": r.Title, "story": r.Story, "fix": r.Fix, "source": r.Source} {
+			if strings.TrimSpace(said) == "" || strings.ContainsAny(said, "\n\t") || strings.Contains(said, "  ") {
 				t.Errorf("%s: the %s is empty or more than one line", r.ID, name)
 			}
 		}
@@ -35,7 +39,7 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s: nobody can look up %q", r.ID, r.Source)
 		}
 		for _, promise := range regexp.MustCompile(`promise ("[^"]+")`).FindAllStringSubmatch(r.Source, -1) {
-			if !strings.Contains(rulesText, "\n| "+promise[1]+" | ") {
+			if !strings.Contains(string(text), "\n| "+promise[1]+" | ") {
 				t.Errorf("%s: rules.md does not say what is promised by %s", r.ID, promise[1])
 			}
 		}
