@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	encoding "github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/fluxcd/cli-utils/pkg/kstatus/polling"
 	"github.com/fluxcd/cli-utils/pkg/object"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -301,14 +303,14 @@ func (r *repository) render(templates fs.FS, in renderer.Inputs) error {
 		if r.spoil == nil || path.Ext(file.Path) != ".yaml" || path.Base(file.Path) == "kustomization.yaml" {
 			continue
 		}
-		objects, err := manifest.Decode(file.Data)
+		objects, err := encoding.Decode(file.Data)
 		if err != nil {
 			return err
 		}
 		for _, o := range objects {
 			r.spoil(o)
 		}
-		if r.tree[i].Data, err = manifest.AppendDocuments(nil, objects); err != nil {
+		if r.tree[i].Data, err = encoding.AppendDocuments(nil, objects); err != nil {
 			return err
 		}
 	}
@@ -324,7 +326,7 @@ func (r *repository) kustomizations() error {
 		if path.Base(file.Path) != "flux.yaml" {
 			continue
 		}
-		objects, err := manifest.Decode(file.Data)
+		objects, err := encoding.Decode(file.Data)
 		if err != nil {
 			return err
 		}
@@ -417,7 +419,7 @@ func (r *repository) objects() []map[string]any {
 		if !strings.Contains(file.Path, "/backup/") && !strings.Contains(file.Path, "/repository/") || path.Base(file.Path) == "kustomization.yaml" {
 			continue
 		}
-		objects, err := manifest.Decode(file.Data)
+		objects, err := encoding.Decode(file.Data)
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -1044,7 +1046,7 @@ func checkClaim(d *desk) error {
 	kustomization := map[string]any{"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": []any{"claim.yaml"}}
 	disk := filesys.MakeFsInMemory()
 	for name, o := range map[string]map[string]any{"app/claim.yaml": claim, "app/kustomization.yaml": kustomization} {
-		data, err := manifest.AppendDocuments(nil, []map[string]any{o})
+		data, err := encoding.AppendDocuments(nil, []map[string]any{o})
 		if err := errors.Join(err, disk.WriteFile(name, data)); err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
@@ -44,7 +46,7 @@ func TestNamesApart(t *testing.T) {
 			if !strings.Contains(f.Path, "/backup/") && !strings.Contains(f.Path, "/repository/") && !strings.Contains(f.Path, "/restore/") || strings.HasSuffix(f.Path, "/kustomization.yaml") {
 				continue
 			}
-			objects, err := manifest.Decode(f.Data)
+			objects, err := yaml.Decode(f.Data)
 			if err != nil {
 				t.Fatal(err)
 			}

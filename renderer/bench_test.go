@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/eval"
@@ -100,7 +102,7 @@ func BenchmarkFloor(b *testing.B) {
 					}
 					buffer = buffer[:0]
 					for _, o := range objects {
-						buffer, _ = manifest.AppendDocuments(buffer, []map[string]any{o.Value})
+						buffer, _ = yaml.AppendDocuments(buffer, []map[string]any{o.Value})
 					}
 				}
 			})

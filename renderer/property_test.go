@@ -20,6 +20,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
@@ -47,7 +49,7 @@ func render(t *testing.T, r *renderer.Renderer, in renderer.Inputs, secrets mani
 		if path.Ext(f.Path) != ".yaml" {
 			continue
 		}
-		values, err := manifest.Decode(f.Data)
+		values, err := yaml.Decode(f.Data)
 		if err != nil {
 			t.Fatalf("%s: %v", f.Path, err)
 		}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
@@ -48,7 +50,7 @@ func inImage(t *testing.T, root, dir string, user uint32, command ...string) *ex
 // yamlBlock reads a block of docs/argocd.md.
 func yamlBlock(t *testing.T, name string) map[string]any {
 	t.Helper()
-	documents, err := manifest.Decode([]byte(documentBlocks(t, "argocd.md")[name]))
+	documents, err := yaml.Decode([]byte(documentBlocks(t, "argocd.md")[name]))
 	if err != nil || len(documents) != 1 {
 		t.Fatalf("%s: %d documents, %v", name, len(documents), err)
 	}
@@ -124,7 +126,7 @@ func TestArgoPlugin(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v: %v, stderr:\n%s", command, err, stderr.String())
 	}
-	objects, err := manifest.Decode(stdout.Bytes())
+	objects, err := yaml.Decode(stdout.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/examples"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
 // documentBlocks returns the files that a document of docs/ shows: code blocks
@@ -30,7 +31,7 @@ func documentBlocks(t *testing.T, document string) map[string]string {
 // GitHub's and Forgejo's, each line of GitLab's "script".
 func commandsOf(t *testing.T, text string) map[string][]string {
 	t.Helper()
-	documents, err := manifest.Decode([]byte(text))
+	documents, err := yaml.Decode([]byte(text))
 	if err != nil || len(documents) != 1 {
 		t.Fatalf("%d documents, %v", len(documents), err)
 	}

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-backup/holdfast/renderer"
@@ -103,12 +105,12 @@ func runKRM(c console) error {
 	if err := emit.Stream(&stream, made.Bundle); err != nil {
 		return outside(err)
 	}
-	objects, err := manifest.Decode(stream.Bytes())
+	objects, err := yaml.Decode(stream.Bytes())
 	if err != nil {
 		return problem.Bug{Err: err}
 	}
 	list["items"] = replaced(list["items"], objects)
-	out, err := manifest.AppendYAML(nil, list)
+	out, err := yaml.Append(nil, list)
 	if err != nil {
 		return usageError{fmt.Sprintf("the list cannot be written: %v", err), ""}
 	}
@@ -127,7 +129,7 @@ func readList(c console) (map[string]any, error) {
 	if err != nil {
 		return nil, unreadable("stdin", err)
 	}
-	documents, err := manifest.Decode(data)
+	documents, err := yaml.Decode(data)
 	switch {
 	case err != nil:
 		return nil, usageError{fmt.Sprintf("stdin: %v", err), ""}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
@@ -63,7 +65,7 @@ func (k kustomization) build(t *testing.T, flags ...string) (stdout, stderr stri
 // byID reads a stream of objects.
 func objectsByID(t *testing.T, stream string) map[string]map[string]any {
 	t.Helper()
-	objects, err := manifest.Decode([]byte(stream))
+	objects, err := yaml.Decode([]byte(stream))
 	if err != nil {
 		t.Fatal(err)
 	}

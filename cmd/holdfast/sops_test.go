@@ -13,8 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/examples"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
 // builtTool finds a program that hack/setup.sh installs. A test that needs one
@@ -126,7 +127,7 @@ func writeFile(t *testing.T, name, text string) {
 // secretIn reads a file's one object.
 func secretIn(t *testing.T, text string) map[string]any {
 	t.Helper()
-	objects, err := manifest.Decode([]byte(text))
+	objects, err := yaml.Decode([]byte(text))
 	if err != nil || len(objects) != 1 {
 		t.Fatalf("%d objects, %v", len(objects), err)
 	}

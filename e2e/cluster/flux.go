@@ -11,8 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/e2e/harness"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 )
 
@@ -133,7 +134,7 @@ func (r *Reconciler) Apply(t *Tree, stage string) error {
 	if err != nil {
 		return err
 	}
-	values, err := manifest.Decode([]byte(text))
+	values, err := yaml.Decode([]byte(text))
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 )
 
@@ -236,7 +237,7 @@ func readObjects(file string) ([]map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, err := manifest.Decode(data)
+	objects, err := yaml.Decode(data)
 	if err == nil && len(objects) == 0 {
 		err = errors.New(strings.TrimSpace(file) + " holds no object")
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 const (
@@ -46,7 +46,7 @@ func made(second, from, to, port string) string {
 }
 
 func TestEgressIsHeldAgainstPolicies(t *testing.T) {
-	objects, err := manifest.Decode([]byte(rules))
+	objects, err := yaml.Decode([]byte(rules))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestEgressIsHeldAgainstPolicies(t *testing.T) {
 }
 
 func TestRightsAreHeldAgainstRoles(t *testing.T) {
-	objects, err := manifest.Decode([]byte(rules))
+	objects, err := yaml.Decode([]byte(rules))
 	if err != nil {
 		t.Fatal(err)
 	}

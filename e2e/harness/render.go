@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
@@ -108,7 +110,7 @@ func render(in Inputs) (*Instance, error) {
 		if !strings.HasSuffix(f.Path, ".yaml") {
 			continue
 		}
-		objects, err := manifest.Decode(f.Data)
+		objects, err := yaml.Decode(f.Data)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Path, err)
 		}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"mvdan.cc/sh/v3/syntax"
 
 	"github.com/holdfast-backup/holdfast/e2e/image"
@@ -236,7 +238,7 @@ func runs(t *testing.T, contracts map[string]kind.Image) []run {
 		var objects []map[string]any
 		for _, f := range made.Bundle.Files {
 			if strings.HasSuffix(f.Path, ".yaml") {
-				some, err := manifest.Decode(f.Data)
+				some, err := yaml.Decode(f.Data)
 				if err != nil {
 					t.Fatalf("%s: %v", f.Path, err)
 				}

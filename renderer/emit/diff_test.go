@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
@@ -205,7 +207,7 @@ func TestDiffNeverShowsSecrets(t *testing.T) {
 		if r.IntN(12) == 0 {
 			objects = []map[string]any{{"kind": pick("List", "SecretList"), "items": []any{object()}}}
 		}
-		data, err := manifest.AppendDocuments(nil, objects)
+		data, err := yaml.AppendDocuments(nil, objects)
 		if err != nil {
 			t.Fatal(err)
 		}

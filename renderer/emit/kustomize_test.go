@@ -8,10 +8,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
-
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 )
 
 // TestKustomizeBuildsTheTree: what Flux applies from a tree are the very
@@ -26,7 +26,7 @@ func TestKustomizeBuildsTheTree(t *testing.T) {
 		return o
 	}
 	documents := func(objects ...map[string]any) string {
-		data, err := manifest.AppendDocuments(nil, objects)
+		data, err := yaml.AppendDocuments(nil, objects)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestKustomizeBuildsTheTree(t *testing.T) {
 
 func sorted(t *testing.T, stream []byte) []map[string]any {
 	t.Helper()
-	objects, err := manifest.Decode(stream)
+	objects, err := yaml.Decode(stream)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 const (
@@ -37,11 +37,11 @@ func presentable(name string, before, after version) (was, now string, ok bool) 
 		ok = !secret && isText(before.data) && isText(after.data)
 		return string(before.data), string(after.data), ok
 	}
-	oldObjects, err := manifest.Decode(before.data)
+	oldObjects, err := yaml.Decode(before.data)
 	if err != nil {
 		return "", "", false
 	}
-	newObjects, err := manifest.Decode(after.data)
+	newObjects, err := yaml.Decode(after.data)
 	if err != nil {
 		return "", "", false
 	}
@@ -58,11 +58,11 @@ func presentable(name string, before, after version) (was, now string, ok bool) 
 		return string(before.data), string(after.data), ok
 	}
 	oldByID, newByID := byIdentity(oldObjects), byIdentity(newObjects)
-	oldText, err := manifest.AppendDocuments(nil, maskAll(oldObjects, newByID, false))
+	oldText, err := yaml.AppendDocuments(nil, maskAll(oldObjects, newByID, false))
 	if err != nil {
 		return "", "", false
 	}
-	newText, err := manifest.AppendDocuments(nil, maskAll(newObjects, oldByID, true))
+	newText, err := yaml.AppendDocuments(nil, maskAll(newObjects, oldByID, true))
 	if err != nil {
 		return "", "", false
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
@@ -58,7 +60,7 @@ func renderedWith(t *testing.T, example, policy string) tree {
 		if path.Ext(f.Path) != ".yaml" || path.Base(f.Path) == "kustomization.yaml" {
 			continue
 		}
-		values, err := manifest.Decode(f.Data)
+		values, err := yaml.Decode(f.Data)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
@@ -51,7 +53,7 @@ func Seal(objects []Object, p *plan.Plan, instance input.Instance, secrets Seali
 			documents = append(documents, objects[end].Value)
 			end++
 		}
-		data, err := AppendDocuments(nil, documents)
+		data, err := yaml.AppendDocuments(nil, documents)
 		if err != nil {
 			problems = append(problems, broken(objects[start].Path, err))
 		}
@@ -107,7 +109,7 @@ func kustomization(folder string, files []File) (File, bool) {
 		return File{}, false
 	}
 	slices.Sort(resources)
-	data, err := AppendDocuments(nil, []map[string]any{{
+	data, err := yaml.AppendDocuments(nil, []map[string]any{{
 		"apiVersion": "kustomize.config.k8s.io/v1beta1",
 		"kind":       "Kustomization",
 		"resources":  resources,

@@ -3,12 +3,13 @@ package manifest
 import (
 	"encoding/base64"
 	"fmt"
-	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
@@ -111,7 +112,7 @@ func (s Sealing) files(p *plan.Plan, instance input.Instance) ([]File, problem.L
 		if problems = append(problems, found...); len(found) > 0 {
 			continue
 		}
-		data, err := AppendDocuments(nil, []map[string]any{object})
+		data, err := yaml.AppendDocuments(nil, []map[string]any{object})
 		if err != nil {
 			problems = append(problems, broken(secret.File, err))
 		}
@@ -235,7 +236,7 @@ func (s Sealing) sops(object map[string]any, file string, key seal.Key, c *input
 		return nil, problems
 	}
 	var leaves []seal.Leaf
-	err := eachText(object, levelObject, nil, func(keys []string, text string) string {
+	err := yaml.EachText(object, func(keys []string, text string) string {
 		leaves = append(leaves, seal.Leaf{Path: slices.Clone(keys), Text: text})
 		return text
 	})
@@ -256,7 +257,7 @@ func (s Sealing) sops(object map[string]any, file string, key seal.Key, c *input
 		return nil, problem.List{broken(file, err)}
 	}
 	next := 0
-	if err := eachText(object, levelObject, nil, func([]string, string) string {
+	if err := yaml.EachText(object, func([]string, string) string {
 		next++
 		return texts[next-1]
 	}); err != nil {
@@ -394,28 +395,6 @@ func sealedSecret(s plan.Secret, sealed map[string]string) map[string]any {
 			},
 		},
 	}
-}
-
-// eachText visits the texts of an object in the order in which AppendYAML
-// writes them, and puts in their place what visit returns. Any other value is
-// an error: Secrets have none.
-func eachText(m map[string]any, at level, keys []string, visit func(keys []string, text string) string) error {
-	names := slices.Collect(maps.Keys(m))
-	order(names, at)
-	for _, name := range names {
-		below := append(keys, name)
-		switch v := m[name].(type) {
-		case string:
-			m[name] = visit(below, v)
-		case map[string]any:
-			if err := eachText(v, at.below(name), below, visit); err != nil {
-				return err
-			}
-		default:
-			return fmt.Errorf("%s of a Secret is a %T", strings.Join(below, "/"), v)
-		}
-	}
-	return nil
 }
 
 // withoutDecryption takes the decryption out of Flux's own objects: it names a

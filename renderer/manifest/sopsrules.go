@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 	"github.com/holdfast-backup/holdfast/renderer/seal"
@@ -34,7 +36,7 @@ type sopsRule struct {
 // readSOPSRules reads a .sops.yaml.
 func readSOPSRules(d input.Document, tree string) (*sopsRules, problem.List) {
 	r := &sopsRules{name: d.Name, tree: tree}
-	documents, err := Decode(d.Data)
+	documents, err := yaml.Decode(d.Data)
 	if err != nil {
 		return nil, problem.List{r.problem("HF023", "", err.Error(), "")}
 	}

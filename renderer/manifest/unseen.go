@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/renderer/seal"
 )
 
@@ -31,7 +33,7 @@ type Unseen struct {
 //
 // With identities it also decrypts, so that what no identity opens differs.
 func (u *Unseen) Fill(data []byte, identities []seal.Identity) (filled []byte, reasons []string, err error) {
-	objects, wrong := Decode(data)
+	objects, wrong := yaml.Decode(data)
 	found := map[string]any{}
 	switch {
 	case wrong != nil:
@@ -46,7 +48,7 @@ func (u *Unseen) Fill(data []byte, identities []seal.Identity) (filled []byte, r
 	if len(reasons) == 0 {
 		reasons = f.reasons
 	}
-	if filled, err = AppendDocuments(nil, []map[string]any{value}); err != nil {
+	if filled, err = yaml.AppendDocuments(nil, []map[string]any{value}); err != nil {
 		return nil, nil, err
 	}
 	if !bytes.Equal(filled, data) {
@@ -62,7 +64,7 @@ func (u *Unseen) Fill(data []byte, identities []seal.Identity) (filled []byte, r
 		if frame, ok := found["sops"].(map[string]any); ok {
 			frame["mac"] = placeholder
 		}
-		filled, err = AppendDocuments(nil, []map[string]any{found})
+		filled, err = yaml.AppendDocuments(nil, []map[string]any{found})
 		return filled, []string{"it does not decrypt: " + wrong.Error()}, err
 	}
 	return filled, nil, nil
@@ -186,7 +188,7 @@ func opens(object map[string]any, identities []seal.Identity) error {
 	rest := maps.Clone(object)
 	delete(rest, "sops")
 	var leaves []seal.Leaf
-	err := eachText(rest, levelObject, nil, func(keys []string, text string) string {
+	err := yaml.EachText(rest, func(keys []string, text string) string {
 		leaves = append(leaves, seal.Leaf{Path: slices.Clone(keys), Text: text})
 		return text
 	})
@@ -203,7 +205,7 @@ var secretKind = regexp.MustCompile(`kind["']?\s*:\s*(?:(?:[&!]\S*|#[^\n]*\n)\s*
 // IsSecret says whether a file holds a Secret, or what becomes one: as an object, in a
 // list, or readable at any depth. What cannot be decoded holds one if it says so.
 func IsSecret(data []byte) bool {
-	objects, err := Decode(data)
+	objects, err := yaml.Decode(data)
 	if err != nil {
 		// Letters of two bytes are letters, too.
 		return secretKind.Match(bytes.ReplaceAll(data, []byte{0}, nil))

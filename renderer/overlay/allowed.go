@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/kustomize/api/types"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"sigs.k8s.io/kustomize/api/types"
 )
 
 // allowedFields are those of a kustomization that change or add objects and can
@@ -32,7 +32,7 @@ func allowedFields() []string {
 // something at a path, which begins in the folder of the kustomization; kustomize
 // takes for a URL what it does not find.
 func allow(data []byte, exists func(place string) bool) error {
-	documents, err := manifest.Decode(data)
+	documents, err := yaml.Decode(data)
 	if err != nil {
 		return err
 	}

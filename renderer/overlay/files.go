@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 // files is the file system that kustomize sees: that of the overlay, and in the
@@ -100,7 +100,7 @@ func (f *files) ReadFile(p string) ([]byte, error) {
 		return nil, err
 	}
 	// kustomize follows aliases as often as they are written, for hours if need be.
-	if manifest.ExcessiveAliases(data) {
+	if yaml.ExcessiveAliases(data) {
 		f.refused = fmt.Errorf("%s: its aliases stand for too much", p)
 		return nil, f.refused
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 
@@ -78,7 +80,7 @@ func Apply(source Source, files []eval.Rendered, p *plan.Plan) ([]eval.Rendered,
 	if err != nil {
 		return nil, nil, problem.List{a.failed(err)}
 	}
-	objects, err := manifest.Decode(built)
+	objects, err := yaml.Decode(built)
 	if err != nil {
 		return nil, nil, problem.List{a.failed(err)}
 	}
@@ -172,7 +174,7 @@ func (a *application) encode(in []manifest.Object) ([]byte, error) {
 		metadata["annotations"], value["metadata"] = annotations, metadata
 		values[i] = value
 	}
-	return manifest.AppendDocuments(nil, values)
+	return yaml.AppendDocuments(nil, values)
 }
 
 func clone(value any) map[string]any {

@@ -7,6 +7,8 @@ import (
 	"path"
 	"unicode"
 
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
+
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
@@ -36,7 +38,7 @@ func readable(file manifest.File) bool {
 	if !mayHoldSecret(file.Data) {
 		return false
 	}
-	objects, err := manifest.Decode(file.Data)
+	objects, err := yaml.Decode(file.Data)
 	if err != nil {
 		return true
 	}

@@ -12,7 +12,7 @@ import (
 
 // difference is what changes in the published plan of an instance.
 type difference struct {
-	plan.Difference
+	Difference
 	plan *plan.Plan
 	// first says that the instance was never published.
 	first bool
@@ -43,7 +43,7 @@ func (c change) changed() []difference {
 // subject is the first line of the message.
 func (c change) subject() string {
 	changed := c.changed()
-	var all plan.Difference
+	var all Difference
 	off := 0
 	for _, d := range changed {
 		all.Appeared = append(all.Appeared, d.Appeared...)

@@ -252,7 +252,7 @@ func (p *publication) compareOne(ctx context.Context, committed map[string]entry
 		before = []byte(text)
 	}
 	var err error
-	if d.Difference, err = plan.Compare(before, p.bundle.Files[at].Data); err != nil {
+	if d.Difference, err = comparePlans(before, p.bundle.Files[at].Data); err != nil {
 		return d, unknown("the published plan is none"), nil
 	}
 	return d, d.vanished(), nil

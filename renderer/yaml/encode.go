@@ -1,4 +1,4 @@
-package manifest
+package yaml
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxKeyBytes is the longest key that AppendYAML writes. YAML readers stop
+// maxKeyBytes is the longest key that Append writes. YAML readers stop
 // looking for the colon of a key after 1024 characters.
 const maxKeyBytes = 1000
 
@@ -19,7 +19,7 @@ const maxKeyBytes = 1000
 // way round.
 const exactIntegers = 1 << 53
 
-// AppendYAML appends value as one block-style YAML document, without a "---"
+// Append appends value as one block-style YAML document, without a "---"
 // line, and returns the extended buffer. The same value always gives the same
 // bytes, and YAML 1.1 and 1.2 readers alike read exactly value back.
 //
@@ -30,8 +30,8 @@ const exactIntegers = 1 << 53
 // error: another Go type, a number that is not finite, a text that is not
 // UTF-8, a key longer than 1000 bytes. The error names the place, never the
 // value; dst is then returned as it was.
-func AppendYAML(dst []byte, value any) ([]byte, error) {
-	w := yamlWriter{out: dst}
+func Append(dst []byte, value any) ([]byte, error) {
+	w := writer{out: dst}
 	if err := w.document(value); err != nil {
 		return dst, err
 	}
@@ -41,7 +41,7 @@ func AppendYAML(dst []byte, value any) ([]byte, error) {
 // AppendDocuments appends objects as one YAML stream: a "---" line before each
 // object, the first one included, so that streams can simply be joined.
 func AppendDocuments(dst []byte, objects []map[string]any) ([]byte, error) {
-	w := yamlWriter{out: dst}
+	w := writer{out: dst}
 	for i, object := range objects {
 		w.out = append(w.out, "---\n"...)
 		if err := w.document(object); err != nil {
@@ -51,9 +51,9 @@ func AppendDocuments(dst []byte, objects []map[string]any) ([]byte, error) {
 	return w.out, nil
 }
 
-// yamlWriter appends YAML to out. Its keys are a stack: each open mapping has
+// writer appends YAML to out. Its keys are a stack: each open mapping has
 // its sorted keys on it, so that no mapping needs memory of its own.
-type yamlWriter struct {
+type writer struct {
 	out  []byte
 	keys []string
 }
@@ -90,7 +90,7 @@ func order(keys []string, at level) {
 	}
 }
 
-func (w *yamlWriter) document(value any) error {
+func (w *writer) document(value any) error {
 	if m, ok := value.(map[string]any); ok && len(m) > 0 {
 		return w.mapping(m, 0, false, levelObject)
 	}
@@ -99,7 +99,7 @@ func (w *yamlWriter) document(value any) error {
 
 // mapping writes the entries of m, each on a line of its own at indent. With
 // inline the first line's indent is already there, as after "- ".
-func (w *yamlWriter) mapping(m map[string]any, indent int, inline bool, at level) error {
+func (w *writer) mapping(m map[string]any, indent int, inline bool, at level) error {
 	start := len(w.keys)
 	for k := range m {
 		w.keys = append(w.keys, k)
@@ -120,7 +120,7 @@ func (w *yamlWriter) mapping(m map[string]any, indent int, inline bool, at level
 }
 
 // stringMapping is mapping for a map of texts.
-func (w *yamlWriter) stringMapping(m map[string]string, indent int, inline bool) error {
+func (w *writer) stringMapping(m map[string]string, indent int, inline bool) error {
 	start := len(w.keys)
 	for k := range m {
 		w.keys = append(w.keys, k)
@@ -149,7 +149,7 @@ func toFront(keys []string, key string) {
 	}
 }
 
-func (w *yamlWriter) sequence(items []any, indent int, inline bool) error {
+func (w *writer) sequence(items []any, indent int, inline bool) error {
 	for i, item := range items {
 		w.dash(indent, inline && i == 0)
 		if err := w.item(item, indent+2); err != nil {
@@ -159,7 +159,7 @@ func (w *yamlWriter) sequence(items []any, indent int, inline bool) error {
 	return nil
 }
 
-func (w *yamlWriter) stringSequence(items []string, indent int, inline bool) error {
+func (w *writer) stringSequence(items []string, indent int, inline bool) error {
 	for i, item := range items {
 		w.dash(indent, inline && i == 0)
 		if err := w.text(item, indent+2); err != nil {
@@ -170,7 +170,7 @@ func (w *yamlWriter) stringSequence(items []string, indent int, inline bool) err
 }
 
 // entry writes the value of a key at indent, beginning after the colon.
-func (w *yamlWriter) entry(value any, indent int, at level) error {
+func (w *writer) entry(value any, indent int, at level) error {
 	switch v := value.(type) {
 	case string:
 		w.out = append(w.out, ' ')
@@ -202,7 +202,7 @@ func (w *yamlWriter) entry(value any, indent int, at level) error {
 
 // item writes a value of a list, beginning after "- ". Its further lines stand
 // at indent.
-func (w *yamlWriter) item(value any, indent int) error {
+func (w *writer) item(value any, indent int) error {
 	switch v := value.(type) {
 	case string:
 		// A text at the top of a document needs an indent all the same.
@@ -227,14 +227,14 @@ func (w *yamlWriter) item(value any, indent int) error {
 	return w.scalar(value)
 }
 
-func (w *yamlWriter) dash(indent int, inline bool) {
+func (w *writer) dash(indent int, inline bool) {
 	if !inline {
 		w.indent(indent)
 	}
 	w.out = append(w.out, '-', ' ')
 }
 
-func (w *yamlWriter) key(k string, indent int, inline bool) error {
+func (w *writer) key(k string, indent int, inline bool) error {
 	if !inline {
 		w.indent(indent)
 	}
@@ -253,7 +253,7 @@ func (w *yamlWriter) key(k string, indent int, inline bool) error {
 	return nil
 }
 
-func (w *yamlWriter) indent(n int) {
+func (w *writer) indent(n int) {
 	const blanks = "                                "
 	for ; n > len(blanks); n -= len(blanks) {
 		w.out = append(w.out, blanks...)
@@ -262,7 +262,7 @@ func (w *yamlWriter) indent(n int) {
 }
 
 // scalar writes anything that is neither a text nor a collection with content.
-func (w *yamlWriter) scalar(value any) error {
+func (w *writer) scalar(value any) error {
 	switch v := value.(type) {
 	case nil:
 		w.out = append(w.out, "null\n"...)
@@ -286,7 +286,7 @@ func (w *yamlWriter) scalar(value any) error {
 	return nil
 }
 
-func (w *yamlWriter) float(v float64) error {
+func (w *writer) float(v float64) error {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return errors.New("a number is not finite")
 	}
@@ -311,7 +311,7 @@ func (w *yamlWriter) float(v float64) error {
 
 // number writes integers of any size digit by digit, and everything else as
 // the float64 that readers make of it.
-func (w *yamlWriter) number(n json.Number) error {
+func (w *writer) number(n json.Number) error {
 	if !json.Valid([]byte(n)) || strings.Trim(string(n), "-+.eE0123456789") != "" {
 		return errors.New("a json.Number is no number")
 	}
@@ -328,7 +328,7 @@ func (w *yamlWriter) number(n json.Number) error {
 
 // text writes s and the end of its line; indent is where the lines of a
 // literal block stand.
-func (w *yamlWriter) text(s string, indent int) error {
+func (w *writer) text(s string, indent int) error {
 	switch {
 	case plain(s):
 		w.out = append(append(w.out, s...), '\n')
@@ -342,7 +342,7 @@ func (w *yamlWriter) text(s string, indent int) error {
 	return nil
 }
 
-func (w *yamlWriter) literal(s string, indent int) {
+func (w *writer) literal(s string, indent int) {
 	w.out = append(w.out, '|')
 	switch {
 	case !strings.HasSuffix(s, "\n"):

@@ -1,4 +1,4 @@
-package plan
+package publish
 
 import (
 	"encoding/json"
@@ -46,9 +46,9 @@ type decided struct {
 	rest       map[string]any
 }
 
-// Compare compares two plan.json of one instance. before may be nil if there is none.
+// comparePlans compares two plan.json of one instance. before may be nil if there is none.
 // The error says that one of them is not a plan.
-func Compare(before, after []byte) (Difference, error) {
+func comparePlans(before, after []byte) (Difference, error) {
 	var was decided
 	var err error
 	if before != nil {

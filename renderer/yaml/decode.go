@@ -1,4 +1,4 @@
-package manifest
+package yaml
 
 import (
 	"bytes"
@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	sigs "sigs.k8s.io/yaml"
 )
 
 // ExcessiveAliases says whether the aliases of a document in a YAML stream stand for more than
@@ -16,7 +16,7 @@ func ExcessiveAliases(data []byte) bool {
 	for len(data) > 0 {
 		var document []byte
 		document, data = cutDocument(data)
-		if _, err := yaml.YAMLToJSON(document); err != nil && strings.Contains(err.Error(), "excessive aliasing") {
+		if _, err := sigs.YAMLToJSON(document); err != nil && strings.Contains(err.Error(), "excessive aliasing") {
 			return true
 		}
 	}
@@ -35,7 +35,7 @@ func Decode(data []byte) ([]map[string]any, error) {
 		start := line
 		line += bytes.Count(document, []byte("\n"))
 		var value any
-		if err := yaml.UnmarshalStrict(document, &value); err != nil {
+		if err := sigs.UnmarshalStrict(document, &value); err != nil {
 			return nil, fmt.Errorf("document that starts at line %d: %w", start, withoutValues(err))
 		}
 		if value == nil {

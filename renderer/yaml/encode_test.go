@@ -1,4 +1,4 @@
-package manifest
+package yaml
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	yamlv3 "go.yaml.in/yaml/v3"
-	"sigs.k8s.io/yaml"
+	sigs "sigs.k8s.io/yaml"
 )
 
 func TestAppendYAMLLayout(t *testing.T) {
@@ -80,7 +80,7 @@ spec:
         a: b
       name: inner
 `
-	got, err := AppendYAML([]byte("before\n"), object)
+	got, err := Append([]byte("before\n"), object)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestAppendYAMLScalars(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := AppendYAML(nil, tt.value)
+			got, err := Append(nil, tt.value)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -180,7 +180,7 @@ func TestAppendYAMLErrors(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := AppendYAML([]byte("dst"), tt.value)
+			got, err := Append([]byte("dst"), tt.value)
 			if err == nil {
 				t.Fatalf("no error, got %q", got)
 			}
@@ -266,7 +266,7 @@ func TestAppendYAMLNastyTexts(t *testing.T) {
 // roundTrip reads value back with both oracles.
 func roundTrip(t testing.TB, value any) {
 	t.Helper()
-	data, err := AppendYAML(nil, value)
+	data, err := Append(nil, value)
 	if err != nil {
 		t.Fatalf("%#v: %v", value, err)
 	}
@@ -282,7 +282,7 @@ func roundTrip(t testing.TB, value any) {
 func readSigs(t testing.TB, data []byte) any {
 	t.Helper()
 	var got any
-	if err := yaml.UnmarshalStrict(data, &got); err != nil {
+	if err := sigs.UnmarshalStrict(data, &got); err != nil {
 		t.Fatalf("sigs yaml does not read %q: %v", data, err)
 	}
 	return normal(got)
@@ -421,7 +421,7 @@ func TestAppendYAMLRandom(t *testing.T) {
 		for i := range values {
 			values[i] = g.value(2)
 		}
-		data, err := AppendYAML(nil, values)
+		data, err := Append(nil, values)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -442,11 +442,11 @@ func TestAppendYAMLIsStable(t *testing.T) {
 	g := newGenerator(3)
 	for range 200 {
 		value := g.value(4)
-		first, err := AppendYAML(nil, value)
+		first, err := Append(nil, value)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := AppendYAML(nil, normal(value)) // the same content in new maps
+		second, err := Append(nil, normal(value)) // the same content in new maps
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -467,7 +467,7 @@ func FuzzAppendYAML(f *testing.F) {
 			"metadata": map[string]any{"name": text, "x": number, "l": []any{text, []any{number, text}}},
 			"l":        []any{text, map[string]any{key: []any{map[string]any{key: text}}}},
 		}
-		if _, err := AppendYAML(nil, value); err != nil {
+		if _, err := Append(nil, value); err != nil {
 			if !strings.Contains(err.Error(), "UTF-8") && !strings.Contains(err.Error(), "finite") && !strings.Contains(err.Error(), "longer") {
 				t.Fatal(err)
 			}
@@ -541,7 +541,7 @@ func BenchmarkAppendYAML(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			for _, object := range objects {
-				if _, err := yaml.Marshal(object); err != nil {
+				if _, err := sigs.Marshal(object); err != nil {
 					b.Fatal(err)
 				}
 			}

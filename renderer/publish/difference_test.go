@@ -1,4 +1,4 @@
-package plan
+package publish
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestCompare: what a commit message says follows from two plan.json alone.
-func TestCompare(t *testing.T) {
+// TestComparePlans: what a commit message says follows from two plan.json alone.
+func TestComparePlans(t *testing.T) {
 	document := func(rest, units, exemptions string) string {
 		return fmt.Sprintf(`{"instance": "shop", %s, "units": [%s], "exemptions": [%s], "totals": {"units": 1}}`, rest, units, exemptions)
 	}
@@ -48,7 +48,7 @@ func TestCompare(t *testing.T) {
 			if test.before != "" {
 				before = []byte(test.before)
 			}
-			got, err := Compare(before, []byte(test.after))
+			got, err := comparePlans(before, []byte(test.after))
 			test.want.Instance = "shop"
 			if err != nil || !reflect.DeepEqual(got, test.want) {
 				t.Errorf("got %+v, %v\nwant %+v", got, err, test.want)
@@ -57,7 +57,7 @@ func TestCompare(t *testing.T) {
 	}
 	for _, text := range []string{"", "{", "[]", "null", `"x"`, `{}`, `{"instance": 1}`, `{"instance": "a"}`, `{"instance": "a", "units": {}, "exemptions": []}`,
 		`{"instance": "a", "units": [null], "exemptions": []}`, `{"instance": "a", "units": [{"id": 1}], "exemptions": []}`, `{"instance": "a", "units": [], "exemptions": 1}`} {
-		if _, err := Compare([]byte(text), []byte(document(on, a, ""))); err == nil {
+		if _, err := comparePlans([]byte(text), []byte(document(on, a, ""))); err == nil {
 			t.Errorf("%q is a plan", text)
 		}
 	}
