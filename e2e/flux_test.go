@@ -18,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	encoding "github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/fluxcd/cli-utils/pkg/kstatus/polling"
 	"github.com/fluxcd/cli-utils/pkg/object"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -47,6 +45,8 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
+	encoding "github.com/holdfast-backup/holdfast/renderer/yaml"
 	"github.com/holdfast-backup/holdfast/templates"
 )
 
@@ -289,7 +289,7 @@ func (r *repository) render(templates fs.FS, in renderer.Inputs) error {
 	if err != nil {
 		return err
 	}
-	made, err := program.Render(in, renderer.Options{Secrets: manifest.Plain})
+	made, err := program.Render(in, renderer.Options{Secrets: secrets.Plain})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden trees from the examples")
@@ -88,7 +89,7 @@ func render(t *testing.T, c examples.Case) []manifest.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := r.Render(c.Inputs, renderer.Options{Secrets: manifest.SOPS})
+	made, err := r.Render(c.Inputs, renderer.Options{Secrets: secrets.SOPS})
 	if err != nil {
 		t.Fatal(err)
 	}

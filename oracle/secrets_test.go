@@ -31,8 +31,8 @@ import (
 
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer/input"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // sealedSecrets and externalSecrets are the releases whose definitions are read;
@@ -141,7 +141,7 @@ func TestFluxDecrypts(t *testing.T) {
 	s := scheme(t)
 	eachCase(t, func(t *testing.T, c examples.Case) {
 		want := expectedSecrets(t, c)
-		x := renderSecrets(t, c, manifest.SOPS)
+		x := renderSecrets(t, c, secrets.SOPS)
 		found := map[string]bool{}
 		for _, p := range x.plans {
 			for _, stage := range []string{"repository", "backup"} {
@@ -221,7 +221,7 @@ func TestSubstitutionCannotTouchValues(t *testing.T) {
 	credentials := object(t, c.Inputs.Credentials[0])
 	credentials["restic"].(map[string]any)["password"] = password
 	c.Inputs.Credentials = []input.Document{document(t, "backup-credentials.json", credentials)}
-	for _, d := range renderSecrets(t, c, manifest.SOPS).of("v1", "Secret") {
+	for _, d := range renderSecrets(t, c, secrets.SOPS).of("v1", "Secret") {
 		file := filepath.Join(t.TempDir(), "secret.json")
 		if err := os.WriteFile(file, d.text, 0o600); err != nil {
 			t.Fatal(err)
@@ -263,7 +263,7 @@ func TestSealedSecrets(t *testing.T) {
 	eachCase(t, func(t *testing.T, c examples.Case) {
 		want := expectedSecrets(t, c)
 		c.Inputs.Certificate = certificate
-		found := renderSecrets(t, c, manifest.Sealed).of("bitnami.com/v1alpha1", "SealedSecret")
+		found := renderSecrets(t, c, secrets.Sealed).of("bitnami.com/v1alpha1", "SealedSecret")
 		if len(found) != len(want) {
 			t.Errorf("%d SealedSecrets, expected %d", len(found), len(want))
 		}
@@ -316,7 +316,7 @@ func TestExternalSecrets(t *testing.T) {
 		policy["externalSecrets"] = map[string]any{"store": map[string]any{"kind": "SecretStore", "name": "vault"}, "fields": fields, "refreshInterval": "30m"}
 		written := document(t, "policy.json", policy)
 		c.Inputs.Policy = &written
-		found := renderSecrets(t, c, manifest.External).of("external-secrets.io/v1", "ExternalSecret")
+		found := renderSecrets(t, c, secrets.External).of("external-secrets.io/v1", "ExternalSecret")
 		if len(found) != len(want) {
 			t.Errorf("%d ExternalSecrets, expected %d", len(found), len(want))
 		}
@@ -344,7 +344,7 @@ func TestExternalSecrets(t *testing.T) {
 func TestEncryptedSecretsAreNoObjects(t *testing.T) {
 	s := scheme(t)
 	eachCase(t, func(t *testing.T, c examples.Case) {
-		for _, d := range renderSecrets(t, c, manifest.SOPS).of("v1", "Secret") {
+		for _, d := range renderSecrets(t, c, secrets.SOPS).of("v1", "Secret") {
 			if _, err := strict(s, d.text); err == nil {
 				t.Errorf("%s: passes for a Secret with %s", d.id, base64.StdEncoding.EncodeToString(d.text[:12]))
 			}

@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // manifested is one YAML document of a tree, as Kubernetes reads it.
@@ -94,11 +95,11 @@ func (x *tree) of(apiVersion, kind string) []manifested {
 // render renders everything, Secrets in plain text included.
 func render(t *testing.T, c examples.Case) *tree {
 	t.Helper()
-	return renderSecrets(t, c, manifest.Plain)
+	return renderSecrets(t, c, secrets.Plain)
 }
 
 // renderSecrets renders everything, Secrets in one of their ways.
-func renderSecrets(t *testing.T, c examples.Case, secrets manifest.Secrets) *tree {
+func renderSecrets(t *testing.T, c examples.Case, secrets secrets.Mode) *tree {
 	t.Helper()
 	r, err := renderer.New(c.Templates)
 	if err != nil {

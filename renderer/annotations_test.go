@@ -6,7 +6,7 @@ import (
 
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // TestBothToolsAreTold: what an annotation says to Flux another one says to Argo
@@ -16,7 +16,7 @@ func TestBothToolsAreTold(t *testing.T) {
 	t.Parallel()
 	const flux, argo = "kustomize.toolkit.fluxcd.io/", "argocd.argoproj.io/"
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		for _, mode := range []manifest.Secrets{manifest.Plain, manifest.SOPS} {
+		for _, mode := range []secrets.Mode{secrets.Plain, secrets.SOPS} {
 			kept, replaced, first := 0, 0, 0
 			x := render(t, r, c.Inputs, mode)
 			for _, o := range x.objects {

@@ -4,11 +4,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // TestNamesApart: no two instances have an object of one name, though each is rendered
@@ -41,7 +41,7 @@ func TestNamesApart(t *testing.T) {
 			root["volumes"] = volumes
 		})
 		credentials := rewritten(t, in.Credentials[0], func(root map[string]any) { root["instanceId"] = id })
-		x := render(t, r, renderer.Inputs{States: []input.Document{state}, Credentials: []input.Document{credentials}}, manifest.Plain)
+		x := render(t, r, renderer.Inputs{States: []input.Document{state}, Credentials: []input.Document{credentials}}, secrets.Plain)
 		for _, f := range x.files {
 			if !strings.Contains(f.Path, "/backup/") && !strings.Contains(f.Path, "/repository/") && !strings.Contains(f.Path, "/restore/") || strings.HasSuffix(f.Path, "/kustomization.yaml") {
 				continue
@@ -82,7 +82,7 @@ func TestClusterWideNamesApart(t *testing.T) {
 			root["namespace"] = namespace
 			root["kubernetes"].(map[string]any)["exportClusterScoped"] = true
 		})
-		for _, o := range render(t, r, renderer.Inputs{States: []input.Document{state}, Credentials: in.Credentials}, manifest.Omit).objects {
+		for _, o := range render(t, r, renderer.Inputs{States: []input.Document{state}, Credentials: in.Credentials}, secrets.Omit).objects {
 			if o.Namespace() != "" || !strings.HasPrefix(o.Kind(), "ClusterRole") {
 				continue
 			}
@@ -116,7 +116,7 @@ func TestIngressStaysHome(t *testing.T) {
 			root["network"].(map[string]any)["defaultDenyIngress"] = true
 		})
 		policies := 0
-		for _, o := range render(t, r, renderer.Inputs{States: []input.Document{state}, Credentials: in.Credentials}, manifest.Omit).objects {
+		for _, o := range render(t, r, renderer.Inputs{States: []input.Document{state}, Credentials: in.Credentials}, secrets.Omit).objects {
 			if o.Namespace() == namespace && o.Kind() != "Kustomization" {
 				policies++
 			}

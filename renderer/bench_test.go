@@ -7,8 +7,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/eval"
@@ -16,6 +14,8 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 	"github.com/holdfast-backup/holdfast/templates"
 )
 
@@ -78,7 +78,7 @@ func BenchmarkFleet(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			in := fleet(b, n)
 			measured(b, n, func() {
-				if _, err := r.Render(in, renderer.Options{Secrets: manifest.SOPS}); err != nil {
+				if _, err := r.Render(in, renderer.Options{Secrets: secrets.SOPS}); err != nil {
 					b.Fatal(err)
 				}
 			})
@@ -133,7 +133,7 @@ func BenchmarkSteps(b *testing.B) {
 		_, _ = s.program.Render(value)
 	})
 	step("7-order", func() { manifest.Order(s.files) })
-	sealing, _ := manifest.NewSealing(manifest.SOPS, nil, "", nil)
+	sealing, _ := secrets.NewMaker(secrets.SOPS, nil, "", nil)
 	step("8-seal", func() { _, _ = manifest.Seal(s.objects, s.plan, s.instance, sealing) })
 }
 

@@ -20,7 +20,7 @@
 // machine, in any zone, in any order of keys. It returns a bundle, or the
 // problems that any step found.
 //
-// Packages below it, from low to high: problem, seal, input, eval, kind, plan,
-// manifest, overlay, emit, publish. None imports upward; only emit, publish and
+// Packages below it, from low to high: problem, mask, seal, input, eval, kind, plan,
+// yaml, secrets, manifest, overlay, emit, publish. None imports upward; only emit, publish and
 // cmd touch files or clocks.
 package renderer

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-backup/holdfast/renderer/input"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // TestNoSource: an instance without a source is a plan that says so, and no
@@ -40,7 +40,7 @@ func TestNoSource(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			in := example(t, "minimal")
 			in.States = []input.Document{rewritten(t, in.States[0], test.state)}
-			x := render(t, r, in, manifest.Plain)
+			x := render(t, r, in, secrets.Plain)
 			var files []string
 			for _, f := range x.files {
 				files = append(files, f.Path)
@@ -77,7 +77,7 @@ func TestOnlyBuckets(t *testing.T) {
 			"reasons": map[string]any{"exportSecrets": "in Git", "exportNamespaceYaml": "in Git", "exportClusterScoped": "in Git"},
 		}
 	})}
-	x := render(t, built(t), in, manifest.Omit)
+	x := render(t, built(t), in, secrets.Omit)
 	folders := map[string]bool{}
 	for _, f := range x.files {
 		if parts := strings.Split(f.Path, "/"); len(parts) > 2 {

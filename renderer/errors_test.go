@@ -25,9 +25,9 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/overlay"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 	"github.com/holdfast-backup/holdfast/templates"
 )
 
@@ -65,7 +65,7 @@ type errorCase struct {
 	file    string
 	archive *txtar.Archive
 	base    string
-	secrets manifest.Secrets
+	secrets secrets.Mode
 }
 
 func errorCases(t *testing.T, folder string) []errorCase {
@@ -80,13 +80,13 @@ func errorCases(t *testing.T, folder string) []errorCase {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := errorCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), file: file, archive: archive, secrets: manifest.Plain}
+		c := errorCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), file: file, archive: archive, secrets: secrets.Plain}
 		for line := range strings.Lines(string(archive.Comment)) {
 			if base, ok := strings.CutPrefix(strings.TrimSpace(line), "base: "); ok {
 				c.base = base
 			}
 			if mode, ok := strings.CutPrefix(strings.TrimSpace(line), "secrets: "); ok {
-				if c.secrets, ok = manifest.ParseSecrets(mode); !ok {
+				if c.secrets, ok = secrets.ParseMode(mode); !ok {
 					t.Fatalf("%s: there is no mode %q", file, mode)
 				}
 			}

@@ -16,8 +16,8 @@ import (
 
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 	"github.com/holdfast-backup/holdfast/schemas"
 )
 
@@ -169,7 +169,7 @@ type scene struct {
 	// plan is plan.json's text, view what templates see of it.
 	plan  string
 	view  map[string]any
-	trees map[manifest.Secrets]map[string]string
+	trees map[secrets.Mode]map[string]string
 }
 
 // scenes reads testdata/every: one with the settings in the state's backup
@@ -308,7 +308,7 @@ func inputsOf(t *testing.T, documents map[string]any) renderer.Inputs {
 }
 
 // treeOf returns the tree of the documents, or their problems.
-func treeOf(t *testing.T, r *renderer.Renderer, documents map[string]any, mode manifest.Secrets) (map[string]string, problem.List) {
+func treeOf(t *testing.T, r *renderer.Renderer, documents map[string]any, mode secrets.Mode) (map[string]string, problem.List) {
 	t.Helper()
 	made, err := r.Render(inputsOf(t, documents), renderer.Options{Secrets: mode})
 	var list problem.List
@@ -359,9 +359,9 @@ func (s *scene) apply(t *testing.T, r *renderer.Renderer, f inputField, place []
 	if same && f.document != credentialsFile {
 		return best, ""
 	}
-	modes := []manifest.Secrets{manifest.Plain}
+	modes := []secrets.Mode{secrets.Plain}
 	if f.path[0] == "git" || slices.Contains(f.path, "externalSecrets") {
-		modes = []manifest.Secrets{manifest.External, manifest.SOPS}
+		modes = []secrets.Mode{secrets.External, secrets.SOPS}
 	}
 	for _, mode := range modes {
 		tree, list := treeOf(t, r, documents, mode)
@@ -379,7 +379,7 @@ func (s *scene) apply(t *testing.T, r *renderer.Renderer, f inputField, place []
 }
 
 // tree is the scene's own tree, made when it is asked for.
-func (s *scene) tree(t *testing.T, r *renderer.Renderer, mode manifest.Secrets) map[string]string {
+func (s *scene) tree(t *testing.T, r *renderer.Renderer, mode secrets.Mode) map[string]string {
 	t.Helper()
 	if s.trees[mode] == nil {
 		tree, list := treeOf(t, r, s.documents, mode)
@@ -554,7 +554,7 @@ func TestEveryField(t *testing.T) {
 	r := builtinRenderer(t)
 	all := scenes(t)
 	for _, s := range all {
-		s.trees = map[manifest.Secrets]map[string]string{}
+		s.trees = map[secrets.Mode]map[string]string{}
 		var list problem.List
 		if s.plan, s.view, list = planned(t, r, s.documents); len(list) > 0 {
 			t.Fatalf("scene %q:\n%s", s.name, list.Error())

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // wood is a rendered tree that a mutation breaks.
@@ -503,7 +504,7 @@ func TestMutations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := render(t, r, c.Inputs, manifest.Omit)
+		x := render(t, r, c.Inputs, secrets.Omit)
 		// Secrets, lists of files and the plan are made after Inspect.
 		objects := slices.DeleteFunc(x.objects, func(o manifest.Object) bool { return path.Base(o.Path) == "kustomization.yaml" })
 		if found := manifest.Inspect(objects, x.planned[0].Plan); len(found) > 0 {

@@ -13,9 +13,9 @@ import (
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/overlay"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // overlaid renders inputs under an overlay, whose files are given by name and
@@ -33,8 +33,8 @@ func overlaid(in renderer.Inputs, kustomization string, more ...string) renderer
 func TestOverlayThatDoesNothing(t *testing.T) {
 	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		want := render(t, r, c.Inputs, manifest.SOPS).files
-		got := render(t, r, overlaid(c.Inputs, "resources: [holdfast]\n"), manifest.SOPS).files
+		want := render(t, r, c.Inputs, secrets.SOPS).files
+		got := render(t, r, overlaid(c.Inputs, "resources: [holdfast]\n"), secrets.SOPS).files
 		if !slices.Equal(names(got), names(want)) {
 			t.Fatalf("files %v, expected %v", names(got), names(want))
 		}
@@ -108,7 +108,7 @@ func TestOverlayKeepsReferences(t *testing.T) {
 	t.Parallel()
 	tried := 0
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		plain := render(t, r, c.Inputs, manifest.Plain)
+		plain := render(t, r, c.Inputs, secrets.Plain)
 		plans := plain.enabled()
 		if len(plans) == 0 {
 			return
@@ -120,7 +120,7 @@ func TestOverlayKeepsReferences(t *testing.T) {
 		}
 		tried++
 		text := strings.ReplaceAll(everything, "NAMESPACE", plans[0].Namespaces[0])
-		checkReferences(t, plain, render(t, r, overlaid(c.Inputs, text), manifest.Plain), "x")
+		checkReferences(t, plain, render(t, r, overlaid(c.Inputs, text), secrets.Plain), "x")
 	})
 	if tried < 3 {
 		t.Errorf("only %d examples were tried", tried)
@@ -142,8 +142,8 @@ func TestOverlayOverSeveralNamespaces(t *testing.T) {
 	}
 	c.Inputs.States = []input.Document{{Name: "state", Data: []byte(state)}}
 	r := builtinRenderer(t)
-	before := render(t, r, c.Inputs, manifest.Plain)
-	after := render(t, r, overlaid(c.Inputs, "resources: [holdfast]\nnamePrefix: x\n"), manifest.Plain)
+	before := render(t, r, c.Inputs, secrets.Plain)
+	after := render(t, r, overlaid(c.Inputs, "resources: [holdfast]\nnamePrefix: x\n"), secrets.Plain)
 	checkReferences(t, before, after, "x")
 	admitted := 0
 	for _, o := range after.objects {
@@ -249,7 +249,7 @@ func TestOverlayMergesIntoOurs(t *testing.T) {
 resources: [holdfast]
 configMapGenerator:
 - {name: shop-pg-scripts, namespace: shop, behavior: merge, files: [dump.sh=mine.sh]}
-`, "mine.sh", "#!/bin/sh\nexit 1\n"), manifest.Omit)
+`, "mine.sh", "#!/bin/sh\nexit 1\n"), secrets.Omit)
 	for _, o := range x.objects {
 		if o.ID() == "ConfigMap/shop/shop-pg-scripts" {
 			if dig(o.Value, "data", "dump.sh") != "#!/bin/sh\nexit 1\n" || dig(o.Value, "data", "restore.sh") == nil {
@@ -267,7 +267,7 @@ func TestOverlaySecretsHaveItsLabels(t *testing.T) {
 	t.Parallel()
 	c := exampleNamed(t, "minimal")
 	r := builtinRenderer(t)
-	x := render(t, r, overlaid(c.Inputs, "resources: [holdfast]\nlabels: [{pairs: {team: storage}}]\ncommonAnnotations: {owner: storage}\n"), manifest.Plain)
+	x := render(t, r, overlaid(c.Inputs, "resources: [holdfast]\nlabels: [{pairs: {team: storage}}]\ncommonAnnotations: {owner: storage}\n"), secrets.Plain)
 	secrets := 0
 	for _, o := range x.objects {
 		if o.Kind() == "Kustomization" || o.Name() == "pod-executor" {
@@ -297,7 +297,7 @@ func TestOverlayAdds(t *testing.T) {
 		"{apiVersion: v1, kind: ConfigMap, metadata: {name: mine, namespace: shop}, data: {a: b}}\n", "../base/kustomization.yaml",
 		"resources: [policy.yaml]\n", "../base/policy.yaml",
 		"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: mine, namespace: shop}, "+
-			"spec: {podSelector: {matchLabels: {k8upjob: 'true'}}, policyTypes: [Egress]}}\n"), manifest.Omit)
+			"spec: {podSelector: {matchLabels: {k8upjob: 'true'}}, policyTypes: [Egress]}}\n"), secrets.Omit)
 	at := map[string]string{}
 	for _, o := range x.objects {
 		if o.Name() == "mine" {

@@ -20,13 +20,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 	"github.com/holdfast-backup/holdfast/schemas"
 )
 
@@ -38,7 +38,7 @@ type rendered struct {
 }
 
 // render renders inputs and reads every manifest back.
-func render(t *testing.T, r *renderer.Renderer, in renderer.Inputs, secrets manifest.Secrets) rendered {
+func render(t *testing.T, r *renderer.Renderer, in renderer.Inputs, secrets secrets.Mode) rendered {
 	t.Helper()
 	made, err := r.Render(in, renderer.Options{Secrets: secrets})
 	if err != nil {
@@ -100,7 +100,7 @@ func eachExample(t *testing.T, check func(t *testing.T, r *renderer.Renderer, c 
 func TestShuffledInputs(t *testing.T) {
 	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		want := render(t, r, c.Inputs, manifest.SOPS)
+		want := render(t, r, c.Inputs, secrets.SOPS)
 		for seed := range uint64(4) {
 			shuffled := c.Inputs
 			random := rand.New(rand.NewPCG(seed, 1))
@@ -109,7 +109,7 @@ func TestShuffledInputs(t *testing.T) {
 			if c.Inputs.Policy != nil {
 				shuffled.Policy = &shuffleAll(t, random, []input.Document{*c.Inputs.Policy})[0]
 			}
-			got := render(t, r, shuffled, manifest.SOPS)
+			got := render(t, r, shuffled, secrets.SOPS)
 			if !slices.Equal(names(got.files), names(want.files)) {
 				t.Fatalf("other files: %v, expected %v", names(got.files), names(want.files))
 			}
@@ -239,7 +239,7 @@ func digests(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		for _, f := range render(t, r, c.Inputs, manifest.SOPS).files {
+		for _, f := range render(t, r, c.Inputs, secrets.SOPS).files {
 			fmt.Fprintf(&all, "%s/%s %x\n", c.Name, f.Path, sha256.Sum256(f.Data))
 		}
 	})
@@ -298,7 +298,7 @@ func TestElsewhere(t *testing.T) {
 func TestDocumentNames(t *testing.T) {
 	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		want := render(t, r, c.Inputs, manifest.SOPS).files
+		want := render(t, r, c.Inputs, secrets.SOPS).files
 		moved := c.Inputs
 		move := func(documents []input.Document) []input.Document {
 			documents = slices.Clone(documents)
@@ -311,7 +311,7 @@ func TestDocumentNames(t *testing.T) {
 		if c.Inputs.Policy != nil {
 			moved.Policy = &move([]input.Document{*c.Inputs.Policy})[0]
 		}
-		got := render(t, r, moved, manifest.SOPS).files
+		got := render(t, r, moved, secrets.SOPS).files
 		if len(got) != len(want) {
 			t.Fatalf("%d files, want %d", len(got), len(want))
 		}
@@ -377,7 +377,7 @@ func references(value any) []reference {
 func TestEveryReferenceResolves(t *testing.T) {
 	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		x := render(t, r, c.Inputs, manifest.Plain)
+		x := render(t, r, c.Inputs, secrets.Plain)
 		// made holds the keys of each object by kind, namespace and name.
 		made := map[string]map[string]any{}
 		for _, o := range x.objects {
@@ -449,11 +449,11 @@ func TestNoCredentialOutsideSecrets(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 7))
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		in, secrets := randomCredentials(t, random, c.Inputs)
-		plain := render(t, r, in, manifest.Plain)
+		in, known := randomCredentials(t, random, c.Inputs)
+		plain := render(t, r, in, secrets.Plain)
 		used := false
 		for _, f := range plain.files {
-			for secret := range secrets {
+			for secret := range known {
 				if f.Secret {
 					used = used || holds(f.Data, secret)
 				} else if holds(f.Data, secret) {
@@ -464,11 +464,11 @@ func TestNoCredentialOutsideSecrets(t *testing.T) {
 		if used != (len(plain.enabled()) > 0) {
 			t.Errorf("credentials in Secrets: %v", used)
 		}
-		for _, f := range render(t, r, in, manifest.Omit).files {
+		for _, f := range render(t, r, in, secrets.Omit).files {
 			if f.Secret {
 				t.Errorf("%s is written, though Secrets are left out", f.Path)
 			}
-			for secret := range secrets {
+			for secret := range known {
 				if holds(f.Data, secret) {
 					t.Errorf("a secret stands in %s, though Secrets are left out", f.Path)
 				}
@@ -505,7 +505,7 @@ func randomCredentials(t *testing.T, random *rand.Rand, in renderer.Inputs) (ren
 	if len(fields) < 8 {
 		t.Fatalf("the schema marks only %v", fields)
 	}
-	documents, secrets := in.Credentials, map[string]bool{}
+	documents, known := in.Credentials, map[string]bool{}
 	in.Credentials = nil
 	for _, d := range documents {
 		var value map[string]any
@@ -514,7 +514,7 @@ func randomCredentials(t *testing.T, random *rand.Rand, in renderer.Inputs) (ren
 		}
 		for _, field := range fields {
 			for _, secret := range replace(random, value, field) {
-				secrets[secret] = true
+				known[secret] = true
 			}
 		}
 		data, err := json.Marshal(value)
@@ -523,10 +523,10 @@ func randomCredentials(t *testing.T, random *rand.Rand, in renderer.Inputs) (ren
 		}
 		in.Credentials = append(in.Credentials, input.Document{Name: d.Name, Data: data})
 	}
-	if len(secrets) < 3 {
-		t.Fatalf("only %d secrets in the credentials", len(secrets))
+	if len(known) < 3 {
+		t.Fatalf("only %d known in the credentials", len(known))
 	}
-	return in, secrets
+	return in, known
 }
 
 // holds says whether a text holds a secret, as it is or encoded.
@@ -606,7 +606,7 @@ func replace(random *rand.Rand, value map[string]any, path []string) []string {
 func TestOneScheduleForEachSource(t *testing.T) {
 	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		x := render(t, r, c.Inputs, manifest.Omit)
+		x := render(t, r, c.Inputs, secrets.Omit)
 		// selected counts the Schedules that select a label.
 		selected, schedules := map[string]int{}, 0
 		for _, o := range x.objects {
@@ -662,7 +662,7 @@ func dig(value any, path ...string) any {
 // prune starts together with a backup.
 func TestMaintenanceKeepsAway(t *testing.T) {
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		x := render(t, r, c.Inputs, manifest.Omit)
+		x := render(t, r, c.Inputs, secrets.Omit)
 		// starts maps repository and minute of the week to who starts then.
 		starts, jobs := map[string]string{}, map[string]int{}
 		for _, o := range x.objects {
@@ -748,7 +748,7 @@ func number(t *testing.T, text string) int {
 func TestEverythingIsCovered(t *testing.T) {
 	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		x := render(t, r, c.Inputs, manifest.Omit)
+		x := render(t, r, c.Inputs, secrets.Omit)
 		for _, p := range x.planned {
 			if !p.Plan.Enabled {
 				if p.Plan.Reason == "" {
@@ -804,7 +804,7 @@ func TestEverythingIsCovered(t *testing.T) {
 func TestEveryCopyHasItsPlaceAndItsRestore(t *testing.T) {
 	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		x := render(t, r, c.Inputs, manifest.Omit)
+		x := render(t, r, c.Inputs, secrets.Omit)
 		places := map[string]string{}
 		for _, p := range x.enabled() {
 			for _, i := range p.Units {
@@ -839,7 +839,7 @@ func TestPoliciesStayAtHome(t *testing.T) {
 	t.Parallel()
 	admitted := 0
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		x := render(t, r, c.Inputs, manifest.Omit)
+		x := render(t, r, c.Inputs, secrets.Omit)
 		home := map[string]bool{}
 		for _, p := range x.enabled() {
 			for _, unit := range p.Units {
@@ -868,7 +868,7 @@ func TestRolesComeBeforeDatabases(t *testing.T) {
 	t.Parallel()
 	pairs := 0
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		for _, p := range render(t, r, c.Inputs, manifest.Omit).enabled() {
+		for _, p := range render(t, r, c.Inputs, secrets.Omit).enabled() {
 			for _, roles := range p.Units {
 				if roles.Capture.Env["HOLDFAST_MODE"] != "globals" {
 					continue
@@ -893,7 +893,7 @@ func TestRolesComeBeforeDatabases(t *testing.T) {
 func TestEveryLastResultIsKept(t *testing.T) {
 	t.Parallel()
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		x := render(t, r, c.Inputs, manifest.Omit)
+		x := render(t, r, c.Inputs, secrets.Omit)
 		sources, limits := map[string]int{}, map[string]float64{}
 		for _, o := range x.objects {
 			limit, ok := dig(o.Value, "spec", "backup", "failedJobsHistoryLimit").(float64)
@@ -921,7 +921,7 @@ func TestFluxLimit(t *testing.T) {
 	t.Parallel()
 	const limit = 1000
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		x := render(t, r, c.Inputs, manifest.Plain)
+		x := render(t, r, c.Inputs, secrets.Plain)
 		count := map[string]int{}
 		for _, o := range x.objects {
 			stage := strings.Join(strings.SplitN(o.Path, "/", 3)[:2], "/")

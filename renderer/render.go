@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/overlay"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // Inputs are the documents of one run: a state and credentials for each
@@ -23,11 +24,11 @@ type Inputs struct {
 	// SOPSConfig is a .sops.yaml, whose rules then say for whom Secrets are
 	// encrypted; nil leaves that to the credentials. TreePath is where the tree
 	// is, relative to that file's folder, with forward slashes; empty for that
-	// folder itself. Both are for manifest.SOPS only.
+	// folder itself. Both are for secrets.SOPS only.
 	SOPSConfig *input.Document
 	TreePath   string
 	// Certificate is that of the Sealed Secrets controller, an X.509 certificate
-	// in PEM; only manifest.Sealed needs it.
+	// in PEM; only secrets.Sealed needs it.
 	Certificate *input.Document
 	// WithoutValues says that the credentials' secret values are not known: null
 	// stands in their place. What is rendered then is for comparing only, see
@@ -41,7 +42,7 @@ type Inputs struct {
 // Options say how the inputs are rendered.
 type Options struct {
 	// Secrets says what becomes of Secrets; Inputs have the documents for it.
-	Secrets manifest.Secrets
+	Secrets secrets.Mode
 	// Progress is told after each instance how many of them are rendered. It
 	// may be nil, and nothing that is rendered depends on it.
 	Progress func(done, total int)
@@ -169,14 +170,14 @@ type Rendered struct {
 // overlay comes after render. Whoever called emits the result. With a problem, which
 // comes back in one sorted problem.List, there is none.
 func (r *Renderer) Render(in Inputs, o Options) (Rendered, error) {
-	sealing, problems := manifest.NewSealing(o.Secrets, in.SOPSConfig, in.TreePath, in.Certificate)
+	sealing, problems := secrets.NewMaker(o.Secrets, in.SOPSConfig, in.TreePath, in.Certificate)
 	if in.WithoutValues {
 		sealing = sealing.WithoutValues()
 	}
 	planned, drafts, found := r.plan(in)
 	if len(found) > 0 {
 		for _, draft := range drafts {
-			problems = append(problems, manifest.Missing(draft.Plan, draft.Instance, sealing)...)
+			problems = append(problems, sealing.Missing(draft.Plan, draft.Instance)...)
 		}
 	}
 	if problems = append(problems, found...); len(problems) > 0 {
@@ -203,7 +204,7 @@ func (r *Renderer) Render(in Inputs, o Options) (Rendered, error) {
 
 // instance renders, orders and seals one instance. Its plan gets the names that an
 // overlay gives.
-func (r *Renderer) instance(p *Planned, changes *overlay.Source, sealing manifest.Sealing) ([]manifest.Object, manifest.Bundle, problem.List, error) {
+func (r *Renderer) instance(p *Planned, changes *overlay.Source, sealing secrets.Maker) ([]manifest.Object, manifest.Bundle, problem.List, error) {
 	value, err := p.Plan.Value()
 	if err != nil {
 		return nil, manifest.Bundle{}, nil, err

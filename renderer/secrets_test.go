@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // Recipients of tests, sorted; nothing here decrypts.
@@ -116,14 +117,14 @@ func TestSecretsModes(t *testing.T) {
 	t.Parallel()
 	certificate := certificateOf(t)
 	random := mathrand.New(mathrand.NewPCG(3, 3))
-	kinds := map[manifest.Secrets]string{manifest.SOPS: "Secret", manifest.External: "ExternalSecret", manifest.Sealed: "SealedSecret"}
+	kinds := map[secrets.Mode]string{secrets.SOPS: "Secret", secrets.External: "ExternalSecret", secrets.Sealed: "SealedSecret"}
 	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
-		in, secrets := randomCredentials(t, random, c.Inputs)
+		in, known := randomCredentials(t, random, c.Inputs)
 		in.Certificate = certificate
-		plain := render(t, r, in, manifest.Plain)
+		plain := render(t, r, in, secrets.Plain)
 		for mode, kind := range kinds {
 			given := in
-			if mode == manifest.External {
+			if mode == secrets.External {
 				given = external(t, in)
 			}
 			x := render(t, r, given, mode)
@@ -134,7 +135,7 @@ func TestSecretsModes(t *testing.T) {
 				if f.Secret {
 					t.Errorf("%s: %s passes for plain text", mode, f.Path)
 				}
-				for secret := range secrets {
+				for secret := range known {
 					if holds(f.Data, secret) {
 						t.Errorf("%s: a secret stands in %s", mode, f.Path)
 					}
@@ -161,7 +162,7 @@ func TestSecretsModes(t *testing.T) {
 }
 
 // guarded checks what Flux must not do to what stands for a Secret.
-func guarded(t *testing.T, mode manifest.Secrets, o manifest.Object) {
+func guarded(t *testing.T, mode secrets.Mode, o manifest.Object) {
 	t.Helper()
 	metadata, _ := o.Value["metadata"].(map[string]any)
 	annotations, _ := metadata["annotations"].(map[string]any)
@@ -182,7 +183,7 @@ func guarded(t *testing.T, mode manifest.Secrets, o manifest.Object) {
 
 // othersEqual checks that all files but those of Secrets are as in plain text;
 // only the decryption goes when there is nothing to decrypt.
-func othersEqual(t *testing.T, mode manifest.Secrets, x, plain rendered) {
+func othersEqual(t *testing.T, mode secrets.Mode, x, plain rendered) {
 	t.Helper()
 	secret := map[string]bool{}
 	for _, p := range plain.planned {
@@ -195,14 +196,14 @@ func othersEqual(t *testing.T, mode manifest.Secrets, x, plain rendered) {
 		switch path.Base(f.Path) {
 		case "flux.yaml":
 			decryption := regexp.MustCompile(`(?m)^  decryption:\n(    .*\n)+`)
-			if mode != manifest.SOPS {
+			if mode != secrets.SOPS {
 				if !decryption.MatchString(was) {
 					t.Errorf("%s: in plain text there is no decryption", f.Path)
 				}
 				was = decryption.ReplaceAllString(was, "")
 			}
 		case "plan.json":
-			if mode == manifest.External {
+			if mode == secrets.External {
 				continue // it says where the values are
 			}
 		}
@@ -225,7 +226,7 @@ func TestSecretsChangeAlone(t *testing.T) {
 	r := builtinRenderer(t)
 	in := c.Inputs
 	in.Certificate = certificateOf(t)
-	for _, mode := range []manifest.Secrets{manifest.SOPS, manifest.Sealed} {
+	for _, mode := range []secrets.Mode{secrets.SOPS, secrets.Sealed} {
 		before := render(t, r, in, mode)
 		for _, field := range []string{"restic.password", "rclone.crypt.password2", "secretsManager.username"} {
 			changed := in
@@ -306,7 +307,7 @@ func TestSOPSConfig(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := in
 			in.SOPSConfig, in.TreePath = &input.Document{Name: ".sops.yaml", Data: []byte(test.config)}, test.tree
-			x := render(t, r, in, manifest.SOPS)
+			x := render(t, r, in, secrets.SOPS)
 			for _, s := range x.planned[0].Plan.Secrets {
 				want := test.backup
 				if strings.Contains(s.File, "/repository/") {
@@ -358,7 +359,7 @@ func TestExternalSecret(t *testing.T) {
 	in.States = []input.Document{change(t, in.States[0], func(s map[string]any) {
 		s["backup"].(map[string]any)["externalSecrets"] = asked
 	})}
-	x := render(t, builtinRenderer(t), in, manifest.External)
+	x := render(t, builtinRenderer(t), in, secrets.External)
 	at := slices.IndexFunc(x.objects, func(o manifest.Object) bool { return o.Kind() == "ExternalSecret" })
 	if at < 0 {
 		t.Fatal("there is no ExternalSecret")
@@ -398,10 +399,10 @@ func TestExternalSecret(t *testing.T) {
 // TestSecretsNames: the command line's words and the modes are the same.
 func TestSecretsNames(t *testing.T) {
 	t.Parallel()
-	want := map[string]manifest.Secrets{"omit": manifest.Omit, "plain": manifest.Plain, "sops": manifest.SOPS, "external": manifest.External, "sealed": manifest.Sealed}
-	got := map[string]manifest.Secrets{}
-	for _, name := range manifest.SecretsNames() {
-		mode, known := manifest.ParseSecrets(name)
+	want := map[string]secrets.Mode{"omit": secrets.Omit, "plain": secrets.Plain, "sops": secrets.SOPS, "external": secrets.External, "sealed": secrets.Sealed}
+	got := map[string]secrets.Mode{}
+	for _, name := range secrets.Modes() {
+		mode, known := secrets.ParseMode(name)
 		if !known || mode.String() != name {
 			t.Errorf("%s is %v", name, mode)
 		}
@@ -410,7 +411,7 @@ func TestSecretsNames(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("modes %v, want %v", got, want)
 	}
-	if _, known := manifest.ParseSecrets("Plain"); known {
+	if _, known := secrets.ParseMode("Plain"); known {
 		t.Error("a mode in capitals is known")
 	}
 }

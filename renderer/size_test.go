@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/holdfast-backup/holdfast/renderer/kind"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // TestScratch: how large scratch is, where it lies, and whether the scheduler keeps
@@ -56,7 +56,7 @@ func TestScratch(t *testing.T) {
 					backup[key] = value
 				}
 			})
-			x := render(t, built(t), in, manifest.SOPS)
+			x := render(t, built(t), in, secrets.SOPS)
 			for id, want := range test.want {
 				units := x.planned[0].Plan.Units
 				unit := units[slices.IndexFunc(units, func(i plan.Item) bool { return i.ID == id })]
@@ -102,7 +102,7 @@ func TestScratch(t *testing.T) {
 // dump's, and its lock outlives a few minutes without an API server.
 func TestRestoreTimes(t *testing.T) {
 	t.Parallel()
-	x := render(t, built(t), example(t, "layout-a"), manifest.SOPS)
+	x := render(t, built(t), example(t, "layout-a"), secrets.SOPS)
 	for _, unit := range x.planned[0].Plan.Units {
 		if unit.Restore == "" {
 			continue
@@ -162,5 +162,5 @@ func TestWindow(t *testing.T) {
 		backup["sizes"] = map[string]any{"postgresql/shop": map[string]any{"bytes": "100Gi"}}
 		backup["schedules"] = map[string]any{"postgresql/shop": "30 22 * * *"}
 	})
-	render(t, built(t), in, manifest.SOPS)
+	render(t, built(t), in, secrets.SOPS)
 }

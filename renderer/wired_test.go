@@ -10,7 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/holdfast-backup/holdfast/renderer"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // sceneOf is a scene of testdata/every.
@@ -36,7 +36,7 @@ func TestScenes(t *testing.T) {
 	ca.documents[stateFile] = merged(ca.documents[stateFile], map[string]any{"ldap": map[string]any{"caRef": map[string]any{"kind": "ConfigMap"}}})
 	for _, s := range append(all, &ca) {
 		t.Run(s.name, func(t *testing.T) {
-			tree, list := treeOf(t, r, s.documents, manifest.Plain)
+			tree, list := treeOf(t, r, s.documents, secrets.Plain)
 			switch {
 			case len(list) > 0:
 				t.Error(list.Error())
@@ -63,11 +63,11 @@ func holding(tree map[string]string, part, text string) []string {
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	r := builtinRenderer(t)
-	direct, list := treeOf(t, r, sceneOf(t, "state").documents, manifest.Plain)
+	direct, list := treeOf(t, r, sceneOf(t, "state").documents, secrets.Plain)
 	if len(list) > 0 {
 		t.Fatal(list)
 	}
-	tree, list := treeOf(t, r, sceneOf(t, "proxy").documents, manifest.Plain)
+	tree, list := treeOf(t, r, sceneOf(t, "proxy").documents, secrets.Plain)
 	if len(list) > 0 {
 		t.Fatal(list)
 	}
@@ -155,7 +155,7 @@ func TestOptional(t *testing.T) {
 func TestSecretsTellTheirGeneration(t *testing.T) {
 	t.Parallel()
 	r := builtinRenderer(t)
-	for _, mode := range []manifest.Secrets{manifest.Plain, manifest.External, manifest.SOPS} {
+	for _, mode := range []secrets.Mode{secrets.Plain, secrets.External, secrets.SOPS} {
 		tree, list := treeOf(t, r, sceneOf(t, "state").documents, mode)
 		if len(list) > 0 {
 			t.Fatal(list)
@@ -212,7 +212,7 @@ func TestFirstRound(t *testing.T) {
 	}
 	credentials = edited(t, credentials, "/git remove")
 	in.States[0].Data, in.Credentials[0].Data = []byte(state), []byte(credentials)
-	_, err := r.Render(in, renderer.Options{Secrets: manifest.SOPS})
+	_, err := r.Render(in, renderer.Options{Secrets: secrets.SOPS})
 	got := problems(t, err).Error()
 	for wave, want := range map[string]string{
 		"a synonym":              "/buckets: unknown key",

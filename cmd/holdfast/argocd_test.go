@@ -12,9 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // image is a root folder that has what our image has: the static binary.

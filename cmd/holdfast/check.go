@@ -12,9 +12,9 @@ import (
 
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/emit"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // checkOptions are the flags of check.
@@ -82,11 +82,11 @@ func runCheck(c console, o *checkOptions) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := o.secrets(&in, o.against.value, false)
+	mode, err := o.secrets(&in, o.against.value, false)
 	if err != nil {
 		return err
 	}
-	against, err := compareWith(c, r, in, o.against.value, secrets)
+	against, err := compareWith(c, r, in, o.against.value, mode)
 	result := checkResult{
 		Instances: []checkedInstance{}, Problems: problem.List{}, Changes: []checkedChange{},
 		WithoutValues: in.WithoutValues, NotCompared: append([]unseenFile{}, against.unseen.files...),
@@ -166,14 +166,14 @@ type comparison struct {
 
 // compareWith renders, and compares the tree in dir with the result if dir is
 // not empty.
-func compareWith(c console, r *renderer.Renderer, in renderer.Inputs, dir string, secrets manifest.Secrets) (comparison, error) {
+func compareWith(c console, r *renderer.Renderer, in renderer.Inputs, dir string, mode secrets.Mode) (comparison, error) {
 	result := comparison{unseen: unseen{without: in.WithoutValues}}
 	if dir != "" {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			return result, usageError{fmt.Sprintf("--against %s: this is no folder that can be read", dir), ""}
 		}
 	}
-	made, err := r.Render(in, renderer.Options{Secrets: secrets})
+	made, err := r.Render(in, renderer.Options{Secrets: mode})
 	if result.planned = made.Planned; err != nil || dir == "" {
 		return result, err
 	}

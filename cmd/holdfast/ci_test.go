@@ -10,9 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/examples"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // documentBlocks returns the files that a document of docs/ shows: code blocks

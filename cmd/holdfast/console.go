@@ -16,7 +16,7 @@ type console struct {
 	in       io.Reader
 	out, err io.Writer
 	// secrets are not shown, neither on stderr nor in what is printed.
-	secrets *secrets
+	secrets *masker
 }
 
 // note writes one line for people, on stderr. That it cannot be written is no

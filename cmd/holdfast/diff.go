@@ -43,11 +43,11 @@ func runDiff(c console, o *diffOptions) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := o.secrets(&in, o.against.value, false)
+	mode, err := o.secrets(&in, o.against.value, false)
 	if err != nil {
 		return err
 	}
-	against, err := compareWith(c, r, in, o.against.value, secrets)
+	against, err := compareWith(c, r, in, o.against.value, mode)
 	if err != nil {
 		return err
 	}

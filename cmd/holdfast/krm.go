@@ -9,8 +9,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-backup/holdfast/renderer"
@@ -19,6 +17,8 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/overlay"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // What a function is handed and hands back (the KRM functions specification),
@@ -93,11 +93,11 @@ func runKRM(c console) error {
 	if in.Credentials, err = config.sources.decrypted(c, in.Credentials); err != nil {
 		return config.withoutLines(err)
 	}
-	secrets, err := config.secrets(&in, "", true)
+	mode, err := config.secrets(&in, "", true)
 	if err != nil {
 		return err
 	}
-	made, err := r.Render(in, renderer.Options{Secrets: secrets})
+	made, err := r.Render(in, renderer.Options{Secrets: mode})
 	if err != nil {
 		return config.withoutLines(err)
 	}
@@ -114,7 +114,7 @@ func runKRM(c console) error {
 	if err != nil {
 		return usageError{fmt.Sprintf("the list cannot be written: %v", err), ""}
 	}
-	if secrets == manifest.Omit {
+	if mode == secrets.Omit {
 		noteOmitted(c, made.Planned)
 	}
 	noteIgnored(c, made.Planned)
@@ -148,7 +148,7 @@ type functionConfig struct {
 	states, credentials []any
 	policy              any
 	// known learns the secrets of what is read.
-	known *secrets
+	known *masker
 	// inline are the names of documents that stand in the configuration.
 	inline map[string]bool
 }

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // commandFolder makes a folder with this program under its own name: TestMain

@@ -13,7 +13,7 @@ func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 // run is the whole program: it returns the exit status and touches no stream
 // but those it is given.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) {
-	known := &secrets{}
+	known := &masker{}
 	known.learnGiven(args)
 	people := &maskedWriter{to: stderr, secrets: known}
 	defer people.flush()

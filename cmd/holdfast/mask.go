@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/holdfast-backup/holdfast/renderer/input"
-	"github.com/holdfast-backup/holdfast/renderer/secret"
+	"github.com/holdfast-backup/holdfast/renderer/mask"
 )
 
 // masked stands in the place of a secret value.
@@ -31,7 +31,7 @@ var (
 	identityStart = regexp.MustCompile(`(?i)^AGE-(?:SECRET-KEY|PLUGIN)-`)
 )
 
-// secrets are the values of a run's documents that nobody may read: neither on
+// masker knows the values of a run's documents that nobody may read: neither on
 // stderr nor in a report, whichever library quotes them. What is rendered has them
 // where it must, and does not pass here.
 //
@@ -40,7 +40,7 @@ var (
 // in the wrong place, quotes it most of all.
 //
 // Several goroutines may learn and mask: progress is shown while documents are read.
-type secrets struct {
+type masker struct {
 	mutex  sync.Mutex
 	fields *regexp.Regexp
 	// forms are those that begin with the same shortestSecret bytes, by these bytes.
@@ -48,7 +48,7 @@ type secrets struct {
 }
 
 // learn takes the values of secret fields from a document.
-func (s *secrets) learn(document []byte) {
+func (s *masker) learn(document []byte) {
 	if s == nil {
 		return
 	}
@@ -76,7 +76,7 @@ func (s *secrets) learn(document []byte) {
 
 // below takes what stands anywhere below a secret field, in a list, say: it is refused
 // there, by a message that quotes it.
-func (s *secrets) below(value any, secret bool) {
+func (s *masker) below(value any, secret bool) {
 	switch v := value.(type) {
 	case string:
 		if secret {
@@ -95,7 +95,7 @@ func (s *secrets) below(value any, secret bool) {
 
 // learnGiven takes the secrets from what stands where a path or a word belongs: a
 // document, or an identity of age. A message about it would quote it.
-func (s *secrets) learnGiven(args []string) {
+func (s *masker) learnGiven(args []string) {
 	for _, arg := range args {
 		s.learn([]byte(arg))
 	}
@@ -113,7 +113,7 @@ func (s *secrets) learnGiven(args []string) {
 }
 
 // learnTexts takes the secrets from the texts of a decoded value, as from documents.
-func (s *secrets) learnTexts(value any) {
+func (s *masker) learnTexts(value any) {
 	switch v := value.(type) {
 	case string:
 		s.learn([]byte(v))
@@ -130,7 +130,7 @@ func (s *secrets) learnTexts(value any) {
 }
 
 // hide has one value masked.
-func (s *secrets) hide(value string) {
+func (s *masker) hide(value string) {
 	if s == nil {
 		return
 	}
@@ -140,8 +140,8 @@ func (s *secrets) hide(value string) {
 }
 
 // add has a value masked from now on, in all forms that libraries write.
-func (s *secrets) add(value string) {
-	for _, form := range secret.Forms(value, shortestSecret) {
+func (s *masker) add(value string) {
+	for _, form := range mask.Forms(value, shortestSecret) {
 		begin := form[:shortestSecret]
 		if !slices.Contains(s.forms[begin], form) {
 			if s.forms == nil {
@@ -153,7 +153,7 @@ func (s *secrets) add(value string) {
 }
 
 // text is a text without the secrets.
-func (s *secrets) text(text string) string {
+func (s *masker) text(text string) string {
 	if s == nil {
 		return text
 	}
@@ -200,7 +200,7 @@ func shown(form, text string) int {
 // one in parts; what a terminal redraws ends with a carriage return.
 type maskedWriter struct {
 	to      io.Writer
-	secrets *secrets
+	secrets *masker
 	mutex   sync.Mutex
 	held    []byte
 }

@@ -25,7 +25,7 @@ func TestMasked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &secrets{}
+		s := &masker{}
 		s.learn([]byte(`{"restic": {"password": ` + string(inJSON) + `, "bucket": "shop"}}`))
 		forms := map[string]string{
 			"raw": value, "JSON": string(inJSON), "Go": strconv.Quote(value), "ASCII": strconv.QuoteToASCII(value), "query": url.QueryEscape(value),
@@ -62,7 +62,7 @@ func TestMasked(t *testing.T) {
 // TestMaskedAtOnce: progress is shown while documents are read. Only the race
 // detector sees it fail.
 func TestMaskedAtOnce(t *testing.T) {
-	s := &secrets{}
+	s := &masker{}
 	w := &maskedWriter{to: io.Discard, secrets: s}
 	var group sync.WaitGroup
 	for n := range 20 {
@@ -86,13 +86,13 @@ func TestMaskedBroken(t *testing.T) {
 		`{'password': 'of-the-test'}`, `{"password2":"of-the-test"}`, `{"renderKey": "of-the-test"}`, `{"secretAccessKey": "of-the-test"}`,
 		`{"password": ["x", "of-the-test"]}`, `{"password": {"value": [{"is": "of-the-test"}]}}`,
 	} {
-		s := &secrets{}
+		s := &masker{}
 		s.learn([]byte(document))
 		if got := s.text("says of-the-test"); got != "says "+masked {
 			t.Errorf("%s: %s", document, got)
 		}
 	}
-	s := &secrets{}
+	s := &masker{}
 	s.learn([]byte(`{"accessKeyId": "shop-backup", "username": "postgres", "passwordsAre": "plain", "passwordRef": {"name": "somebody"}, "password": "abc"}`))
 	if got := s.text("shop-backup postgres plain somebody abc"); strings.Contains(got, masked) {
 		t.Errorf("it is masked what is no secret: %s", got)
@@ -103,7 +103,7 @@ func TestMaskedBroken(t *testing.T) {
 // lost or held back for ever.
 func TestMaskedWriter(t *testing.T) {
 	var out bytes.Buffer
-	s := &secrets{}
+	s := &masker{}
 	w := &maskedWriter{to: &out, secrets: s}
 	for _, part := range []string{"before ", "it is known: of-the-test\n"} {
 		if n, err := w.Write([]byte(part)); err != nil || n != len(part) {
@@ -128,7 +128,7 @@ func TestMaskedWriter(t *testing.T) {
 func TestMaskedPart(t *testing.T) {
 	const value = "abcdefghijklmnopqrstuvwxyz-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	escaped := `"q\` + value
-	s := &secrets{}
+	s := &masker{}
 	for _, known := range []string{value, escaped, "abcdef"} {
 		s.hide(known)
 	}
@@ -152,7 +152,7 @@ func TestMaskedPart(t *testing.T) {
 
 // BenchmarkMasked: the cost is that of reading the text, whatever the number of values.
 func BenchmarkMasked(b *testing.B) {
-	s := &secrets{}
+	s := &masker{}
 	for n := range 500 {
 		s.hide(fmt.Sprintf("a value of the test with the number %d", n))
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 	"github.com/holdfast-backup/holdfast/schemas"
 	"github.com/holdfast-backup/holdfast/templates"
 )
@@ -108,7 +108,7 @@ func TestPlansAreValid(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			made, err := r.Render(c.Inputs, renderer.Options{Secrets: manifest.Plain})
+			made, err := r.Render(c.Inputs, renderer.Options{Secrets: secrets.Plain})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,9 +14,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-backup/holdfast/renderer"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/publish"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // publishOptions are the flags of publish.
@@ -78,11 +78,11 @@ func runPublish(c console, o *publishOptions) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := o.secrets(&in, filepath.Join(o.repo.value, filepath.FromSlash(path)), false)
+	mode, err := o.secrets(&in, filepath.Join(o.repo.value, filepath.FromSlash(path)), false)
 	if err != nil {
 		return err
 	}
-	made, err := r.Render(in, renderer.Options{Secrets: secrets})
+	made, err := r.Render(in, renderer.Options{Secrets: mode})
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func runPublish(c console, o *publishOptions) error {
 		}
 	}
 	noteIgnored(c, made.Planned)
-	if secrets == manifest.Omit {
+	if mode == secrets.Omit {
 		noteOmitted(c, made.Planned)
 	}
 	result, err := repository.Publish(ctx, made.Bundle, plans, publish.Options{

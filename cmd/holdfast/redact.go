@@ -7,8 +7,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/mask"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
-	"github.com/holdfast-backup/holdfast/renderer/secret"
 )
 
 // newRedact is the command that takes the secrets out of credentials.
@@ -55,7 +55,7 @@ func runRedact(c console, name string) error {
 	problems = slices.DeleteFunc(problems, func(p problem.Problem) bool {
 		return p.Rule == "HF010" && p.Pointer == "/instanceId" // there is no state here
 	})
-	var finder secret.Finder
+	var finder mask.Finder
 	for i, value := range values {
 		if !value.IsName() {
 			finder.Add(value.Value, i)

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/emit"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // renderOptions are the flags of render.
@@ -56,11 +57,11 @@ func runRender(ctx context.Context, c console, o *renderOptions) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := o.secrets(&in, o.out.value, o.out.value == "")
+	mode, err := o.secrets(&in, o.out.value, o.out.value == "")
 	if err != nil {
 		return err
 	}
-	options := renderer.Options{Secrets: secrets, Progress: progress(c, max(len(in.States), len(in.Credentials)))}
+	options := renderer.Options{Secrets: mode, Progress: progress(c, max(len(in.States), len(in.Credentials)))}
 	made, err := r.Render(in, options)
 	if options.Progress != nil {
 		_, _ = fmt.Fprint(c.err, bar(1, 1)) // also when it stopped half-way
@@ -83,7 +84,7 @@ func runRender(ctx context.Context, c console, o *renderOptions) error {
 		c.note("%s: %s", p.Plan.Instance, summary(p, o.out.value != "", written))
 	}
 	noteIgnored(c, made.Planned)
-	if secrets == manifest.Omit {
+	if mode == secrets.Omit {
 		noteOmitted(c, made.Planned)
 	}
 	return o.writtenOption.verdict(o.out.value, written.changes)

@@ -135,7 +135,7 @@ func TestReportMasked(t *testing.T) {
 		}
 		for _, form := range []string{"json", "github", "junit"} {
 			var out bytes.Buffer
-			known := &secrets{}
+			known := &masker{}
 			known.hide(value)
 			f := &reportFormat{name: form}
 			if err := f.print(console{out: &out, err: io.Discard, secrets: known}, result, "tree/"+value); err != nil {

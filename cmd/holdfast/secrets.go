@@ -8,7 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-backup/holdfast/renderer"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // secretOptions says what becomes of Secrets.
@@ -31,17 +31,17 @@ func (o *secretOptions) flags() []cli.Flag {
 // secretsMode is the value of --secrets.
 type secretsMode struct {
 	name string
-	mode manifest.Secrets
+	mode secrets.Mode
 }
 
 // Set implements cli.Generic.
 func (m *secretsMode) Set(value string) error {
-	mode, known := manifest.ParseSecrets(value)
+	mode, known := secrets.ParseMode(value)
 	switch {
 	case m.name != "" && m.name != value:
 		return fmt.Errorf("the option is given twice")
 	case !known:
-		return fmt.Errorf("expected one of %s", strings.Join(manifest.SecretsNames(), ", "))
+		return fmt.Errorf("expected one of %s", strings.Join(secrets.Modes(), ", "))
 	}
 	m.name, m.mode = value, mode
 	return nil
@@ -55,21 +55,21 @@ func (m *secretsMode) String() string { return m.name }
 //
 // A tree is for Git, so its Secrets are encrypted unless somebody asks for
 // something else. A stream is for kubectl, which decrypts nothing.
-func (o *secretOptions) secrets(in *renderer.Inputs, dir string, stream bool) (manifest.Secrets, error) {
+func (o *secretOptions) secrets(in *renderer.Inputs, dir string, stream bool) (secrets.Mode, error) {
 	mode := o.given.mode
 	if o.given.name == "" && !stream {
-		mode = manifest.SOPS
+		mode = secrets.SOPS
 	}
 	switch {
-	case stream && mode == manifest.SOPS:
+	case stream && mode == secrets.SOPS:
 		return mode, usageError{"--secrets sops needs a tree: nothing that reads a stream decrypts it", "give --out, or --secrets plain for a pipe to kubectl"}
-	case o.sopsConfig.value != "" && mode != manifest.SOPS:
+	case o.sopsConfig.value != "" && mode != secrets.SOPS:
 		return mode, usageError{"--sops-config is for --secrets sops only", ""}
 	case o.sopsConfig.value != "" && dir == "":
 		return mode, usageError{"--sops-config needs a tree: its rules go by where the files are", "give --against"}
-	case o.certificate.value != "" && mode != manifest.Sealed:
+	case o.certificate.value != "" && mode != secrets.Sealed:
 		return mode, usageError{"--sealed-cert is for --secrets sealed only", ""}
-	case o.certificate.value == "" && mode == manifest.Sealed:
+	case o.certificate.value == "" && mode == secrets.Sealed:
 		return mode, usageError{"--secrets sealed needs --sealed-cert", "kubeseal --fetch-cert prints the controller's certificate"}
 	}
 	r := reader{used: true} // stdin is for the inputs

@@ -28,7 +28,7 @@ type identities struct {
 }
 
 // given reads the identities that the environment names for this run.
-func (i *identities) given(known *secrets) error {
+func (i *identities) given(known *masker) error {
 	if err := i.add(known, ageKeyVariable, []byte(os.Getenv(ageKeyVariable))); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (i *identities) given(known *secrets) error {
 }
 
 // usual reads those of the file where sops has them by default, if it is there.
-func (i *identities) usual(known *secrets) error {
+func (i *identities) usual(known *masker) error {
 	// As sops does: on a Mac os.UserConfigDir alone does not look at the variable.
 	dir := os.Getenv("XDG_CONFIG_HOME")
 	if dir == "" || runtime.GOOS != "darwin" {
@@ -54,7 +54,7 @@ func (i *identities) usual(known *secrets) error {
 	return nil
 }
 
-func (i *identities) file(known *secrets, what, name string) error {
+func (i *identities) file(known *masker, what, name string) error {
 	r := reader{used: true}
 	document, err := r.document(name)
 	if err != nil {
@@ -63,7 +63,7 @@ func (i *identities) file(known *secrets, what, name string) error {
 	return i.add(known, what, document.Data)
 }
 
-func (i *identities) add(known *secrets, what string, text []byte) error {
+func (i *identities) add(known *masker, what string, text []byte) error {
 	for line := range bytes.Lines(text) {
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
 			known.hide(string(line))

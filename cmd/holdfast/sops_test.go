@@ -13,9 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/examples"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // builtTool finds a program that hack/setup.sh installs. A test that needs one

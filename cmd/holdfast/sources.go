@@ -129,7 +129,7 @@ type reader struct {
 	stdin io.Reader
 	used  bool
 	// secrets learns from what is read.
-	secrets *secrets
+	secrets *masker
 }
 
 // all reads the documents that paths stand for.

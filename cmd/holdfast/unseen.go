@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/emit"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // notLookedAt says what a run with --without-values is no check of.
@@ -160,7 +161,7 @@ func extraSecrets(dir string, b manifest.Bundle, changes emit.Changes) error {
 			case len(data) == largestSecret:
 				refuse("a file stands in the tree that is not rendered, and too large to look for Secrets in it",
 					"remove it, or move it out of the instance's folder")
-			case strings.HasPrefix(entry.Name(), "secret-") || manifest.IsSecret(data):
+			case strings.HasPrefix(entry.Name(), "secret-") || secrets.IsSecret(data):
 				refuse("a Secret stands in the tree that is not rendered",
 					"remove it, or move it out of the instance's folder; if it was readable, change its values")
 			}

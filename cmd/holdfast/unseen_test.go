@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // unseenRun is a tree, and the credentials of it without their values.
@@ -69,7 +69,7 @@ func TestRedact(t *testing.T) {
 			}
 			render := func(in renderer.Inputs) map[string]string {
 				files := map[string]string{}
-				made, err := r.Render(in, renderer.Options{Secrets: manifest.SOPS})
+				made, err := r.Render(in, renderer.Options{Secrets: secrets.SOPS})
 				if err != nil {
 					t.Fatal(err)
 				}

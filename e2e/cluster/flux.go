@@ -11,10 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/e2e/harness"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // Tree is an instance that the ordinary holdfast rendered into a folder.

@@ -11,9 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // Now starts a unit at once, as an operator would who cannot wait: the very

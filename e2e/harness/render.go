@@ -9,12 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 	"github.com/holdfast-backup/holdfast/templates"
 )
 
@@ -101,7 +100,7 @@ func render(in Inputs) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	made, err := r.Render(documents, renderer.Options{Secrets: manifest.Plain})
+	made, err := r.Render(documents, renderer.Options{Secrets: secrets.Plain})
 	if err != nil {
 		return nil, err
 	}

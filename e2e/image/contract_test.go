@@ -14,15 +14,14 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"mvdan.cc/sh/v3/syntax"
 
 	"github.com/holdfast-backup/holdfast/e2e/image"
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
-	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // builtins are what a POSIX shell has itself.
@@ -231,7 +230,7 @@ func runs(t *testing.T, contracts map[string]kind.Image) []run {
 		if err != nil {
 			t.Fatal(err)
 		}
-		made, err := r.Render(example.Inputs, renderer.Options{Secrets: manifest.Plain})
+		made, err := r.Render(example.Inputs, renderer.Options{Secrets: secrets.Plain})
 		if err != nil {
 			t.Fatalf("%s: %v", example.Name, err)
 		}

@@ -12,9 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 func diff(t *testing.T, dir string, b manifest.Bundle) string {

@@ -3,6 +3,8 @@
 // Bundle, the whole tree in memory.
 package manifest
 
+import "github.com/holdfast-backup/holdfast/renderer/secrets"
+
 // Object is one Kubernetes object and the file of the tree that holds it.
 type Object struct {
 	// Path is relative to the tree's root, with forward slashes. Several
@@ -21,7 +23,7 @@ type File struct {
 	Secret bool
 	// Unseen is set where the values of a Secret are not known: Data has a
 	// placeholder for each ciphertext, and Unseen says what fits there.
-	Unseen *Unseen
+	Unseen *secrets.Unseen
 }
 
 // Bundle is a whole tree in memory, sorted by path. It is what a run writes,

@@ -21,6 +21,3 @@ func RightsTo() []string {
 	slices.Sort(all)
 	return slices.Compact(all)
 }
-
-// Head is the metadata of a Secret.
-var Head = head

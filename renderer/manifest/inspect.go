@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // mostObjects is how many objects one Flux Kustomization may hold: the time
@@ -176,7 +177,7 @@ func (in *inspector) leftToOthers(o Object) {
 			switch name {
 			case "config.kubernetes.io/local-config", "argocd.argoproj.io/hook", "helm.sh/hook", flux + "reconcile":
 				wrong = true
-			case noPrune, noSubstitution:
+			case secrets.NoPrune, secrets.NoSubstitution:
 				wrong = said[name] != "disabled"
 			case flux + "ssa":
 				once := o.Kind() == "ConfigMap" && strings.HasSuffix(o.Name(), ".lock") || o.Kind() == "ServiceAccount" && o.Name() == k8upsAccount
@@ -208,7 +209,7 @@ func (in *inspector) readable(o Object) {
 	if _, is := o.Value["items"].([]any); is {
 		in.add(o, "HF429", "give each object by itself", "it is a list, whatever its kind: who applies it makes all that is in it, and nothing of that is looked at")
 	}
-	if o.Kind() != "Secret" && Readable(o.Value) {
+	if o.Kind() != "Secret" && secrets.Readable(o.Value) {
 		in.add(o, "HF419", "encrypt it and apply it on its own, or let an ExternalSecret make it", "a Secret stands in it in plain text")
 	}
 }

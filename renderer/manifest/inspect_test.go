@@ -11,13 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 	"github.com/holdfast-backup/holdfast/templates"
 )
 
@@ -890,39 +889,5 @@ func TestInspectAccounts(t *testing.T) {
 		if found := inspect(append(x.copied(t), o), x.plan); slices.Contains(found, "HF434 "+o.ID()) != test.refused {
 			t.Errorf("%v: found %q", test, found)
 		}
-	}
-}
-
-// TestReadableTemplates: what makes a Secret takes its values from elsewhere.
-func TestReadableTemplates(t *testing.T) {
-	for _, test := range []struct {
-		object   string
-		readable bool
-	}{
-		{`{"kind": "SealedSecret", "spec": {"encryptedData": {"a": "x"}, "template": {"type": "Opaque"}}}`, false},
-		{`{"kind": "SealedSecret", "spec": {"template": {"data": {"a": "hunter2"}}}}`, true},
-		{`{"kind": "SealedSecret", "spec": {"template": {"stringData": {"a": "hunter2"}}}}`, true},
-		{`{"kind": "SealedSecret", "spec": {"template": {"data": {"a": "u:{{ .password }}"}}}}`, false},
-		{`{"kind": "ExternalSecret", "spec": {"target": {"template": {"data": {"a": "hunter2"}}}}}`, true},
-		{`{"kind": "ExternalSecret", "spec": {"target": {"template": {"data": {"a": "{{ .a }}"}}}}}`, false},
-		{`{"kind": "ClusterExternalSecret", "spec": {"externalSecretSpec": {"target": {"template": {"data": {"a": "hunter2"}}}}}}`, true},
-	} {
-		var value any
-		if err := json.Unmarshal([]byte(test.object), &value); err != nil {
-			t.Fatal(err)
-		}
-		if manifest.Readable(value) != test.readable {
-			t.Errorf("%s: readable is not %t", test.object, test.readable)
-		}
-	}
-}
-
-// TestSecretsOwnAnnotations: no overlay has Flux or Argo CD prune a Secret.
-func TestSecretsOwnAnnotations(t *testing.T) {
-	const prune, sync = "kustomize.toolkit.fluxcd.io/prune", "argocd.argoproj.io/sync-options"
-	head := manifest.Head(plan.Secret{Name: "a", Annotations: plan.Labels{prune: "enabled", sync: "Prune=true", "example.com/a": "b"}})
-	found := head["annotations"].(map[string]any)
-	if found[prune] != "disabled" || found[sync] != "Prune=false,Delete=false" || found["example.com/a"] != "b" {
-		t.Errorf("found %v", found)
 	}
 }

@@ -8,42 +8,20 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/mask"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
-	"github.com/holdfast-backup/holdfast/renderer/secret"
-)
-
-// Annotations of Flux that sealed objects may carry.
-const (
-	noSubstitution = "kustomize.toolkit.fluxcd.io/substitute"
-	noPrune        = "kustomize.toolkit.fluxcd.io/prune"
-)
-
-// Our own annotations of Secrets: which generation of credentials they hold, and
-// when it ends.
-const (
-	generation = "holdfast.dev/generation"
-	expires    = "holdfast.dev/expires-at"
-)
-
-// Annotations of Argo CD; templates/lib/k8s.libsonnet has the same for what
-// templates make.
-const (
-	argoOptions = "argocd.argoproj.io/sync-options"
-	argoNoPrune = "Prune=false,Delete=false"
-	argoWave    = "argocd.argoproj.io/sync-wave"
-	argoFirst   = "-1"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // Seal turns an instance's objects into its tree: it makes the Secrets from the
 // credentials, lists each stage's files for kustomize, adds plan.json, and
 // encodes everything. Nothing is sealed that breaks a rule about objects: what is
 // inspected is what is written.
-func Seal(objects []Object, p *plan.Plan, instance input.Instance, secrets Sealing) (Bundle, problem.List) {
-	objects = finished(objects, p, secrets)
+func Seal(objects []Object, p *plan.Plan, instance input.Instance, maker secrets.Maker) (Bundle, problem.List) {
+	objects = finished(objects, p, maker.Mode())
 	problems := append(Inspect(objects, p), sizes(objects, p, instance)...)
 	var bundle Bundle
 	for start := 0; start < len(objects); {
@@ -60,8 +38,11 @@ func Seal(objects []Object, p *plan.Plan, instance input.Instance, secrets Seali
 		bundle.Files = append(bundle.Files, File{Path: objects[start].Path, Data: data})
 		start = end
 	}
-	files, found := secrets.files(p, instance)
-	bundle.Files, problems = append(bundle.Files, files...), append(problems, found...)
+	made, found := maker.Files(p, instance)
+	problems = append(problems, found...)
+	for _, f := range made {
+		bundle.Files = append(bundle.Files, File{Path: f.Path, Data: f.Data, Secret: f.Plain, Unseen: f.Unseen})
+	}
 	for _, stage := range []Stage{Backup, Repository} {
 		if file, ok := kustomization(p.Instance+"/"+string(stage)+"/", bundle.Files); ok {
 			bundle.Files = append(bundle.Files, file)
@@ -79,17 +60,28 @@ func Seal(objects []Object, p *plan.Plan, instance input.Instance, secrets Seali
 
 // finished are the objects with all that neither a template nor an overlay can know: as
 // whom Flux applies them, whether it decrypts, and that it substitutes nothing.
-func finished(objects []Object, p *plan.Plan, secrets Sealing) []Object {
-	if secrets.mode == External || secrets.mode == Sealed {
+func finished(objects []Object, p *plan.Plan, mode secrets.Mode) []Object {
+	if mode == secrets.External || mode == secrets.Sealed {
 		withoutDecryption(objects)
 	}
 	objects = ordered(append(slices.Clone(objects), account(objects, p)...))
 	for _, o := range objects {
 		if holdsDollar(o.Value) {
-			annotate(o.Value, noSubstitution, "disabled")
+			annotate(o.Value, secrets.NoSubstitution, "disabled")
 		}
 	}
 	return objects
+}
+
+// withoutDecryption takes the decryption out of Flux's own objects: it names a
+// Secret with an age identity, which need not exist where nothing is encrypted
+// for it, and without which Flux would apply nothing.
+func withoutDecryption(objects []Object) {
+	for _, o := range objects {
+		if strings.HasPrefix(text(o.Value, "apiVersion"), "kustomize.toolkit.fluxcd.io/") {
+			delete(object(o.Value, "spec"), "decryption")
+		}
+	}
 }
 
 // broken reports a value that no manifest can hold: a template's bug.
@@ -170,14 +162,14 @@ func (w *Owners) Claim(objects []Object) problem.List {
 // form a text may have them, and in the other files. It says where the value is, never
 // what it is. Names are no reason to fail: a key's id is often that of its bucket.
 func leaks(objects []Object, files []File, credentials *input.Credentials) problem.List {
-	var finder secret.Finder
-	secrets := credentials.Secrets()
-	for i, s := range secrets {
+	var finder mask.Finder
+	values := credentials.Secrets()
+	for i, s := range values {
 		if !s.IsName() {
 			finder.Add(s.Value, i)
 		}
 	}
-	places := make([][]string, len(secrets))
+	places := make([][]string, len(values))
 	read := map[string]bool{}
 	for _, o := range objects {
 		read[o.Path] = true
@@ -201,9 +193,9 @@ func leaks(objects []Object, files []File, credentials *input.Credentials) probl
 		if more := len(found) - 1; more > 0 {
 			where = fmt.Sprintf("%s and %d more", where, more)
 		}
-		line, column := credentials.Tree.At(secrets[i].Pointer)
+		line, column := credentials.Tree.At(values[i].Pointer)
 		problems = append(problems, problem.Problem{
-			File: credentials.Tree.Name, Line: line, Column: column, Pointer: secrets[i].Pointer,
+			File: credentials.Tree.Name, Line: line, Column: column, Pointer: values[i].Pointer,
 			Message: "the value stands in a file that is no Secret: " + where,
 			Hint:    "change a secret that is an ordinary word of the manifests; anything else is a bug of a template",
 			Rule:    "HF415",

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 
@@ -22,6 +20,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // Tree is the folder in which the overlay finds what was rendered. It exists

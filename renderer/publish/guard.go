@@ -7,10 +7,10 @@ import (
 	"path"
 	"unicode"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // unsealed is HF501: it finds Secrets that anybody could read. It looks at what
@@ -33,7 +33,7 @@ func unsealed(b manifest.Bundle) problem.List {
 func readable(file manifest.File) bool {
 	if path.Ext(file.Path) == ".json" {
 		var value any
-		return json.Unmarshal(file.Data, &value) != nil || manifest.Readable(value)
+		return json.Unmarshal(file.Data, &value) != nil || secrets.Readable(value)
 	}
 	if !mayHoldSecret(file.Data) {
 		return false
@@ -43,7 +43,7 @@ func readable(file manifest.File) bool {
 		return true
 	}
 	for _, object := range objects {
-		if manifest.Readable(object) {
+		if secrets.Readable(object) {
 			return true
 		}
 	}

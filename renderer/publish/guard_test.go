@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
 // TestUnsealed: no Secret that anybody can read passes, whatever it is called and
@@ -82,13 +83,13 @@ func TestNoMode(t *testing.T) {
 
 // TestModes: what every mode of secrets but plain makes may be published.
 func TestModes(t *testing.T) {
-	for _, mode := range []manifest.Secrets{manifest.SOPS, manifest.Omit} {
+	for _, mode := range []secrets.Mode{secrets.SOPS, secrets.Omit} {
 		r := renderMode(t, shop, "", mode, nil)
 		if problems := unsealed(r.bundle); len(problems) > 0 {
 			t.Errorf("%s: %v", mode, problems)
 		}
 	}
-	if problems := unsealed(renderMode(t, shop, "", manifest.Plain, nil).bundle); len(problems) == 0 {
+	if problems := unsealed(renderMode(t, shop, "", secrets.Plain, nil).bundle); len(problems) == 0 {
 		t.Error("plain passes")
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 	"github.com/holdfast-backup/holdfast/templates"
 )
 
@@ -134,11 +135,11 @@ const shop = "../../examples/minimal"
 // render renders an example; edit may change its state, policy may be empty.
 func render(t *testing.T, dir, policy string, edit func(state string) string) rendered {
 	t.Helper()
-	return renderMode(t, dir, policy, manifest.SOPS, edit)
+	return renderMode(t, dir, policy, secrets.SOPS, edit)
 }
 
 // renderMode is render with another mode of secrets.
-func renderMode(t *testing.T, dir, policy string, mode manifest.Secrets, edit func(state string) string) rendered {
+func renderMode(t *testing.T, dir, policy string, mode secrets.Mode, edit func(state string) string) rendered {
 	t.Helper()
 	var in renderer.Inputs
 	read := func(name string) input.Document {

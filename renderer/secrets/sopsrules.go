@@ -1,4 +1,4 @@
-package manifest
+package secrets
 
 import (
 	"fmt"
@@ -7,11 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 	"github.com/holdfast-backup/holdfast/renderer/seal"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // sopsRules are the creation_rules of a .sops.yaml. As sops does it, the first

@@ -1,4 +1,4 @@
-package manifest
+package secrets
 
 import (
 	"bytes"
@@ -10,9 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer/seal"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // placeholder stands where a ciphertext belongs that nobody can make without the

@@ -1,4 +1,7 @@
-package manifest
+// Package secrets decides what becomes of an instance's Secrets: they are left out, written
+// as they are, encrypted for SOPS, sealed, or fetched from an external store. How that is
+// encrypted, package seal knows.
+package secrets
 
 import (
 	"encoding/base64"
@@ -9,20 +12,19 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 	"github.com/holdfast-backup/holdfast/renderer/seal"
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
-// Secrets says what becomes of Secret objects.
-type Secrets int
+// Mode says what becomes of Secrets.
+type Mode int
 
 const (
 	// Omit leaves them out; whoever applies the tree brings them.
-	Omit Secrets = iota
+	Omit Mode = iota
 	// Plain writes them in plain text, for a pipe to a cluster and for tests.
 	Plain
 	// SOPS encrypts them for age recipients; Flux decrypts them.
@@ -35,23 +37,55 @@ const (
 	Sealed
 )
 
-// SecretsNames are the names of all modes, as the command line has them, in the
-// order of their numbers.
-func SecretsNames() []string { return []string{"omit", "plain", "sops", "external", "sealed"} }
+// Modes are the names of all modes, as the command line has them, in the order of
+// their numbers.
+func Modes() []string { return []string{"omit", "plain", "sops", "external", "sealed"} }
 
-// ParseSecrets returns the mode of that name.
-func ParseSecrets(name string) (mode Secrets, known bool) {
-	at := slices.Index(SecretsNames(), name)
-	return Secrets(max(at, 0)), at >= 0
+// ParseMode returns the mode of that name.
+func ParseMode(name string) (mode Mode, known bool) {
+	at := slices.Index(Modes(), name)
+	return Mode(max(at, 0)), at >= 0
 }
 
 // String returns the mode's name.
-func (s Secrets) String() string { return SecretsNames()[s] }
+func (m Mode) String() string { return Modes()[m] }
 
-// Sealing is what becomes of the Secrets of a run, and with what. The zero
-// value leaves them out.
-type Sealing struct {
-	mode Secrets
+// Annotations of Flux: what carries them is neither substituted into nor pruned.
+const (
+	NoSubstitution = "kustomize.toolkit.fluxcd.io/substitute"
+	NoPrune        = "kustomize.toolkit.fluxcd.io/prune"
+)
+
+// Our own annotations of Secrets: which generation of credentials they hold, and
+// when it ends.
+const (
+	generation = "holdfast.dev/generation"
+	expires    = "holdfast.dev/expires-at"
+)
+
+// Annotations of Argo CD; templates/lib/k8s.libsonnet has the same for what
+// templates make.
+const (
+	argoOptions = "argocd.argoproj.io/sync-options"
+	argoNoPrune = "Prune=false,Delete=false"
+	argoWave    = "argocd.argoproj.io/sync-wave"
+	argoFirst   = "-1"
+)
+
+// File is the file of one Secret.
+type File struct {
+	// Path is relative to the tree's root, with forward slashes.
+	Path string
+	Data []byte
+	// Plain says that Data holds the values in plain text.
+	Plain bool
+	// Unseen is set where the values are not known.
+	Unseen *Unseen
+}
+
+// Maker makes the Secrets of a run. The zero value leaves them out.
+type Maker struct {
+	mode Mode
 	// rules are nil if the credentials say for whom SOPS encrypts.
 	rules           *sopsRules
 	certificate     *seal.Certificate
@@ -61,22 +95,22 @@ type Sealing struct {
 }
 
 // WithoutValues is the same sealing for credentials whose secret values are not known:
-// a file has a placeholder in the place of each ciphertext, see File.Unseen. It is for
+// a file has a placeholder in the place of each ciphertext, see File. It is for
 // comparing only.
-func (s Sealing) WithoutValues() Sealing {
+func (s Maker) WithoutValues() Maker {
 	s.withoutValues = true
 	return s
 }
 
 // unseen says whether ciphertexts are left out.
-func (s Sealing) unseen() bool { return s.withoutValues && (s.mode == SOPS || s.mode == Sealed) }
+func (s Maker) unseen() bool { return s.withoutValues && (s.mode == SOPS || s.mode == Sealed) }
 
-// NewSealing reads what a mode needs; either document may be nil, and one that
+// NewMaker reads what a mode needs; either document may be nil, and one that
 // the mode does not need is not looked at. sops is a .sops.yaml, treePath where
 // the tree is, relative to that file's folder and with forward slashes.
 // certificate is the Sealed Secrets controller's.
-func NewSealing(mode Secrets, sops *input.Document, treePath string, certificate *input.Document) (Sealing, problem.List) {
-	s := Sealing{mode: mode}
+func NewMaker(mode Mode, sops *input.Document, treePath string, certificate *input.Document) (Maker, problem.List) {
+	s := Maker{mode: mode}
 	var problems problem.List
 	if mode == SOPS && sops != nil {
 		s.rules, problems = readSOPSRules(*sops, treePath)
@@ -93,16 +127,16 @@ func NewSealing(mode Secrets, sops *input.Document, treePath string, certificate
 
 const fetchCertificate = "kubeseal --fetch-cert prints the controller's certificate, for --sealed-cert"
 
-func (s Sealing) certificateProblem(message string) problem.Problem {
+func (s Maker) certificateProblem(message string) problem.Problem {
 	return problem.Problem{File: s.certificateName, Message: message, Hint: fetchCertificate, Rule: "HF026"}
 }
 
-// files makes one file for each Secret of the plan.
-func (s Sealing) files(p *plan.Plan, instance input.Instance) ([]File, problem.List) {
+// Files makes one file for each Secret of the plan.
+func (s Maker) Files(p *plan.Plan, instance input.Instance) ([]File, problem.List) {
 	if s.mode == Omit {
 		return nil, nil
 	}
-	problems := s.missing(p, instance)
+	problems := s.Missing(p, instance)
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -116,7 +150,7 @@ func (s Sealing) files(p *plan.Plan, instance input.Instance) ([]File, problem.L
 		if err != nil {
 			problems = append(problems, broken(secret.File, err))
 		}
-		file := File{Path: secret.File, Data: data, Secret: s.mode == Plain}
+		file := File{Path: secret.File, Data: data, Plain: s.mode == Plain}
 		if s.unseen() {
 			file.Unseen = &Unseen{object: object, certificate: s.certificate}
 		}
@@ -125,17 +159,14 @@ func (s Sealing) files(p *plan.Plan, instance input.Instance) ([]File, problem.L
 	return files, problems
 }
 
-// Missing finds what a mode of Secrets needs and nobody gave, before anything is
-// rendered.
-func Missing(p *plan.Plan, instance input.Instance, secrets Sealing) problem.List {
-	if secrets.mode == Omit {
+// Mode is the mode of what it makes.
+func (s Maker) Mode() Mode { return s.mode }
+
+// Missing finds what the mode needs and nobody gave, before anything is rendered.
+func (s Maker) Missing(p *plan.Plan, instance input.Instance) problem.List {
+	if s.mode == Omit {
 		return nil
 	}
-	return secrets.missing(p, instance)
-}
-
-// missing finds what the mode needs and nobody gave.
-func (s Sealing) missing(p *plan.Plan, instance input.Instance) problem.List {
 	var problems problem.List
 	c := instance.Credentials
 	at := func(pointer, rule, message, hint string) {
@@ -189,7 +220,7 @@ func (s Sealing) missing(p *plan.Plan, instance input.Instance) problem.List {
 }
 
 // object makes what stands for a Secret in the tree.
-func (s Sealing) object(secret plan.Secret, p *plan.Plan, c *input.Credentials) (map[string]any, problem.List) {
+func (s Maker) object(secret plan.Secret, p *plan.Plan, c *input.Credentials) (map[string]any, problem.List) {
 	if s.mode == External {
 		return externalSecret(secret, p.External), nil
 	}
@@ -230,7 +261,7 @@ func (s Sealing) object(secret plan.Secret, p *plan.Plan, c *input.Credentials) 
 
 // sops encrypts a Secret. Nothing of it may change afterwards: SOPS keeps a
 // checksum over all of it, labels and annotations included.
-func (s Sealing) sops(object map[string]any, file string, key seal.Key, c *input.Credentials) (map[string]any, problem.List) {
+func (s Maker) sops(object map[string]any, file string, key seal.Key, c *input.Credentials) (map[string]any, problem.List) {
 	target, problems := s.sopsTarget(file, c)
 	if len(problems) > 0 {
 		return nil, problems
@@ -272,7 +303,7 @@ func (s Sealing) sops(object map[string]any, file string, key seal.Key, c *input
 const defaultEncrypted = "^(data|stringData)$"
 
 // sopsTarget says for whom SOPS encrypts a file, and what of it.
-func (s Sealing) sopsTarget(file string, c *input.Credentials) (sopsTarget, problem.List) {
+func (s Maker) sopsTarget(file string, c *input.Credentials) (sopsTarget, problem.List) {
 	own := sopsTarget{encrypted: regexp.MustCompile(defaultEncrypted)}
 	for _, text := range c.Git.Recipients {
 		r, err := seal.ParseRecipient(text)
@@ -316,7 +347,7 @@ func head(s plan.Secret) map[string]any {
 	for name, value := range s.Annotations {
 		annotations[name] = value
 	}
-	for name, value := range map[string]string{noPrune: "disabled", argoOptions: argoNoPrune, noSubstitution: "disabled"} {
+	for name, value := range map[string]string{NoPrune: "disabled", argoOptions: argoNoPrune, NoSubstitution: "disabled"} {
 		annotations[name] = value
 	}
 	if _, below, _ := strings.Cut(s.File, "/"); strings.HasPrefix(below, "repository/") {
@@ -397,17 +428,6 @@ func sealedSecret(s plan.Secret, sealed map[string]string) map[string]any {
 	}
 }
 
-// withoutDecryption takes the decryption out of Flux's own objects: it names a
-// Secret with an age identity, which need not exist where nothing is encrypted
-// for it, and without which Flux would apply nothing.
-func withoutDecryption(objects []Object) {
-	for _, o := range objects {
-		if strings.HasPrefix(text(o.Value, "apiVersion"), "kustomize.toolkit.fluxcd.io/") {
-			delete(object(o.Value, "spec"), "decryption")
-		}
-	}
-}
-
 // Readable reports whether a Secret that anybody could read stands in a value, at any
 // depth: a Secret, or what has a Secret's stringData, with values that SOPS has not
 // encrypted; or a list of Secrets; or the template of one with values of its own.
@@ -443,10 +463,10 @@ func Readable(value any) bool {
 // plainTemplate reports whether the template of a Secret, below a value, has a value that
 // it does not take from elsewhere by {{ … }}.
 func plainTemplate(value any) bool {
-	for name, entry := range object(value) {
+	for name, entry := range objectOf(value) {
 		if name == "template" {
 			for _, field := range []string{"data", "stringData"} {
-				for _, value := range object(entry, field) {
+				for _, value := range objectOf(objectOf(entry)[field]) {
 					if text, ok := value.(string); !ok || text != "" && !strings.Contains(text, "{{") {
 						return true
 					}
@@ -486,4 +506,15 @@ func encrypted(secret map[string]any) bool {
 // isCiphertext reports whether a text has the form of SOPS' values.
 func isCiphertext(text string) bool {
 	return strings.HasPrefix(text, "ENC[AES256_GCM,data:") && strings.HasSuffix(text, "]")
+}
+
+// objectOf is a value as an object; nil if it is none.
+func objectOf(value any) map[string]any {
+	m, _ := value.(map[string]any)
+	return m
+}
+
+// broken reports a value that no manifest can hold.
+func broken(path string, err error) problem.Problem {
+	return problem.Problem{Pointer: path, Message: err.Error(), Rule: "HF401"}
 }

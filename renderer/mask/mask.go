@@ -1,7 +1,7 @@
-// Package secret knows in which forms a secret value stands in other texts: as it is,
+// Package mask knows in which forms a secret value stands in other texts: as it is,
 // encoded in base64 within a longer text, or escaped as JSON, URLs, HTML, Go and shells
 // do, whole or one of its lines. Whoever hides secrets, or looks for them, asks here.
-package secret
+package mask
 
 import (
 	"bytes"

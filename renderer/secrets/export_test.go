@@ -1,0 +1,4 @@
+package secrets
+
+// Head is the metadata of a Secret.
+var Head = head
