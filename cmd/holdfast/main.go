@@ -25,7 +25,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 	// A reader that closes our pipe early (head, less) has seen enough. Ignored,
 	// the signal becomes an error of the write, which pipe takes for the end.
 	signal.Ignore(syscall.SIGPIPE)
-	collectLess()
+	raiseGCPercent()
 	c := console{in: stdin, out: &pipe{to: stdout}, err: people, secrets: known}
 	return report(people, newApp(c).Run(args))
 }
@@ -33,11 +33,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 // Memory that a short run may use before it is collected more eagerly.
 const softMemoryLimit = 3 << 30
 
-// collectLess lets the heap grow to five times what is in use. A run lives for
+// raiseGCPercent lets the heap grow to five times what is in use. A run lives for
 // a second and makes little but garbage, so that collecting it as Go does by
 // default costs a quarter of the CPU time. The limit keeps a fleet of hundreds
 // from taking the machine with it. Who sets GOGC or GOMEMLIMIT knows better.
-func collectLess() {
+func raiseGCPercent() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}

@@ -116,15 +116,15 @@ type sopsTarget struct {
 func (r *sopsRules) find(file string) (sopsTarget, problem.List) {
 	for i, rule := range r.rules {
 		if rule.path == nil || rule.path.MatchString(file) {
-			return r.judge(fmt.Sprintf("/creation_rules/%d", i), rule)
+			return r.targetOf(fmt.Sprintf("/creation_rules/%d", i), rule)
 		}
 	}
 	return sopsTarget{}, problem.List{r.problem("HF021", "/creation_rules", "no rule is for "+file, "sops takes the first rule whose path_regex matches the path from the folder of the .sops.yaml")}
 }
 
-// judge reads a rule that is for one of our files. Whatever sops would do and we
+// targetOf reads a rule that is for one of our files. Whatever sops would do and we
 // cannot is a problem: sops updatekeys would undo what we wrote.
-func (r *sopsRules) judge(at string, rule sopsRule) (sopsTarget, problem.List) {
+func (r *sopsRules) targetOf(at string, rule sopsRule) (sopsTarget, problem.List) {
 	target := sopsTarget{at: at}
 	var problems problem.List
 	for _, name := range slices.Sorted(maps.Keys(rule.fields)) {
