@@ -17,7 +17,7 @@ case ${1:-} in
   bench) exec go test -count=1 -timeout 2h -run '^$' -bench '^BenchmarkData' -benchtime 1x . ;;
 esac
 go build -o ../.cache/e2e/table ./table
-go test -count=1 -timeout 10m ./harness ./image ./table
+go test -count=1 -timeout 20m ./harness ./image ./table
 # What stops and starts the API server has one of its own, apart from the rest. Some
 # of PostgreSQL's tests bring extensions, which all its servers see.
 ../.cache/e2e/table -write README.md 'Lock|Kubernetes|Namespace|ControlPlane|Cassandra' 'Bucket|Repository' 'Data|Losses|Missing|PostgreSQL|Stream'
