@@ -8,10 +8,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // TestKustomizeBuildsTheTree: what Flux applies from a tree are the very

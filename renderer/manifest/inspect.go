@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -219,10 +220,21 @@ func (in *inspector) secret(o Object) {
 	in.add(o, "HF419", "name the credentials in the unit's capture instead", "a template made a Secret; only Go does, so that no template sees a value")
 }
 
-// externalSecret refuses one that makes something else than a Secret.
+// externalSecret refuses one that makes something else than a Secret (its
+// spec.target.manifest), or one of those that are made from the credentials.
 func (in *inspector) externalSecret(o Object) {
+	in.makesSecret(o, cmp.Or(text(o.Value, "spec", "target", "name"), o.Name()))
 	if at(o.Value, "spec", "target", "manifest") != nil {
 		in.add(o, "HF435", "let it make a Secret", "spec.target.manifest makes objects of any kind, and nothing of them is looked at")
+	}
+}
+
+// sealedSecret refuses one of a Secret that is made from the credentials.
+func (in *inspector) sealedSecret(o Object) { in.makesSecret(o, o.Name()) }
+
+func (in *inspector) makesSecret(o Object, name string) {
+	if in.ours(o.Namespace(), name) {
+		in.add(o, "HF403", "", "it makes the Secret %s, which is made from the credentials already", name)
 	}
 }
 

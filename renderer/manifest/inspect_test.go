@@ -796,6 +796,20 @@ func TestInspectKinds(t *testing.T) {
 	if found := inspect(append(x.copied(t), o), x.plan); !slices.Contains(found, "HF435 "+o.ID()) {
 		t.Errorf("an ExternalSecret of something else: found %q", found)
 	}
+	taken := x.plan.Secrets[0]
+	for _, o := range []manifest.Object{
+		extra(x.plan, "external-secrets.io/v1", "ExternalSecret", taken.Namespace), extra(x.plan, "bitnami.com/v1alpha1", "SealedSecret", taken.Namespace),
+	} {
+		set(t, o.Value, taken.Name, "metadata", "name")
+		if found := inspect(append(x.copied(t), o), x.plan); !slices.Contains(found, "HF403 "+o.ID()) {
+			t.Errorf("a Secret of the plan's: found %q", found)
+		}
+	}
+	o = extra(x.plan, "external-secrets.io/v1", "ExternalSecret", taken.Namespace)
+	o.Value["spec"] = map[string]any{"target": map[string]any{"name": taken.Name}}
+	if found := inspect(append(x.copied(t), o), x.plan); !slices.Contains(found, "HF403 "+o.ID()) {
+		t.Errorf("a Secret of the plan's by its target: found %q", found)
+	}
 }
 
 // TestKinds: the table is one. No kind stands in it twice, and its rule names all.

@@ -1,8 +1,6 @@
 package manifest
 
-import (
-	"strings"
-)
+import "strings"
 
 // Stage is the folder of an instance's tree that an object belongs to: Flux applies
 // the one before the other.
@@ -48,7 +46,7 @@ func Kinds() []Kind {
 		{APIVersion: "v1", Kind: "ConfigMap", Resource: "configmaps", Stage: Repository, inspect: (*inspector).configMap},
 		{APIVersion: "v1", Kind: "Secret", Resource: "secrets", Stage: Repository, inspect: (*inspector).secret},
 		{APIVersion: "external-secrets.io/v1", Kind: "ExternalSecret", Resource: "externalsecrets", Stage: Repository, inspect: (*inspector).externalSecret},
-		{APIVersion: "bitnami.com/v1alpha1", Kind: "SealedSecret", Resource: "sealedsecrets", Stage: Repository},
+		{APIVersion: "bitnami.com/v1alpha1", Kind: "SealedSecret", Resource: "sealedsecrets", Stage: Repository, inspect: (*inspector).sealedSecret},
 		{APIVersion: "k8up.io/v1", Kind: "PodConfig", Resource: "podconfigs", Stage: Repository, Pod: []string{"spec", "template"}},
 		{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy", Resource: "networkpolicies", Stage: Backup, inspect: (*inspector).networkPolicy},
 		{APIVersion: "cilium.io/v2", Kind: "CiliumNetworkPolicy", Resource: "ciliumnetworkpolicies", Stage: Backup, inspect: (*inspector).networkPolicy},

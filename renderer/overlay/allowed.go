@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"sigs.k8s.io/kustomize/api/types"
+
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // allowedFields are those of a kustomization that change or add objects and can

@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/holdfast-backup/holdfast/renderer/yaml"
-
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
 // files is the file system that kustomize sees: that of the overlay, and in the

@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/secrets"
 	"github.com/holdfast-backup/holdfast/renderer/yaml"
 )
 
@@ -276,10 +277,6 @@ func (a *application) sort(in []manifest.Object, objects []map[string]any) {
 	}
 }
 
-// argoWave is Argo CD's annotation for an order; that of the stage repository is
-// "-1" in the templates, too.
-const argoWave = "argocd.argoproj.io/sync-wave"
-
 // takeNumber removes the annotation of encode and returns its number.
 func takeNumber(value map[string]any, most int) (int, bool) {
 	metadata, _ := value["metadata"].(map[string]any)
@@ -305,8 +302,8 @@ func (a *application) add(o manifest.Object) {
 	o.Path = path.Join(a.plan.Instance, string(stage), "overlay.yaml")
 	metadata := clone(o.Value["metadata"])
 	labels := clone(metadata["labels"])
-	if annotations := clone(metadata["annotations"]); stage == manifest.Repository && annotations[argoWave] == nil {
-		annotations[argoWave] = "-1"
+	if annotations := clone(metadata["annotations"]); stage == manifest.Repository && annotations[secrets.ArgoWave] == nil {
+		annotations[secrets.ArgoWave] = secrets.ArgoFirst
 		metadata["annotations"] = annotations
 	}
 	if labels["app.kubernetes.io/managed-by"] == nil {

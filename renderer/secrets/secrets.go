@@ -64,12 +64,12 @@ const (
 )
 
 // Annotations of Argo CD; templates/lib/k8s.libsonnet has the same for what
-// templates make.
+// templates make. ArgoWave orders objects; those of the stage repository have ArgoFirst.
 const (
 	argoOptions = "argocd.argoproj.io/sync-options"
 	argoNoPrune = "Prune=false,Delete=false"
-	argoWave    = "argocd.argoproj.io/sync-wave"
-	argoFirst   = "-1"
+	ArgoWave    = "argocd.argoproj.io/sync-wave"
+	ArgoFirst   = "-1"
 )
 
 // File is the file of one Secret.
@@ -351,7 +351,7 @@ func head(s plan.Secret) map[string]any {
 		annotations[name] = value
 	}
 	if _, below, _ := strings.Cut(s.File, "/"); strings.HasPrefix(below, "repository/") {
-		annotations[argoWave] = argoFirst
+		annotations[ArgoWave] = ArgoFirst
 	}
 	if s.Generation > 0 {
 		annotations[generation] = strconv.Itoa(s.Generation)
