@@ -272,6 +272,7 @@ func (in *inspector) container(p pod, c map[string]any, volumes map[string]bool)
 			in.secretKey(o, name, "")
 		}
 	}
+	in.masked(o, c)
 	resources := object(c, "resources")
 	for _, field := range []string{"requests", "limits"} {
 		amounts := object(resources, field)
@@ -293,6 +294,57 @@ func (in *inspector) container(p pod, c map[string]any, volumes map[string]bool)
 			in.script(o, p, c, s)
 		}
 	}
+}
+
+// masked checks that a container with our scripts tells them all of its variables that
+// come from Secrets: their values are masked in what the scripts print.
+func (in *inspector) masked(o Object, c map[string]any) {
+	if !slices.ContainsFunc(list(c, "volumeMounts"), func(m any) bool { return holdsScripts(text(m, "mountPath")) }) {
+		return
+	}
+	var told []string
+	for _, e := range list(c, "env") {
+		if text(e, "name") == "HOLDFAST_SECRETS" {
+			told = strings.Fields(text(e, "value"))
+		}
+	}
+	names := map[string]bool{}
+	for _, e := range list(c, "env") {
+		if at(e, "valueFrom", "secretKeyRef") != nil {
+			names[text(e, "name")] = true
+		}
+	}
+	for _, from := range list(c, "envFrom") {
+		secret := text(from, "secretRef", "name")
+		if secret == "" {
+			continue
+		}
+		n := slices.IndexFunc(in.plan.Secrets, func(s plan.Secret) bool { return s.Namespace == o.Namespace() && s.Name == secret })
+		if n < 0 {
+			in.add(o, "HF436", "take what is needed of it as env with valueFrom.secretKeyRef",
+				"container %s takes all of Secret %s, and nobody knows the names that are in it", text(c, "name"), secret)
+			continue
+		}
+		for _, key := range in.plan.Secrets[n].Keys {
+			names[text(from, "prefix")+key.Key] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if !slices.Contains(told, name) {
+			in.add(o, "HF436", "add its name to the value of HOLDFAST_SECRETS, with a blank between two",
+				"container %s: HOLDFAST_SECRETS does not name %s, which comes from a Secret", text(c, "name"), name)
+		}
+	}
+}
+
+// holdsScripts says whether our scripts are mounted there.
+func holdsScripts(mountPath string) bool {
+	for _, folder := range []string{"/holdfast/bin", "/holdfast/preflight"} {
+		if clean := path.Clean(mountPath); clean == folder || strings.HasPrefix(clean, folder+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // script checks that a script's path is a key of the ConfigMap mounted there.

@@ -117,18 +117,24 @@
 
   // container: plain values come from ConfigMaps (envFrom), so that each stands
   // in one place; env is for Secrets and for fields of the pod. Scripts name the
-  // image where it lacks something.
+  // image where it lacks something, and mask the values of HOLDFAST_SECRETS in what
+  // they print: HF436 looks that each variable from a Secret is named there.
   container(name, image, command, env, envFrom, mounts, resources, security):: {
     name: name,
     image: image,
     imagePullPolicy: 'IfNotPresent',
     command: command,
-    env: [{ name: 'HOLDFAST_IMAGE', value: image }] + env,
+    env: [{ name: 'HOLDFAST_IMAGE', value: image }] + $.secretNames(env) + env,
     [if std.length(envFrom) > 0 then 'envFrom']: envFrom,
     volumeMounts: mounts,
     resources: resources,
     securityContext: security,
   },
+
+  // secretNames tells the scripts which of the variables come from Secrets.
+  secretNames(env)::
+    local names = [e.name for e in env if std.objectHas(std.get(e, 'valueFrom', {}), 'secretKeyRef')];
+    if std.length(names) == 0 then [] else [{ name: 'HOLDFAST_SECRETS', value: std.join(' ', std.uniq(std.sort(names))) }],
 
   // secretEnv turns the plan's list, {name, secret, key}, into Kubernetes' form.
   secretEnv(list):: [{ name: e.name, valueFrom: { secretKeyRef: { name: e.secret, key: e.key } } } for e in list],

@@ -177,11 +177,12 @@ check() {
       return 0
     fi
     check_text=
+    without_secrets <"$WORK/check" >"$WORK/check.said" || die 69 "awk failed in $HERE"
     while IFS= read -r check_line || [ -n "$check_line" ]; do
       check_line=${check_line#"holdfast: ${HOLDFAST_UNIT:-(no unit)}: "}
       check_line=${check_line#"${check_line%%[! ]*}"}
       [ -z "$check_line" ] || check_text=$check_text${check_text:+; }$check_line
-    done <"$WORK/check"
+    done <"$WORK/check.said"
     meaning "$check_text"
     # 69 and 70: whoever was asked did not answer; all else is an answer.
     case "$check_status $PASSES" in

@@ -41,6 +41,7 @@
 #   HOLDFAST_DEADLINE      seconds that one command may take, 0 = no limit
 #   HOLDFAST_HOLDER        who we are to a lock, where we hold one
 #   HOLDFAST_IMAGE         the image that this runs in; messages name it
+#   HOLDFAST_SECRETS       the names of the variables that come from Secrets
 
 umask 077
 LC_ALL=C
@@ -57,14 +58,15 @@ HOLDFAST_DEADLINE=${HOLDFAST_DEADLINE:-0}
 HOLDFAST_FILE_BYTES=${HOLDFAST_FILE_BYTES:-0}
 PATH=$PATH:$HOLDFAST_ROOT/tools
 
-# The environment variables that hold secrets. Their values are masked in what
-# is repeated of other programs' messages.
-HOLDFAST_SECRETS='PGPASSWORD MYSQL_PWD CASSANDRA_PASSWORD LDAP_PASSWORD
-SM_USERNAME SM_PASSWORD RESTIC_PASSWORD AWS_SECRET_ACCESS_KEY CRYPT_PASSWORD CRYPT_PASSWORD2
-RCLONE_CONFIG_SRC_SECRET_ACCESS_KEY RCLONE_CONFIG_BAK_SECRET_ACCESS_KEY
-RCLONE_CONFIG_ENC_PASSWORD RCLONE_CONFIG_ENC_PASSWORD2
-RCLONE_CONFIG_SRC_SSE_CUSTOMER_KEY RCLONE_CONFIG_SRC_SSE_CUSTOMER_KEY_BASE64'
+# The variables that hold secrets: their values are masked in what is repeated of other
+# programs' messages. The container names its own, all that come from a Secret.
+HOLDFAST_SECRETS=${HOLDFAST_SECRETS:-}
 export HOLDFAST_SECRETS
+
+# hold_secret NAME…: variables that a script makes of a secret itself, and exports.
+hold_secret() {
+  HOLDFAST_SECRETS="$HOLDFAST_SECRETS $*"
+}
 
 # say TEXT…: a line on stderr.
 say() {
@@ -148,10 +150,15 @@ lines() {
   printf '%s\n' "$1" | sed '/^[[:space:]]*$/d'
 }
 
-# masked FILE: its last lines, without secrets and control characters. Longer
-# secrets go first: one may be part of another.
+# masked FILE: its last lines, without secrets.
 masked() {
-  tail -n 6 <"$1" | tr -d '\000-\010\013-\037\177' | awk '
+  tail -n 6 <"$1" | without_secrets
+}
+
+# without_secrets: stdin, without secrets and control characters. Longer secrets go
+# first: one may be part of another.
+without_secrets() {
+  tr -d '\000-\010\013-\037\177' | awk '
     BEGIN {
       n = split(ENVIRON["HOLDFAST_SECRETS"], name, /[ \n]+/)
       for (i = 1; i <= n; i++) {

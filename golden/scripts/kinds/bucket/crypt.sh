@@ -64,6 +64,7 @@ crypt_remote() {
   if [ -n "$RCLONE_CONFIG_ENC_PASSWORD2" ]; then
     export RCLONE_CONFIG_ENC_PASSWORD2
   fi
+  hold_secret RCLONE_CONFIG_ENC_PASSWORD RCLONE_CONFIG_ENC_PASSWORD2
 }
 
 # require_scratch: die if scratch is full. rclone does not always notice that part of
