@@ -299,7 +299,7 @@ type quickRunner struct {
 
 func (q *quickRunner) now() int64 { return time.Now().Add(q.skew).UnixMilli() }
 
-// live is common.sh's.
+// live is lock.sh's.
 func (q *quickRunner) live(data map[string]string) bool {
 	if data["holder"] == "" || data["holder"] == q.holder {
 		return false
@@ -561,18 +561,7 @@ func (r *running) kill() {
 func scripts(t testing.TB) string {
 	t.Helper()
 	root := harness.Folder(t, 0)
-	if err := os.Mkdir(filepath.Join(root, "bin"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"common.sh", "guard.sh"} {
-		data, err := os.ReadFile(filepath.Join("..", "templates", "lib", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(root, "bin", name), data, 0o555); err != nil {
-			t.Fatal(err)
-		}
-	}
+	library(t, root)
 	return root
 }
 

@@ -11,25 +11,44 @@ import (
 	"testing"
 )
 
-// common runs a script that has sourced lib/common.sh, by a shell on this machine.
+// prologue is how a script begins that uses all of lib.
+const prologue = `for lib in common losses content stream missing lock; do . "$HOLDFAST_ROOT/bin/$lib.sh"; done
+begin
+`
+
+// library puts all scripts of lib into a folder's bin.
+func library(t testing.TB, root string) {
+	t.Helper()
+	names, err := filepath.Glob("../templates/lib/*.sh")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%d scripts: %v", len(names), err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, "bin", filepath.Base(name)), text, 0o555); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// common runs a script that has sourced what lib has for dumps and restores, by a shell
+// on this machine.
 func common(t *testing.T, shell, script string, env ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	root := t.TempDir()
 	scratch := filepath.Join(root, "scratch")
-	for _, dir := range []string{scratch, filepath.Join(root, "bin")} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile("../templates/lib/common.sh")
-	if err != nil {
+	if err := os.Mkdir(scratch, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, "bin", "common.sh"), text, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	library(t, root)
 	argv := map[string][]string{"ash": {"../.cache/e2e/busybox", "ash"}, "dash": {"dash"}}[shell]
-	cmd := exec.Command(argv[0], append(argv[1:], "-euc", `. "$HOLDFAST_ROOT/bin/common.sh"`+"\n"+script)...)
+	cmd := exec.Command(argv[0], append(argv[1:], "-euc", prologue+script)...)
 	cmd.Env = append(env, "HOLDFAST_ROOT="+root, "HOLDFAST_SCRATCH="+scratch, "HOLDFAST_UNIT=kind/unit", "PATH="+os.Getenv("PATH"))
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said

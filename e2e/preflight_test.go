@@ -595,7 +595,7 @@ func TestPreflightInside(t *testing.T) {
 			files := map[string]string{
 				"contract": contract.String(),
 				"kubectl":  "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done; shift\nPATH=" + bin + " /usr/bin/env \"$@\" || { s=$?; echo \"command terminated with exit code $s\" >&2; exit $s; }\n",
-				"try.sh":   "set -eu\n. \"$HOLDFAST_ROOT/preflight/common.sh\"\n. \"$HOLDFAST_ROOT/preflight/checks.sh\"\ncheck exec next inside pod-0 main || :\n",
+				"try.sh":   "set -eu\n. \"$HOLDFAST_ROOT/preflight/common.sh\"\n. \"$HOLDFAST_ROOT/preflight/checks.sh\"\nbegin\ncheck exec next inside pod-0 main || :\n",
 			}
 			for name, text := range c.data {
 				files["preflight/"+name] = text.(string)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// piece is STREAM_PIECE of common.sh.
+// piece is STREAM_PIECE of stream.sh.
 const piece = 8 << 20
 
 // streamed is common with a stdout of its own, in bash as well, and in ash with the
@@ -25,18 +25,10 @@ func streamed(t *testing.T, shell, script string, stdout *os.File, env ...string
 	began := time.Now()
 	root := t.TempDir()
 	scratch := filepath.Join(root, "scratch")
-	for _, dir := range []string{scratch, filepath.Join(root, "bin")} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile("../templates/lib/common.sh")
-	if err != nil {
+	if err := os.Mkdir(scratch, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, "bin", "common.sh"), text, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	library(t, root)
 	argv := []string{shell}
 	if shell == "bash" {
 		// As it is where it is called sh.
@@ -60,7 +52,7 @@ func streamed(t *testing.T, shell, script string, stdout *os.File, env ...string
 		}
 		path = tools + ":" + path
 	}
-	cmd := exec.Command(argv[0], append(argv[1:], "-euc", `. "$HOLDFAST_ROOT/bin/common.sh"`+"\n"+script)...)
+	cmd := exec.Command(argv[0], append(argv[1:], "-euc", prologue+script)...)
 	cmd.Env = append(env, "HOLDFAST_ROOT="+root, "HOLDFAST_SCRATCH="+scratch, "HOLDFAST_UNIT=kind/unit", "PATH="+path)
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said

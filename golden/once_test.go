@@ -226,8 +226,8 @@ func TestCopiesAreCompared(t *testing.T) {
 		file   string
 		change func(string) string
 	}{
-		"one byte":            {configMap, replace("# common.sh is sourced", "# common.sh is sourceD")},
-		"a space at the end":  {configMap, replace("# common.sh is sourced by", "# common.sh is sourced by ")},
+		"one byte":            {configMap, replace("# common.sh is the frame", "# common.sh is the framE")},
+		"a space at the end":  {configMap, replace("script of Holdfast that runs in a pod: messages,", "script of Holdfast that runs in a pod: messages, ")},
 		"a line less":         {configMap, replace("    set -eu\n", "")},
 		"another block style": {configMap, replace("  common.sh: |\n", "  common.sh: |-\n")},
 		"another name":        {configMap, replace("  common.sh: |\n", "  commons.sh: |\n")},

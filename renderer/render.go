@@ -3,7 +3,6 @@ package renderer
 import (
 	"io/fs"
 	"slices"
-	"strings"
 
 	"github.com/holdfast-backup/holdfast/renderer/eval"
 	"github.com/holdfast-backup/holdfast/renderer/input"
@@ -71,16 +70,12 @@ func New(templates fs.FS) (*Renderer, error) {
 		}
 		return nil, err
 	}
-	scripts := map[string][]string{}
+	scripts, shared := map[string]map[string]string{}, map[string]map[string]string{}
 	for _, k := range kinds.Kinds {
 		scripts[k.Name] = k.Scripts
 	}
-	shared, err := fs.Glob(templates, "lib/*.sh")
-	if err != nil {
-		return nil, err
-	}
-	for i := range shared {
-		shared[i] = strings.TrimPrefix(shared[i], "lib/")
+	for name, mounted := range kinds.Shared {
+		shared[name] = mounted
 	}
 	program, err := eval.New(templates, kinds.Names(), scripts, shared)
 	if err != nil {

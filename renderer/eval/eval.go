@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/google/go-jsonnet"
@@ -35,8 +37,9 @@ type Rendered struct {
 }
 
 // New parses the program over fsys, which holds kinds/, platform/ and lib/.
-// scripts lists each kind's *.sh files; shared lists those of lib/.
-func New(fsys fs.FS, kinds []string, scripts map[string][]string, shared []string) (*Program, error) {
+// scripts are by kind what its pods have, file name to path; shared are by script of
+// lib/ what is mounted with it.
+func New(fsys fs.FS, kinds []string, scripts, shared map[string]map[string]string) (*Program, error) {
 	files := &importer{fsys: fsys, cache: map[string]jsonnet.Contents{}}
 	p := &Program{vm: jsonnet.MakeVM(), files: files}
 	// std.trace may show a whole state, and would pass by whoever masks our messages.
@@ -65,26 +68,29 @@ func New(fsys fs.FS, kinds []string, scripts map[string][]string, shared []strin
 
 // preamble imports every kind and script by name; the list of kinds is the
 // list of folders, nothing else.
-func preamble(kinds []string, scripts map[string][]string, shared []string) string {
+func preamble(kinds []string, scripts, shared map[string]map[string]string) string {
 	var b strings.Builder
 	b.WriteString("local kinds = {\n")
 	for _, k := range kinds {
 		fmt.Fprintf(&b, "  %s: import %s,\n", quote(k), quote("kinds/"+k+"/kind.libsonnet"))
 	}
-	b.WriteString("};\nlocal scripts = {\n")
-	for _, k := range kinds {
-		fmt.Fprintf(&b, "  %s: {\n", quote(k))
-		for _, s := range scripts[k] {
-			fmt.Fprintf(&b, "    %s: importstr %s,\n", quote(s), quote("kinds/"+k+"/"+s))
+	b.WriteString("};\n")
+	texts(&b, "scripts", scripts)
+	texts(&b, "shared", shared)
+	return b.String()
+}
+
+// texts writes a local variable that has the texts of files by group and name.
+func texts(b *strings.Builder, variable string, groups map[string]map[string]string) {
+	fmt.Fprintf(b, "local %s = {\n", variable)
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		fmt.Fprintf(b, "  %s: {\n", quote(group))
+		for _, name := range slices.Sorted(maps.Keys(groups[group])) {
+			fmt.Fprintf(b, "    %s: importstr %s,\n", quote(name), quote(groups[group][name]))
 		}
 		b.WriteString("  },\n")
 	}
-	b.WriteString("};\nlocal shared = {\n")
-	for _, s := range shared {
-		fmt.Fprintf(&b, "  %s: importstr %s,\n", quote(s), quote("lib/"+s))
-	}
 	b.WriteString("};\n")
-	return b.String()
 }
 
 // own is the name of the programs that are written here. No frame of theirs is

@@ -52,8 +52,8 @@ type Kind struct {
 
 	// Images are the contracts of images.json, by the names that units use.
 	Images map[string]Image `json:"-"`
-	// Scripts are the names of the folder's *.sh files.
-	Scripts []string `json:"-"`
+	// Scripts are what its pods have: the folder's own, and those of lib that they name.
+	Scripts Mounted `json:"-"`
 }
 
 // Sizing is how much a copy of a given size needs.
@@ -89,6 +89,9 @@ type Platform struct {
 type Set struct {
 	Kinds    []Kind
 	Platform Platform
+	// Shared are the scripts of lib that templates run themselves: by name, what is
+	// mounted with each.
+	Shared map[string]Mounted
 
 	// units is the contract of what units(state) returns.
 	units *input.Contract
@@ -176,6 +179,7 @@ func Load(fsys fs.FS) (Set, error) {
 	images, wrong := set.loadImages(fsys, schemas.images, "platform")
 	problems = append(problems, wrong...)
 	set.Platform.Images = images
+	problems = append(problems, set.loadShared(fsys)...)
 
 	entries, err := fs.ReadDir(fsys, "kinds")
 	if err != nil {
@@ -247,16 +251,8 @@ func (s Set) load(fsys fs.FS, schemas contracts, name string) (Kind, problem.Lis
 		return k, problem.List{tree.Place("", problem.Problem{Message: err.Error()})}
 	}
 	k.Images = images
-	entries, err := fs.ReadDir(fsys, dir)
-	if err != nil {
-		return k, problem.List{{File: s.place(dir), Message: reason(err)}}
-	}
-	for _, entry := range entries {
-		if strings.HasSuffix(entry.Name(), ".sh") {
-			k.Scripts = append(k.Scripts, entry.Name())
-		}
-	}
-	return k, nil
+	k.Scripts, wrong = s.scripts(fsys, name)
+	return k, wrong
 }
 
 // CheckSections says which sections of kinds cannot be used, and why (HF101).

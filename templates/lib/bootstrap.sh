@@ -7,10 +7,9 @@
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 HOLDFAST_UNIT=${HOLDFAST_UNIT:-repository}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/storage.sh"
+begin
 
 require_tools curl jq restic
 at_least curl 7.86 curl --version

@@ -17,8 +17,9 @@
 # shellcheck disable=SC2016 # jq has variables of its own
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+. "$HOLDFAST_ROOT/bin/content.sh"
+begin
 
 require_tools cp dd dirname jq mv restic
 RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}

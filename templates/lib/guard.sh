@@ -23,8 +23,9 @@
 # lock was lost under way or the API server refuses us; 69 when dumps do not end.
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+. "$HOLDFAST_ROOT/bin/lock.sh"
+begin
 
 require_tools kubectl mv setsid sleep
 [ $# -gt 0 ] || die 64 'usage: guard.sh COMMAND [ARG...]'

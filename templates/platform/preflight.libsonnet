@@ -163,10 +163,7 @@ local reader(plan) = k8s.clusterRoleFor(
   // name of the unit.
   files(plan, items, bases, scripts, shared):: [
     {
-      local data = {
-        [name]: shared[name]
-        for name in ['common.sh', 'checks.sh', 'storage.sh', 'cluster.sh', 'preflight.sh']
-      } + preflight.contracts + {
+      local data = shared['preflight.sh'] + preflight.contracts + {
         trials: std.join('', [
           std.join('\t', [
             trial.name,

@@ -9,7 +9,7 @@ local environment(plan, repo, shared) = [
     AWS_DEFAULT_REGION: repo.region,
     RESTIC_BINARY: '/holdfast/bin/restic.sh',
   } + std.get(repo, 'proxy', {})),
-  k8s.configMap(repo.scripts, repo.namespace, plan.labels, { [name]: shared[name] for name in ['restic.sh', 'whole.sh'] }),
+  k8s.configMap(repo.scripts, repo.namespace, plan.labels, shared['restic.sh']),
 ] + (
   if repo.ca == '' then []
   else [k8s.configMap(repo.ca, repo.namespace, plan.labels, { 'ca.crt': plan.caPem.restic })]
@@ -25,7 +25,7 @@ local bootstrap(plan, repo, shared) =
       name=scripts,
       namespace=repo.namespace,
       labels=plan.labels,
-      data={ [name]: shared[name] for name in ['common.sh', 'storage.sh', 'bootstrap.sh'] },
+      data=shared['bootstrap.sh'],
     ),
     k8s.annotatedObject(
       'batch/v1',

@@ -15,6 +15,9 @@ local lock(name, namespace, labels) = {
   },
 };
 
+// fetches says whether a restore of the unit fetches a dump: not of volumes and buckets.
+local fetches(item) = std.member(['dump', 'exec'], item.capture.how);
+
 {
   // base is what stands before the unit runs: the preflight and the restore need
   // it, too. The preflight asks for the unit's rights through its own Role.
@@ -63,10 +66,8 @@ local lock(name, namespace, labels) = {
           name=used[0].scripts,
           namespace=namespace,
           labels=plan.labels,
-          data=scripts[kind] + {
-            [name]: shared[name]
-            for name in ['common.sh', 'guard.sh', 'fetch.sh', 'tools.sh']
-          },
+          data=scripts[kind] + shared['guard.sh'] + shared['tools.sh'] +
+               (if std.length([item for item in used if fetches(item)]) > 0 then shared['fetch.sh'] else {}),
         )),
       ],
     }

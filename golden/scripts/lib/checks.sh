@@ -222,15 +222,3 @@ inside() {
   [ -n "$inside_end" ] || die 69 "exec in $inside_pod: the answer is cut"
   [ -z "$inside_missing" ] || die 65 "the image of $inside_pod, container $inside_container, lacks:$inside_missing"
 }
-
-# readable RESOURCE OPTION: we may list it, or get it if it has a name; for
-# allowed() of common.sh, which needs jq.
-readable() {
-  readable_verb='list'
-  case $1 in
-    */*) readable_verb='get' ;;
-  esac
-  allowed "$readable_verb" "$1" "$2" >"$WORK/readable"
-  read -r readable_answer <"$WORK/readable"
-  [ "$readable_answer" = true ] || die 70 "no right to $readable_verb $1: forbidden"
-}

@@ -10,12 +10,10 @@
 # shellcheck disable=SC2016,SC2034,SC2154 # jq has variables of its own; checks.sh has the others
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/common.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/checks.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/storage.sh"
+begin
 
 # compared NAME REAL OLDEST DECLARED WHY
 compared() {

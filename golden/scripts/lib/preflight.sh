@@ -21,8 +21,7 @@ set -u
 umask 022
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 OWN=$HOLDFAST_ROOT/preflight
-# shellcheck source=/dev/null
-. "$OWN/checks.sh"
+. "$HOLDFAST_ROOT/preflight/checks.sh"
 IMAGE=${HOLDFAST_IMAGE:-the image}
 
 # line NAME: the trial's line of the list, in NEED, CONTRACT, INSIDE.
@@ -209,7 +208,7 @@ case ${1:-} in
     ;;
   cluster)
     begin "$HOLDFAST_TRIAL"
-    contract && try "$OWN/cluster.sh"
+    contract && try "$HOLDFAST_ROOT/preflight/cluster.sh"
     ;;
   unit)
     begin "$HOLDFAST_TRIAL"

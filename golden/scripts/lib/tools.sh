@@ -7,8 +7,8 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 # The copy does not lie on scratch, so it may be larger than that.
 # shellcheck disable=SC2034 # for common.sh
 HOLDFAST_FILE_BYTES=0
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+begin
 
 require_tools cp kubectl
 # Older ones run commands in pods through SPDY, which newer servers refuse.

@@ -26,9 +26,9 @@
 # same twice. An interrupted run is taken up by the next one.
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/losses.sh"
+begin
 . "$HOLDFAST_ROOT/bin/crypt.sh"
 
 require_tools mv tail tr

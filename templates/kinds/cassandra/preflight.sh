@@ -5,10 +5,9 @@
 #   HOLDFAST_NAMESPACE and the CASSANDRA_… of dump.sh
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/checks.sh"
+begin
 
 need HOLDFAST_NAMESPACE CASSANDRA_POD CASSANDRA_CONTAINER CASSANDRA_DATA_DIR CASSANDRA_USER CASSANDRA_PASSWORD
 one_line CASSANDRA_USER "$CASSANDRA_USER"

@@ -13,9 +13,9 @@
 #   HOLDFAST_LEAVE_OUT   tables (KEYSPACE.TABLE) that are not to be loaded
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/missing.sh"
+begin
 . "$HOLDFAST_ROOT/bin/cql.sh"
 
 require_tools kubectl tar

@@ -9,8 +9,10 @@
 # shellcheck disable=SC2016 # jq has variables of its own
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+. "$HOLDFAST_ROOT/bin/content.sh"
+. "$HOLDFAST_ROOT/bin/lock.sh"
+begin
 
 require_tools jq kubectl
 need HOLDFAST_NAMESPACE

@@ -4,10 +4,10 @@
 #   HOLDFAST_NAMESPACE
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/rights.sh"
 . "$HOLDFAST_ROOT/preflight/checks.sh"
+begin
 
 need HOLDFAST_NAMESPACE
 

@@ -14,13 +14,15 @@
 # Schemas are listed now and never at render time: OX makes new ones as it runs.
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+. "$HOLDFAST_ROOT/bin/losses.sh"
+. "$HOLDFAST_ROOT/bin/stream.sh"
+. "$HOLDFAST_ROOT/bin/lock.sh"
+begin
 
 require_tools cp dd mariadb mariadb-dump mkfifo mv sort
 number MIN_TABLES "${MIN_TABLES:-0}"
 refuse_if_locked
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/connect.sh"
 
 # ask WHAT SQL OPTION…: one line for each row, columns between tabs; line breaks,

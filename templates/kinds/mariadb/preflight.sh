@@ -5,12 +5,10 @@
 #   MARIADB_HOST MARIADB_PORT MARIADB_USER MYSQL_PWD MARIADB_TLS   as for dump.sh
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/checks.sh"
+begin
 
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/connect.sh"
 set -- "$@" --connect-timeout=10
 

@@ -13,13 +13,13 @@
 # name are dropped and made again, and other tables stay.
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+. "$HOLDFAST_ROOT/bin/missing.sh"
+begin
 
 require_tools cp mariadb mariadb-dump mkfifo sort
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 [ -f "$INPUT" ] || die 64 "$INPUT is absent"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/connect.sh"
 
 tail -n 3 <"$INPUT" >"$WORK/end" || die 64 'the dump cannot be read'

@@ -14,9 +14,9 @@
 # shellcheck disable=SC2016 # expanded in the pod, or by awk
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/missing.sh"
+begin
 . "$HOLDFAST_ROOT/bin/ldif.sh"
 
 require_tools kubectl sleep

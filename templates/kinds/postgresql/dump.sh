@@ -15,11 +15,12 @@
 # counts roles.
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/losses.sh"
+. "$HOLDFAST_ROOT/bin/stream.sh"
+. "$HOLDFAST_ROOT/bin/lock.sh"
+begin
 . "$HOLDFAST_ROOT/bin/connect.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/toc.sh"
 
 require_tools dd mkfifo mv pg_dump pg_dumpall pg_restore psql

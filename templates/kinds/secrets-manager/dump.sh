@@ -13,9 +13,11 @@
 # shellcheck disable=SC2016 # jq has variables of its own
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/losses.sh"
+. "$HOLDFAST_ROOT/bin/content.sh"
+. "$HOLDFAST_ROOT/bin/lock.sh"
+begin
 . "$HOLDFAST_ROOT/bin/vault.sh"
 
 require_tools mv

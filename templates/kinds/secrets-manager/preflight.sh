@@ -5,12 +5,11 @@
 #   SM_…   as for dump.sh
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/losses.sh"
 . "$HOLDFAST_ROOT/preflight/checks.sh"
+begin
 
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/vault.sh"
 
 listing() {

@@ -14,9 +14,9 @@
 # shellcheck disable=SC2016 # jq has variables of its own
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/missing.sh"
+begin
 . "$HOLDFAST_ROOT/bin/vault.sh"
 
 require_tools mv

@@ -10,8 +10,8 @@
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 HOLDFAST_UNIT=${HOLDFAST_UNIT:-volume}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+begin
 
 require_tools kubectl
 need HOLDFAST_NAMESPACE HOLDFAST_CLAIMS

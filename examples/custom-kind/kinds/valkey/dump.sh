@@ -1,8 +1,10 @@
 #!/bin/sh
 # Prints the dataset of one Valkey server, in the server's own format.
 set -eu
-# shellcheck source=/dev/null
 . "${HOLDFAST_ROOT:-/holdfast}/bin/common.sh"
+. "${HOLDFAST_ROOT:-/holdfast}/bin/content.sh"
+. "${HOLDFAST_ROOT:-/holdfast}/bin/lock.sh"
+begin
 
 require_tools valkey-cli
 need VALKEY_HOST VALKEY_PORT REDISCLI_AUTH HOLDFAST_SCRATCH

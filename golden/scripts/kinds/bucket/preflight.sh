@@ -5,12 +5,10 @@
 #   the variables of dump.sh
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/checks.sh"
+begin
 
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/crypt.sh"
 
 need HOLDFAST_SOURCE HOLDFAST_INSTANCE

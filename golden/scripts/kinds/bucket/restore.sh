@@ -13,9 +13,9 @@
 # the last run did not end well, what it had taken out of current is put back too.
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/missing.sh"
+begin
 . "$HOLDFAST_ROOT/bin/crypt.sh"
 
 require_tools mv

@@ -11,9 +11,11 @@
 #   CASSANDRA_USER CASSANDRA_PASSWORD   for the schema; JMX asks for none
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/losses.sh"
+. "$HOLDFAST_ROOT/bin/stream.sh"
+. "$HOLDFAST_ROOT/bin/lock.sh"
+begin
 . "$HOLDFAST_ROOT/bin/cql.sh"
 
 require_tools dd kubectl mkfifo tar tee

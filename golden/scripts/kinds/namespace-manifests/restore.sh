@@ -14,8 +14,10 @@
 # shellcheck disable=SC2016 # jq has variables of its own
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+. "$HOLDFAST_ROOT/bin/missing.sh"
+. "$HOLDFAST_ROOT/bin/objects.sh"
+begin
 
 require_tools jq kubectl mv
 need HOLDFAST_NAMESPACE

@@ -15,11 +15,12 @@
 # shellcheck disable=SC2016 # expanded in the pod, or by awk
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/losses.sh"
+. "$HOLDFAST_ROOT/bin/content.sh"
+. "$HOLDFAST_ROOT/bin/lock.sh"
+begin
 . "$HOLDFAST_ROOT/bin/ldif.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/schema.sh"
 
 require_tools base64
@@ -97,7 +98,6 @@ case $HOLDFAST_METHOD in
   ldapsearch)
     require_tools ldapsearch
     need LDAP_URI LDAP_ADMIN_DN LDAP_PASSWORD
-    # shellcheck source=/dev/null
     . "$HOLDFAST_ROOT/bin/search.sh"
     # "*" and "+": without "+" the entries lose their identity (entryUUID). -MM:
     # referrals are entries then, and no list computes its members. The last control

@@ -5,11 +5,9 @@
 #   PG…   as for dump.sh
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/checks.sh"
-# shellcheck source=/dev/null
+begin
 . "$HOLDFAST_ROOT/bin/connect.sh"
 
 login() {

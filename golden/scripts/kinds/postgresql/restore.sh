@@ -19,11 +19,10 @@
 # "yes": then their attributes are set. Passwords are not in the dump.
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
+. "$HOLDFAST_ROOT/bin/missing.sh"
+begin
 . "$HOLDFAST_ROOT/bin/connect.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/toc.sh"
 
 require_tools mv pg_dump pg_restore psql

@@ -2,10 +2,9 @@
 # Tries what dump.sh and restore.sh need: the login.
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/checks.sh"
+begin
 
 need VALKEY_HOST VALKEY_PORT REDISCLI_AUTH
 

@@ -7,10 +7,9 @@
 #   HOLDFAST_CLAIMS   "claim unit", one a line
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/preflight/checks.sh"
+begin
 
 need HOLDFAST_NAMESPACE HOLDFAST_CLAIMS
 

@@ -16,8 +16,9 @@
 # shellcheck disable=SC2016 # jq has variables of its own
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
-# shellcheck source=/dev/null
 . "$HOLDFAST_ROOT/bin/common.sh"
+. "$HOLDFAST_ROOT/bin/missing.sh"
+begin
 
 require_tools find id jq mv restic stat
 need RESTIC_REPOSITORY RESTIC_PASSWORD HOLDFAST_SNAPSHOT_PATH
