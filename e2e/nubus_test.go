@@ -301,8 +301,8 @@ func (n *nubus) described() string {
 }
 
 const (
-	heldByArgs    = `{"name":"main","command":null,"args":["sleep","infinity"],"livenessProbe":null`
-	heldByCommand = `{"name":"main","command":["sleep","infinity"],"args":null,"livenessProbe":null`
+	heldByArgs    = "- name: main\n        command: null\n        args: [sleep, infinity]\n        livenessProbe: null\n"
+	heldByCommand = "- name: main\n        command: [sleep, infinity]\n        args: null\n        livenessProbe: null\n"
 )
 
 // testNubus restores with the image of Nubus.

@@ -65,7 +65,8 @@ func sources(templates fs.FS) (map[string]string, error) {
 var (
 	// blockKey begins an entry of several lines in a ConfigMap's data.
 	blockKey = regexp.MustCompile(`^  ([^ :]+): \|\n$`)
-	digest   = regexp.MustCompile(`^( +holdfast\.dev/inputs: )([0-9a-f]{32})\n$`)
+	// A digest is quoted where it could be read as a number.
+	digest = regexp.MustCompile(`^( +holdfast\.dev/inputs: )("?[0-9a-f]{32}"?)\n$`)
 )
 
 // fold returns what is kept of a file: a line in the place of each copy of a
@@ -192,7 +193,7 @@ func (o once) write(t *testing.T, folder string) {
 	}
 }
 
-var anyDigest = regexp.MustCompile(`( +holdfast\.dev/inputs: )[0-9a-f]{32}\n`)
+var anyDigest = regexp.MustCompile(`( +holdfast\.dev/inputs: )"?[0-9a-f]{32}"?\n`)
 
 // TestCopiesAreCompared: what is kept once is compared in each file. Each change
 // here is to one copy of one tree, and is noticed.

@@ -45,8 +45,8 @@ func scriptsIn(fsys fs.FS, folder string) (Mounted, error) {
 }
 
 // mount returns what must be mounted with these files: all that they name, and what
-// that names in turn, of the files that bin may have. Those that preflight has are
-// mounted by themselves.
+// that names in turn, of the files that bin may have. Those of preflight are mounted by
+// themselves; if it is nil, the files lie in one folder with them.
 func (s Set) mount(fsys fs.FS, files, bin, preflight Mounted) (Mounted, problem.List) {
 	var wrong problem.List
 	all := maps.Clone(files)
@@ -62,9 +62,9 @@ func (s Set) mount(fsys fs.FS, files, bin, preflight Mounted) (Mounted, problem.
 				continue
 			}
 			for _, m := range naming.FindAllStringSubmatch(line, -1) {
-				name, of := m[2], bin
-				if m[1] == "preflight" {
-					of = preflight
+				name, of, here := m[2], bin, true
+				if m[1] == "preflight" && preflight != nil {
+					of, here = preflight, false
 				}
 				found, known := of[name]
 				if !known {
@@ -74,7 +74,7 @@ func (s Set) mount(fsys fs.FS, files, bin, preflight Mounted) (Mounted, problem.
 					})
 					continue
 				}
-				if _, have := all[name]; !have && bin[name] == found {
+				if _, have := all[name]; here && !have {
 					all[name] = found
 					queue = append(queue, found)
 				}
@@ -105,7 +105,11 @@ func (s Set) scripts(fsys fs.FS, name string) (Mounted, problem.List) {
 		}
 	}
 	maps.Copy(shared, own)
-	all, missing := s.mount(fsys, own, shared, s.Shared["preflight.sh"])
+	preflight := s.Shared["preflight.sh"]
+	if preflight == nil {
+		preflight = Mounted{}
+	}
+	all, missing := s.mount(fsys, own, shared, preflight)
 	return all, append(wrong, missing...)
 }
 
@@ -118,7 +122,7 @@ func (s *Set) loadShared(fsys fs.FS) problem.List {
 	var problems problem.List
 	s.Shared = map[string]Mounted{}
 	for _, name := range slices.Sorted(maps.Keys(shared)) {
-		all, wrong := s.mount(fsys, Mounted{name: shared[name]}, shared, shared)
+		all, wrong := s.mount(fsys, Mounted{name: shared[name]}, shared, nil)
 		s.Shared[name] = all
 		for _, p := range wrong {
 			if !slices.ContainsFunc(problems, func(q problem.Problem) bool { return q.File == p.File && q.Line == p.Line }) {

@@ -34,77 +34,6 @@ while IFS= read -r keyspace; do
   set -- "$@" "$keyspace"
 done <"$WORK/keyspaces"
 
-# The program that runs in the pod; $1 tag, $2 data folder, then keyspaces. Its
-# stdin holds user and password, so they are in no process list. (Not "sh -s":
-# dash reads ahead, and would take them for its program.)
-# shellcheck disable=SC2016 # expanded in the pod
-program='
-set -eu
-umask 077
-LC_ALL=C; export LC_ALL
-tag=$1 data=$2
-shift 2
-for keyspace; do
-  [ -d "$data/$keyspace" ] || {
-    echo "there is no folder $data/$keyspace" >&2
-    [ ! -d "$data/data/$keyspace" ] || echo "dataDir must be $data/data" >&2
-    exit 64
-  }
-done
-tmp=$(mktemp -d "${TMPDIR:-/tmp}/holdfast.XXXXXX")
-finish() {
-  status=$?
-  trap "" HUP INT TERM
-  nodetool clearsnapshot -t "$tag" -- "$@" >/dev/null 2>"$tmp/clear" || {
-    cat "$tmp/clear" >&2
-    echo "the snapshot $tag was not cleared" >&2
-    [ "$status" -ne 0 ] || status=1
-  }
-  rm -rf "$tmp"
-  exit "$status"
-}
-trap "exit 129" HUP
-trap "exit 143" TERM
-trap "exit 130" INT
-trap "finish \"\$@\"" EXIT
-IFS= read -r user
-IFS= read -r password
-{
-  printf "[PlainTextAuthProvider]\nusername = %s\npassword = %s\n" "$user" "$password"
-  printf "[plain_text_auth]\nusername = %s\npassword = %s\n" "$user" "$password"
-} >"$tmp/credentials"
-# cqlsh makes a folder for its history, and where it cannot, as in the home of
-# a read-only image, it says so in the midst of its answer.
-CQL_HISTORY=$tmp/history; export CQL_HISTORY
-[ -d "${HOME:-/}/.cassandra" ] || { HOME=$tmp; export HOME; }
-# A killed run left its snapshot behind; the name is always the same, so that
-# none can pile up.
-nodetool clearsnapshot -t "$tag" -- "$@" >/dev/null 2>&1 || :
-nodetool flush -- "$@" >&2
-nodetool snapshot -t "$tag" -- "$@" >&2
-for keyspace; do
-  cqlsh --credentials="$tmp/credentials" --execute="DESCRIBE KEYSPACE \"$keyspace\"" >>"$tmp/schema.cql" </dev/null
-done
-echo complete >"$tmp/holdfast-complete"
-rm "$tmp/credentials"
-cd "$data"
-: >"$tmp/list"
-for keyspace; do
-  for folder in "$keyspace"/*/snapshots/"$tag"; do
-    [ -d "$folder" ] || continue
-    printf "%s\n" "$folder" >>"$tmp/list"
-  done
-done
-[ -s "$tmp/list" ] || { echo "no snapshot below $data" >&2; exit 1; }
-# Compaction unlinks a file that the snapshot still has: tar calls that a change
-# (exit 1), although the content of these files never changes.
-status=0
-tar -cf - -C "$tmp" schema.cql -C "$data" -T "$tmp/list" -C "$tmp" holdfast-complete 2>"$tmp/tar" || status=$?
-if [ "$status" -eq 1 ] && ! grep -v "file changed as we read it\$" "$tmp/tar" >&2; then
-  status=0
-fi
-[ "$status" -eq 0 ] || { cat "$tmp/tar" >&2; exit "$status"; }
-'
 printf '%s\n%s\n' "$CASSANDRA_USER" "$CASSANDRA_PASSWORD" >"$WORK/stdin"
 # shellcheck disable=SC2034 # for stream
 STREAM_INPUT=$WORK/stdin
@@ -127,6 +56,7 @@ entries() {
   wait "$entries_schema" || :
   return "$entries_status"
 }
+program=$(cat -- "$HOLDFAST_ROOT/bin/in-pod-dump.sh")
 stream entries kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$CASSANDRA_CONTAINER" "$CASSANDRA_POD" -- \
   sh -c "$program" holdfast holdfast "$CASSANDRA_DATA_DIR" "$@"
 rm -f -- "$WORK/stdin"

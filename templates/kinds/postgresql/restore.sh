@@ -63,35 +63,7 @@ ids() {
 # ids of those that were not made to $WORK/failing, and why to $WORK/why. An object
 # whose owner alone could not be set is there: trying again would not help.
 errors_of() {
-  # shellcheck disable=SC2016 # awk's own fields
-  attempt 65 'reading the errors' awk -v why="$WORK/why" '
-    function flush() {
-      if (message != "") { failing[id] = 1; message = "" }
-    }
-    function clean(s) { gsub(/[\001-\037\177]/, " ", s); return substr(s, 1, 300) }
-    FILENAME == ARGV[1] { listed[$1 $2 " " $3] = 1; next }
-    /^pg_restore: from TOC entry [0-9]+; [0-9]+ [0-9]+ / {
-      if (($5 $6 " " $7) in listed) { flush(); id = $5; sub(/;/, "", id); next }
-    }
-    /^pg_restore: error: / {
-      flush()
-      said = 1
-      message = substr($0, 20); sub(/^could not execute query: /, "", message)
-      if (id == "") { nowhere = 1; message = ""; next }
-      print id "\t" clean(message) >why
-      next
-    }
-    message != "" && /^Command was: / {
-      if ($0 ~ /^Command was: ALTER .* OWNER TO /) message = ""
-      else flush()
-      next
-    }
-    END {
-      flush()
-      for (i in failing) print i
-      # Something failed, and nobody knows what.
-      if (nowhere || !said) exit 1
-    }' "$1" "$2" >>"$WORK/failing"
+  attempt 65 'reading the errors' awk -v why="$WORK/why" -f "$HOLDFAST_ROOT/bin/errors.awk" "$1" "$2" >>"$WORK/failing"
 }
 
 # pass LIST [OPTION…]: tries the entries of a list, those of roles for which we
@@ -211,15 +183,7 @@ SQL
 # dump sets an empty path, under which a function that names no schema finds
 # nothing, neither for an index nor for a materialized view or a check.
 looser() {
-  # shellcheck disable=SC2016 # awk's own fields
-  awk -F '\t' -v id="$1" '
-    function quoted(s) { gsub(/[\\\/&;]/, "", s); gsub(/"/, "\"\"", s); return s == "" || index(s, single) ? "" : ", \"" s "\"" }
-    BEGIN { single = sprintf("%c", 39) }
-    $1 == id {
-      schema = substr($9, length($3) + 2); sub(/ .*/, "", schema)
-      path = quoted(schema == "-" ? "" : schema) quoted(substr($10, length($9) + 2))
-      print "1,40s/^SELECT pg_catalog.set_config(.search_path., .., false);$/SELECT pg_catalog.set_config(" single "search_path" single ", pg_catalog.current_setting(" single "search_path" single ") || " single path single ", false);/"
-    }' "$WORK/entries"
+  awk -F '\t' -v id="$1" -f "$HOLDFAST_ROOT/bin/looser.awk" "$WORK/entries"
 }
 
 # again: tries what is pending as often as something of it comes back. With "path"
@@ -324,21 +288,7 @@ leave_out() {
   while IFS= read -r left_id && IFS= read -r left_item; do
     ! left_out "$left_item" || echo "$left_id" >>"$WORK/left.ids"
   done <"$WORK/items"
-  # shellcheck disable=SC2016 # awk's own fields
-  attempt 65 'reading the list' awk -F '\t' -v left="$WORK/left" -v named="$WORK/left.ids" '
-    FILENAME == named { out[$1] = 1; next }
-    { line[++lines] = $0; if (($1 in out) && $3 == "TABLE") data[$2] = 1 }
-    END {
-      for (i = 1; i <= lines; i++) {
-        split(line[i], field, "\t")
-        n = split(field[7], part, " ")
-        for (j = 1; j <= n; j++) if (part[j] in out) with = 1
-        if (field[3] == "TABLE DATA" && (field[2] in data)) with = 1
-        if (with && !(field[1] in out)) { out[field[1]] = 1; print field[10] >>left; if (field[3] == "TABLE") data[field[2]] = 1 }
-        with = 0
-        if (!(field[1] in out)) print line[i]
-      }
-    }' "$WORK/left.ids" "$WORK/entries" >"$WORK/kept"
+  attempt 65 'reading the list' awk -F '\t' -v left="$WORK/left" -v named="$WORK/left.ids" -f "$HOLDFAST_ROOT/bin/leave-out.awk" "$WORK/left.ids" "$WORK/entries" >"$WORK/kept"
   mv -- "$WORK/kept" "$WORK/entries"
   ids 'NR > 0' >"$WORK/kept.ids"
   only "$WORK/kept.ids" >"$WORK/kept.list"
@@ -351,30 +301,7 @@ roles_of_copy() {
   query >"$WORK/roles" <<'SQL'
 SELECT pg_catalog.regexp_replace(rolname, '[\x01-\x1f\x7f]', ' ', 'g') FROM pg_catalog.pg_roles;
 SQL
-  # shellcheck disable=SC2016 # awk's own fields
-  attempt 65 'reading the list' awk -F '\t' -v superuser="$SUPERUSER" '
-    function wants(name) { if (name != "" && name != "-" && name != "PUBLIC" && !(name in there)) lacking[name] = 1 }
-    # role: the name at the start of s.
-    function role(s,   i) {
-      if (substr(s, 1, 1) != "\"") { sub(/[ ;].*/, "", s); return s }
-      for (i = 2; i <= length(s); i++) {
-        if (substr(s, i, 1) != "\"") continue
-        if (substr(s, i + 1, 1) != "\"") break
-        i++
-      }
-      s = substr(s, 2, i - 2)
-      gsub(/""/, "\"", s)
-      return s
-    }
-    FILENAME == ARGV[1] { there[$0] = 1; next }
-    FILENAME == ARGV[2] { kept[$9] = 1; if (superuser == "t") wants(substr($10, length($9) + 2)); next }
-    !($1 in kept) { next }
-    $2 ~ /^SET SESSION AUTHORIZATION / { if (superuser == "t") wants(role(substr($2, 27))); next }
-    { s = $2 }
-    s ~ /^COMMENT / { next }
-    s ~ /^ALTER DEFAULT PRIVILEGES FOR ROLE / { wants(role(substr(s, 35))) }
-    { sub(/ WITH GRANT OPTION;$/, ";", s); if (match(s, / (TO|FROM) ("([^"]|"")*"|[^ "]+);$/)) { s = substr(s, RSTART + 1); sub(/^(TO|FROM) /, "", s); wants(role(s)) } }
-    END { for (name in lacking) print name }' "$WORK/roles" "$WORK/entries" "$WORK/copy.rights" >"$WORK/lacking"
+  attempt 65 'reading the list' awk -F '\t' -v superuser="$SUPERUSER" -f "$HOLDFAST_ROOT/bin/roles.awk" "$WORK/roles" "$WORK/entries" "$WORK/copy.rights" >"$WORK/lacking"
   [ ! -s "$WORK/lacking" ] || {
     while IFS= read -r lacking; do
       say "the role $lacking does not exist"
@@ -410,22 +337,7 @@ clear() {
       { if (FNR > 1 && held != "--" && held !~ /^\\restrict /) print held; held = before = $0 }' "$WORK/entries" "$WORK/drop.text"
     # The target keeps its own default privileges to itself: what is made again
     # would get them as well.
-    cat <<'SQL'
-SELECT pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I %s REVOKE ALL ON %s FROM %s', rolname,
-  CASE WHEN nspname IS NOT NULL THEN pg_catalog.format('IN SCHEMA %I', nspname) END, kind,
-  CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(grantee)) END)
-FROM pg_catalog.pg_default_acl d JOIN pg_catalog.pg_roles r ON r.oid = defaclrole LEFT JOIN pg_catalog.pg_namespace n ON n.oid = defaclnamespace
-CROSS JOIN LATERAL (SELECT DISTINCT grantee FROM pg_catalog.aclexplode(defaclacl)) a
-JOIN (VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYPES'), ('n', 'SCHEMAS')) k (code, kind) ON code = defaclobjtype::text
-WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER')
-UNION ALL
-SELECT pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT %s ON %s TO %s', rolname, what, kind, CASE WHEN whom = 'PUBLIC' THEN whom ELSE pg_catalog.quote_ident(rolname) END)
-FROM pg_catalog.pg_default_acl d JOIN pg_catalog.pg_roles r ON r.oid = defaclrole
-JOIN (VALUES ('r', 'ALL', 'TABLES', ''), ('S', 'ALL', 'SEQUENCES', ''), ('f', 'EXECUTE', 'FUNCTIONS', ''), ('f', 'EXECUTE', 'FUNCTIONS', 'PUBLIC'),
-  ('T', 'USAGE', 'TYPES', ''), ('T', 'USAGE', 'TYPES', 'PUBLIC'), ('n', 'ALL', 'SCHEMAS', '')) k (code, what, kind, whom) ON code = defaclobjtype::text
-WHERE defaclnamespace = 0 AND pg_catalog.pg_has_role(r.oid, 'MEMBER')
-\gexec
-SQL
+    cat -- "$HOLDFAST_ROOT/bin/defaults.sql"
   } >"$WORK/drop.sql"
   # Tried first, in a run that changes nothing: something else may hang on it, or it
   # is not ours. A part of a partitioned index only goes with its table, so only
@@ -492,27 +404,7 @@ extension_rows() {
     {
       echo 'BEGIN;'
       # The dump's own COPY fills a temporary copy of the table.
-      pg_restore --use-list="$WORK/rows.list" --file=- "$INPUT" 2>"$WORK/rows.err" | awk '
-        !seen && /^COPY .* FROM stdin;$/ {
-          seen = 1
-          table = $0; sub(/^COPY /, "", table); sub(/ FROM stdin;$/, "", table)
-          columns = table; at = match(columns, / \([^()]*\)$/)
-          if (!at) exit 1
-          table = substr(columns, 1, at - 1); columns = substr(columns, at + 2, length(columns) - at - 2)
-          print "CREATE TEMPORARY TABLE holdfast_rows AS SELECT " columns " FROM " table " WITH NO DATA;"
-          print "COPY pg_temp.holdfast_rows (" columns ") FROM stdin;"
-          next
-        }
-        { print }
-        END {
-          if (!seen) exit 1
-          print "DELETE FROM pg_temp.holdfast_rows n USING (SELECT " columns " FROM " table ") o WHERE n::pg_catalog.text = o::pg_catalog.text;"
-          print "SELECT EXISTS (SELECT FROM pg_temp.holdfast_rows) AS lacking \\gset"
-          print "\\if :lacking"
-          print "INSERT INTO " table " (" columns ") SELECT " columns " FROM pg_temp.holdfast_rows;"
-          print "\\endif"
-          print "COMMIT;"
-        }'
+      pg_restore --use-list="$WORK/rows.list" --file=- "$INPUT" 2>"$WORK/rows.err" | awk -f "$HOLDFAST_ROOT/bin/rows.awk"
     } | bounded psql -X --no-password --quiet --set=ON_ERROR_STOP=1 --file=- >"$WORK/out" 2>"$WORK/stderr" || rows_status=$?
     [ "$rows_status" -ne 2 ] || failed 69 psql "$rows_status"
     if [ "$rows_status" -ne 0 ] || [ -s "$WORK/rows.err" ]; then
@@ -565,49 +457,7 @@ SQL
   examine "$WORK/target.list" "$WORK/target.text"
   mv -- "$WORK/entries" "$WORK/target.entries"
   mv -- "$WORK/copy.entries" "$WORK/entries"
-  # shellcheck disable=SC2016 # awk's own fields
-  attempt 65 'comparing' awk -F '\t' '
-    # object: what rights are about, its schema and name, without what it is.
-    function object(plain) {
-      sub(/^ACL /, "", plain)
-      sub(/ (FOREIGN DATA WRAPPER|FOREIGN SERVER|LARGE OBJECT|[A-Z]+) /, " ", plain)
-      return plain
-    }
-    FILENAME == ARGV[1] { why[$1] = $2; next }
-    FILENAME == ARGV[2] { pending[$1] = 1; next }
-    FILENAME == ARGV[3] { there[$10] = 1; bare[$9] = 1; next }
-    FILENAME == ARGV[4] { grants[$1 "\t" $2] = 1; granted[$1] = granted[$1] "\n" $2; next }
-    FILENAME == ARGV[5] { wanted[$1 "\t" $2] = 1; rights[$1] = rights[$1] "\n" $2; next }
-    {
-      reason = ""
-      mine[$9] = 1
-      known[substr($9, length($3) + 2)] = 1
-      gone = ($1 in pending) || (!($9 in bare) && $3 !~ /^(ACL|DEFAULT ACL)/)
-      # An extension or schema that is there has its comment, whoever made it.
-      if ($9 ~ /^COMMENT - (EXTENSION|SCHEMA) / && rights[$9] ~ /\047;$/ && rights[$9] == granted[$9]) reason = ""
-      else if ($1 in pending) reason = why[$1] == "" ? "it could not be made" : why[$1]
-      # Large objects stand in no dump without data.
-      else if ($3 == "BLOB" && $5 == "owner") { reason = $6; gone = 0 }
-      else if ($9 ~ /^ACL - LARGE OBJECT/ && $5 == "grant") reason = $6
-      else if ($3 ~ /^(TABLE DATA|SEQUENCE SET|BLOBS|BLOB|BLOB COMMENTS|MATERIALIZED VIEW DATA|STATISTICS DATA|ENCODING|STDSTRINGS|SEARCHPATH)$/) reason = ""
-      else if ($9 ~ /^(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECT/) reason = ""
-      else if ($4 == 1 && !($10 in there)) reason = why[$1] != "" ? why[$1] : ($9 in bare) ? "it has another owner" : "the target does not have it"
-      # What the new owner was granted says nothing any more, and stands nowhere.
-      else if ($4 == 0 && $3 ~ /^ACL/ && $8 == "-") reason = why[$1]
-      else if ($4 == 0 && !($9 in bare)) reason = why[$1] != "" ? why[$1] : $6 != "-" ? $6 : "the target does not have it"
-      else if ($5 == "owner" || $5 == "definer") reason = $6
-      else if ($3 ~ /^(ACL|DEFAULT ACL)/ && $4 == 1) {
-        n = split(rights[$9], part, "\n")
-        for (i = 2; i <= n; i++) if (!(($9 "\t" part[i]) in grants)) reason = "it lacks " part[i]
-        n = split(granted[$9], part, "\n")
-        for (i = 2; i <= n; i++) if (!(($9 "\t" part[i]) in wanted)) reason = "it has more, " part[i]
-      }
-      if (reason != "") print $10 "\t" reason (gone ? "\tgone" : "")
-    }
-    END {
-      # Rights that the copy does not have, on what it has.
-      for (p in granted) if (!(p in mine) && p ~ /^ACL / && (object(p) in known)) print p "\tthe target grants what the copy does not"
-    }' "$WORK/why" "$WORK/pending" "$WORK/target.entries" "$WORK/rights" "$WORK/copy.rights" "$WORK/entries" >"$WORK/differs"
+  attempt 65 'comparing' awk -F '\t' -f "$HOLDFAST_ROOT/bin/prove.awk" "$WORK/why" "$WORK/pending" "$WORK/target.entries" "$WORK/rights" "$WORK/copy.rights" "$WORK/entries" >"$WORK/differs"
   while IFS='	' read -r prove_item prove_why prove_gone <&4; do
     not_back "$prove_item" "$prove_why" ${prove_gone:+"$prove_gone"}
   done 4<"$WORK/differs"
@@ -637,29 +487,7 @@ SQL
   like_created LC_COLLATE "$collate"
   like_created LC_CTYPE "$ctype"
 
-  # What the user made; what an extension made does not count, nor what hangs on
-  # that: its tables' indexes, sequences and types, and the schema that it is in.
-  query >"$WORK/held" <<'SQL'
-WITH RECURSIVE own AS (
-  SELECT oid, nspname FROM pg_catalog.pg_namespace
-  WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-), extension AS (
-  SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'
-  UNION
-  SELECT d.classid, d.objid FROM pg_catalog.pg_depend d JOIN extension e ON d.refclassid = e.classid AND d.refobjid = e.objid
-  WHERE d.deptype IN ('i', 'a', 'P', 'S')
-)
-SELECT
-  (SELECT count(*) FROM pg_catalog.pg_class c JOIN own ON own.oid = c.relnamespace
-   WHERE (c.tableoid, c.oid) NOT IN (SELECT classid, objid FROM extension))
-+ (SELECT count(*) FROM pg_catalog.pg_proc p JOIN own ON own.oid = p.pronamespace
-   WHERE (p.tableoid, p.oid) NOT IN (SELECT classid, objid FROM extension))
-+ (SELECT count(*) FROM pg_catalog.pg_type t JOIN own ON own.oid = t.typnamespace
-   WHERE t.typtype IN ('d', 'e', 'r') AND (t.tableoid, t.oid) NOT IN (SELECT classid, objid FROM extension))
-+ (SELECT count(*) FROM own
-   WHERE nspname <> 'public' AND oid NOT IN (SELECT extnamespace FROM pg_catalog.pg_extension) AND ('pg_catalog.pg_namespace'::pg_catalog.regclass, oid) NOT IN (SELECT classid, objid FROM extension))
-+ (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata);
-SQL
+  query >"$WORK/held" <"$HOLDFAST_ROOT/bin/held.sql"
   read -r held <"$WORK/held"
   [ "$held" -eq 0 ] || [ "$OVERWRITE" = yes ] ||
     die 65 "the target database holds $held objects; set HOLDFAST_OVERWRITE=yes to replace those that the dump holds"
@@ -676,36 +504,7 @@ SQL
   query >"$WORK/namespaces" <<'SQL'
 SELECT 'SCHEMA - ' || pg_catalog.regexp_replace(nspname, '[\x01-\x1f\x7f]', ' ', 'g') FROM pg_catalog.pg_namespace;
 SQL
-  # shellcheck disable=SC2016 # awk's own fields
-  attempt 65 'reading the list' awk -F '\t' -v to="$WORK/phase" '
-    FILENAME == ARGV[1] { extension[$0] = 1; next }
-    FILENAME == ARGV[2] { namespace[$0] = 1; next }
-    FILENAME == ARGV[3] { split($0, part, ";"); post[part[1]] = 1; next }
-    $3 == "TABLE" || $3 == "FOREIGN TABLE" { made[$2] = 1 }
-    { line[++lines] = $0 }
-    END {
-      for (i = 1; i <= lines; i++) {
-        split(line[i], f, "\t")
-        id = f[1]; what = f[3]
-        phase = (id in post) ? "post" : "pre"
-        if (what == "EXTENSION" && (f[9] in extension)) continue
-        if (what == "TABLE DATA" || what == "SEQUENCE SET" || what == "BLOBS") phase = "data"
-        if (what == "TABLE DATA" && !(f[2] in made)) phase = "rows"
-        if (what == "SCHEMA") phase = (f[9] in namespace) ? "there" : "schema"
-        if (f[9] ~ /^ACL - SCHEMA /) phase = "schema"
-        else if (what ~ /^ACL/) phase = "post"
-        if (what == "INDEX" || what == "CONSTRAINT") phase = "index"
-        if (what == "MATERIALIZED VIEW DATA") phase = "post"
-        if (what == "EVENT TRIGGER" || f[9] ~ /^(COMMENT|SECURITY LABEL) - EVENT TRIGGER /) phase = "event"
-        if (what == "DEFAULT ACL") phase = "default"
-        # Rights that cannot be given are not tried.
-        if (f[8] == "skip") continue
-        # Alone: what runs with the rights of its owner, and what others granted.
-        if (f[8] == "definer" || ((what == "FUNCTION" || what == "PROCEDURE") && f[4] == 0)) phase = "definer"
-        if (f[8] == "grantor" && "'"$SUPERUSER"'" == "f") phase = "grantor"
-        print id >(to "." phase)
-      }
-    }' "$WORK/extensions" "$WORK/namespaces" "$WORK/post.section" "$WORK/entries"
+  attempt 65 'reading the list' awk -F '\t' -v to="$WORK/phase" -v superuser="$SUPERUSER" -f "$HOLDFAST_ROOT/bin/phases.awk" "$WORK/extensions" "$WORK/namespaces" "$WORK/post.section" "$WORK/entries"
   for phase in there schema pre definer data rows index post grantor event default; do
     [ -e "$WORK/phase.$phase" ] || : >"$WORK/phase.$phase"
     only "$WORK/phase.$phase" >"$WORK/$phase.list"
@@ -764,37 +563,11 @@ SQL
   say "restored: $tables tables, data of $expected from the dump"
 }
 
-# An awk function.
-# shellcheck disable=SC2016 # awk's own variables
-ROLE_NAME='
-# name: the role at the start of s, as quote_ident would print it.
-function name(s,   i) {
-  if (substr(s, 1, 1) != "\"") { match(s, /^[^ ;]+/); return substr(s, 1, RLENGTH) }
-  for (i = 2; i <= length(s); i++) {
-    if (substr(s, i, 1) != "\"") continue
-    if (substr(s, i + 1, 1) != "\"") break
-    i++
-  }
-  return substr(s, 1, i)
-}
-'
-
 # globals_blocks makes of the chosen statements items: each role with all that is said
 # of it, each membership, and each other statement. "blocks" has the statements after
 # the number of their item, "items" the items.
 globals_blocks() {
-  # shellcheck disable=SC2016 # awk's own fields
-  attempt 65 'reading the dump' awk -v blocks="$WORK/blocks" '
-    '"$ROLE_NAME"'
-    $0 != "" {
-      item = $0
-      if (/^(CREATE|ALTER) ROLE /) item = "ROLE " name(substr($0, index($0, " ROLE ") + 6))
-      else if (/^COMMENT ON ROLE /) item = "ROLE " name(substr($0, 17))
-      else { sub(/;$/, "", item); sub(/ WITH (ADMIN|INHERIT|SET) .*$/, "", item) }
-      if (!(item in number)) { number[item] = ++n; print item }
-      text[number[item]] = text[number[item]] number[item] "\t" $0 "\n"
-    }
-    END { printf "" >blocks; for (i = 1; i <= n; i++) printf "%s", text[i] >blocks }' "$WORK/chosen" >"$WORK/items"
+  attempt 65 'reading the dump' awk -v blocks="$WORK/blocks" -f "$HOLDFAST_ROOT/bin/role-name.awk" -f "$HOLDFAST_ROOT/bin/globals-items.awk" "$WORK/chosen" >"$WORK/items"
 }
 
 # run_blocks does each item whole or not at all, and names those that fail: what one
@@ -812,14 +585,7 @@ run_blocks() {
     done <"$WORK/items"
   fi
   # ERROR is of the last statement, which fails if one before it did.
-  awk -F '\t' '
-    function end() { if (item != "") print "\\if :ERROR\nROLLBACK TO SAVEPOINT item;\n\\endif\nRELEASE SAVEPOINT item;" }
-    BEGIN { print "BEGIN;" }
-    FILENAME == ARGV[1] { left[$1]; next }
-    $1 in left { next }
-    $1 != item { end(); item = $1; print "\\warn holdfast: item " item "\nSAVEPOINT item;" }
-    { sub(/^[0-9]+\t/, ""); print }
-    END { end(); print "COMMIT;" }' "$WORK/left.numbers" "$WORK/blocks" | tr '\001' '\n' >"$WORK/sql" || die 73 'scratch cannot be written'
+  awk -F '\t' -f "$HOLDFAST_ROOT/bin/globals-blocks.awk" "$WORK/left.numbers" "$WORK/blocks" | tr '\001' '\n' >"$WORK/sql" || die 73 'scratch cannot be written'
   attempt 69 psql psql -X --no-password --quiet --file="$WORK/sql" >"$WORK/out"
   awk '
     /^holdfast: item [0-9]+$/ { item = $3; next }
@@ -857,42 +623,7 @@ SQL
   : >"$EXISTING"
   : >"$ABSENT"
   export OVERWRITE EXISTING ABSENT
-  # shellcheck disable=SC2016 # awk's own fields
-  attempt 65 'reading the dump' awk '
-    '"$ROLE_NAME"'
-    function attributes(line, role,   head, rest) {
-      head = "ALTER ROLE " role " WITH "
-      if (substr(line, 1, length(head)) != head) return line
-      rest = " " substr(line, length(head) + 1)
-      gsub(/ (NOSUPERUSER|NOREPLICATION|NOBYPASSRLS)/, "", rest)
-      sub(/^ /, "", rest)
-      return rest ~ /^;/ ? "" : head rest
-    }
-    FILENAME == ARGV[1] { exists[$0] = 1; next }
-    FILENAME == ARGV[2] { member[$0] = 1; next }
-    FILENAME == ARGV[3] { space[$0] = 1; next }
-    /^CREATE TABLESPACE / {
-      t = name(substr($0, 19))
-      if (!(t in space)) { absent[t] = 1; print t >ENVIRON["ABSENT"] }
-      next
-    }
-    /^(ALTER|COMMENT ON) TABLESPACE / { t = $0; sub(/^(ALTER|COMMENT ON) TABLESPACE /, "", t); if (name(t) in absent) next }
-    /^(GRANT|REVOKE) [A-Z ]+ ON TABLESPACE / { t = $0; sub(/^(GRANT|REVOKE) [A-Z ]+ ON TABLESPACE /, "", t); if (name(t) in absent) next; print; next }
-    /^GRANT / {
-      for (m in member) if (index($0, m) == 1 && substr($0, length(m) + 1, 1) ~ /[ ;]/) next
-      sub(/ GRANTED BY ("([^"]|"")*"|[^" ;]+);$/, ";")
-    }
-    /^CREATE ROLE / {
-      role = name(substr($0, 13))
-      if (role in exists) { print role > ENVIRON["EXISTING"]; next }
-      made[role] = 1; print; next
-    }
-    /^ALTER ROLE / {
-      role = name(substr($0, 12))
-      if (role in made) { print attributes($0, role); next }
-      if (ENVIRON["OVERWRITE"] != "yes") next
-    }
-    { print }' "$WORK/roles" "$WORK/members" "$WORK/spaces" "$WORK/statements" >"$WORK/chosen"
+  attempt 65 'reading the dump' awk -f "$HOLDFAST_ROOT/bin/role-name.awk" -f "$HOLDFAST_ROOT/bin/globals-choose.awk" "$WORK/roles" "$WORK/members" "$WORK/spaces" "$WORK/statements" >"$WORK/chosen"
   while IFS= read -r role; do
     say "the role $role exists already"
   done <"$EXISTING"

@@ -13,21 +13,7 @@ need HOLDFAST_NAMESPACE CASSANDRA_POD CASSANDRA_CONTAINER CASSANDRA_DATA_DIR CAS
 one_line CASSANDRA_USER "$CASSANDRA_USER"
 one_line CASSANDRA_PASSWORD "$CASSANDRA_PASSWORD"
 
-# shellcheck disable=SC2016 # expanded in the pod
-program='
-set -eu
-umask 077
-tmp=$(mktemp -d "${TMPDIR:-/tmp}/holdfast.XXXXXX")
-trap "rm -rf \"\$tmp\"" EXIT
-IFS= read -r user
-IFS= read -r password
-{
-  printf "[PlainTextAuthProvider]\nusername = %s\npassword = %s\n" "$user" "$password"
-  printf "[plain_text_auth]\nusername = %s\npassword = %s\n" "$user" "$password"
-} >"$tmp/credentials"
-[ -d "$1" ] || { echo "there is no folder $1" >&2; exit 1; }
-cqlsh --credentials="$tmp/credentials" --execute="SELECT keyspace_name FROM system_schema.keyspaces LIMIT 1" </dev/null >&2
-'
+program=$(cat -- "$HOLDFAST_ROOT/bin/in-pod-login.sh")
 login() {
   printf '%s\n%s\n' "$CASSANDRA_USER" "$CASSANDRA_PASSWORD" >"$WORK/stdin"
   attempt 69 "cqlsh in $CASSANDRA_POD" \

@@ -1,13 +1,6 @@
-#!/bin/sh
-# schema.sh is sourced, after ldif.sh, by what compares entries with the schema that
-# their server tells.
-# shellcheck disable=SC2016 # awk's own variables
-
-# For awk: schema(LINE) learns a line of cn=Subschema. classes(LIST) is whether all of
-# an entry's classes are known; then allows(ATTRIBUTE) is about that entry, and
-# musts[set] is what they demand, as slapd decides it (RFC 4512, section 2.4).
-# shellcheck disable=SC2034 # for the callers
-SCHEMA='
+# schema(LINE) learns a line of cn=Subschema. classes(LIST) is whether all of an entry's
+# classes are known; then allows(ATTRIBUTE) is about that entry, and musts[set] is what they
+# demand, as slapd decides it (RFC 4512, section 2.4). Needs ldif.awk.
 # values(I): the words of t[I], or of the list in brackets that begins there, as one
 # text; sets past.
 function values(i, out) {
@@ -98,4 +91,3 @@ function allows(attribute, key, id) {
   if (id in collective && !(set in gathers)) return decided[set, key] = 0
   return decided[set, key] = (set in anything) || ((set, id) in may)
 }
-'

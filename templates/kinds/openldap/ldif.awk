@@ -1,15 +1,13 @@
-#!/bin/sh
-# ldif.sh is sourced, after common.sh, by what reads LDIF. It is not wrapped, and
-# each entry begins with its name.
-# shellcheck disable=SC2016 # awk's own variables
-
-# For awk: plain(LINE) is what an attribute's line says, decoded; above(NAME) the
-# name of the entry above; outside(NAME, BASE) whether it is the base, or above it.
+# For programs that read LDIF that is not wrapped, each entry with its name first.
 #
-# slapd writes one name in one way: escaped by "\", and a child's ends with its
-# parent's.
-# shellcheck disable=SC2034 # for the callers
-LDIF='
+# plain(LINE) is what an attribute's line says, decoded; above(NAME) the name of the entry
+# above; outside(NAME, BASE) whether it is the base, or above it.
+#
+# slapd writes one name in one way: escaped by "\", and a child's ends with its parent's.
+BEGIN {
+  # What slapd makes up for each answer, and does not store.
+  made_up = "^(entrydn|hassubordinates|numsubordinates|numallsubordinates|subschemasubentry)$"
+}
 function alphabet(i) {
   for (i = 0; i < 64; i++) digit[substr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", i + 1, 1)] = i
   for (i = 1; i < 256; i++) byte[i] = sprintf("%c", i)
@@ -39,8 +37,3 @@ function above(dn, i, c) {
 function outside(dn, base) {
   return dn == base || substr(base, length(base) - length(dn)) == "," dn
 }
-'
-
-# What slapd makes up for each answer, and does not store.
-MADE_UP='^(entrydn|hassubordinates|numsubordinates|numallsubordinates|subschemasubentry)$'
-export MADE_UP
