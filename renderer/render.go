@@ -118,7 +118,8 @@ func (r *Renderer) plan(in Inputs) (all, drafts []Planned, problems problem.List
 			}
 			p := plan.Build(draft.Instance, r.kinds, units)
 			for _, found := range plan.Check(p) {
-				if slices.Contains(early(), found.Rule) && draft.Has(found.Pointer) {
+				missing := found.Rule == "HF020" && draft.CredentialsRight
+				if (missing || slices.Contains(early(), found.Rule)) && draft.Has(found.Pointer) {
 					problems = append(problems, found)
 				}
 			}

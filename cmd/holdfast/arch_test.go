@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -13,6 +14,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-backup/holdfast/schemas"
+	"github.com/holdfast-backup/holdfast/templates"
 )
 
 const module = "github.com/holdfast-backup/holdfast"
@@ -201,6 +205,80 @@ func TestOwners(t *testing.T) {
 			t.Errorf("%s is owned by %s, which is no package", library, owner)
 		}
 	}
+}
+
+// TestGoNamesNoSection: what the program knows of a section of the state, and of the kind
+// that reads it, stands in the section's schema and in the kind's folder.
+func TestGoNamesNoSection(t *testing.T) {
+	names := sectionNames(t)
+	if len(names) < 15 {
+		t.Fatalf("only %q", names)
+	}
+	// As a whole, or as a part of a path; prose may have such words.
+	word := regexp.MustCompile("[\"`/.](" + strings.Join(names, "|") + ")[\"`/.]")
+	// A pod has volumes; charts name the claims of their databases after the product;
+	// help and messages give examples.
+	allowed := []string{"renderer/manifest", "renderer/plan/live.go", "cmd/holdfast/explain.go"}
+	for _, s := range sourceFiles(t) {
+		if slices.Contains(allowed, s.pkg) || slices.Contains(allowed, s.file) {
+			continue
+		}
+		ast.Inspect(s.tree, func(n ast.Node) bool {
+			if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING && word.MatchString(literal.Value) {
+				t.Errorf("%s: %s names a section or a kind", s.file, literal.Value)
+			}
+			return true
+		})
+	}
+}
+
+// sectionNames are the sections of the state that kinds alone read, those of products
+// below them, and the kinds.
+func sectionNames(t *testing.T) []string {
+	t.Helper()
+	data, err := fs.ReadFile(schemas.FS, "runtime-state.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state map[string]any
+	if err := json.Unmarshal(data, &state); err != nil {
+		t.Fatal(err)
+	}
+	// Generic words: what others live in the cluster, and what its API exports, are
+	// matters of the platform.
+	general := []string{"kubernetes", "others", "volume", "bucket"}
+	var names []string
+	var visit func(name string, schema any, depth int) bool
+	visit = func(name string, schema any, depth int) bool {
+		object, _ := schema.(map[string]any)
+		items, _ := object["items"].(map[string]any)
+		covers := object["x-coverable"] == true || items["x-coverable"] == true
+		properties, _ := object["properties"].(map[string]any)
+		for key, value := range properties {
+			if depth < 2 && visit(key, value, depth+1) {
+				covers = true
+			}
+		}
+		if covers && depth > 0 {
+			names = append(names, name)
+		}
+		return covers
+	}
+	properties, _ := state["properties"].(map[string]any)
+	for _, name := range []string{"kubernetes", "others"} {
+		delete(properties, name)
+	}
+	visit("", state, 0)
+	kinds, err := fs.ReadDir(templates.FS, "kinds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range kinds {
+		if k.IsDir() {
+			names = append(names, k.Name())
+		}
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(general, name) })
 }
 
 // TestNoHiddenState: nothing runs before main, nothing is shared behind the

@@ -90,6 +90,9 @@ func CheckSection(name string, section json.RawMessage) problem.List {
 	if errors.As(meta.Validate(schema), &invalid) {
 		return schemaFaults(schema, invalid)
 	}
+	if unknown := unknownKeywords("", schema); len(unknown) > 0 {
+		return unknown
+	}
 	if _, err := NewValidator(map[string]json.RawMessage{name: section}); err != nil {
 		// The last words say it, those before only lead there.
 		reason := err

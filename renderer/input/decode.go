@@ -30,13 +30,6 @@ func decodeState(r *report, d *checked) *State {
 	decode(r, d, "backup", &s.Backup)
 	decode(r, d, "others", &s.Others)
 	decode(r, d, "consistency", &s.Consistency)
-	stores, _ := d.lookup("objectStores").([]any)
-	for _, value := range stores {
-		store, _ := value.(map[string]any)
-		bucket, _ := store["bucket"].(string)
-		endpoint, _ := store["endpoint"].(string)
-		s.ObjectStores = append(s.ObjectStores, ObjectStore{Bucket: bucket, Endpoint: endpoint})
-	}
 	return s
 }
 
@@ -45,7 +38,6 @@ func decodeCredentials(r *report, d *checked) *Credentials {
 	decode(r, d, "rotation", &c.Rotation)
 	decode(r, d, "restic", &c.Restic)
 	decode(r, d, "rclone", &c.Rclone)
-	decode(r, d, "secretsManager", &c.SecretsManager)
 	decode(r, d, "git", &c.Git)
 	return c
 }

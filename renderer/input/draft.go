@@ -62,8 +62,8 @@ func (d *checked) withoutFaulty(r *report) (*checked, []string) {
 		}
 		at := tokens(p.Pointer)
 		depth := 1
-		if at[0] == "databases" && len(at) > 1 {
-			depth = 2 // the products have nothing to do with each other
+		if len(at) > 1 && d.form.shape.listsSources(at[0], at[1]) {
+			depth = 2
 		}
 		pointer := ""
 		for _, token := range at[:depth] {

@@ -92,16 +92,73 @@ func (f fault) problems() problem.List {
 		}
 	}
 	rule, message, hint := f.form()
-	if own, ok := f.schema["x-rule"].(string); ok {
-		rule = own
+	return f.own(rule, message, hint)
+}
+
+// own puts what the schema itself says of a failing condition in the place of rule,
+// message and hint. A condition on a key that stands there misspelt is not said: unknown
+// tells of that.
+func (f fault) own(rule, message, hint string) problem.List {
+	text := func(keyword, otherwise string) string {
+		if own, ok := f.schema[keyword].(string); ok {
+			return own
+		}
+		return otherwise
 	}
-	if own, ok := f.schema["x-message"].(string); ok {
-		message = own
+	misspelt := f.misspelt()
+	for _, key := range f.about() {
+		if misspelt[key] {
+			return nil
+		}
 	}
-	if own, ok := f.schema["x-hint"].(string); ok {
-		hint = own
+	message, at := text("x-message", message), text("x-at", "")
+	if object, ok := f.value.(map[string]any); ok && at != "" {
+		f.pointer += "/" + escape(at)
+		if !f.document.form.secret {
+			message = filled(message, object)
+		}
 	}
-	return f.one(rule, message, hint)
+	return f.one(text("x-rule", rule), message, text("x-hint", hint))
+}
+
+// filled puts the properties of an object into a message that names them: {name}.
+func filled(message string, object map[string]any) string {
+	var values []string
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		values = append(values, "{"+name+"}", show(object[name]))
+	}
+	return strings.NewReplacer(values...).Replace(message)
+}
+
+// about are the keys of an object that a condition names.
+func (f fault) about() []string {
+	keys := append(texts(f.schema["required"]), texts(f.schema["x-equal"])...)
+	branches, _ := f.schema["anyOf"].([]any)
+	for _, branch := range branches {
+		object, _ := branch.(map[string]any)
+		keys = append(keys, texts(object["required"])...)
+	}
+	if at, ok := f.schema["x-at"].(string); ok {
+		keys = append(keys, at)
+	}
+	return keys
+}
+
+// misspelt are the keys of an object that stand there under a name that is not known.
+func (f fault) misspelt() map[string]bool {
+	object, _ := f.value.(map[string]any)
+	shape := f.document.form.shape.descend(tokens(f.pointer))
+	misspelt := map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		switch {
+		case shape == nil || shape.properties[key] != nil:
+		case shape.open:
+			misspelt[shape.meantOpen(f.document.form.words, key, object)] = true
+		default:
+			misspelt[f.document.form.words.meant(key, shape.keys, object)] = true
+		}
+	}
+	return misspelt
 }
 
 // form says which allowed value or form the value does not have.
@@ -163,7 +220,7 @@ func (f fault) choice(allowed []any) (rule, message, hint string) {
 		among = shown[0]
 	}
 	if text, ok := f.value.(string); ok && !f.document.form.secret {
-		if near := meant(text, words, nil); near != "" {
+		if near := f.document.form.words.meant(text, words, nil); near != "" {
 			hint = didYouMean(near)
 		}
 	}
@@ -176,10 +233,10 @@ func (f fault) unknown() problem.List {
 	known := f.known()
 	var problems problem.List
 	for _, key := range f.unknownKeys(object) {
-		near := meant(key, known, object)
+		near := f.document.form.words.meant(key, known, object)
 		if near == "" {
 			// Perhaps it was meant to be a second one.
-			near = meant(key, known, nil)
+			near = f.document.form.words.meant(key, known, nil)
 		}
 		hint := ""
 		switch {
@@ -208,39 +265,23 @@ func (f fault) unknown() problem.List {
 func (f fault) missing() problem.List {
 	object, _ := f.value.(map[string]any)
 	required, _ := f.schema["required"].([]any)
-	misspelt := map[string]bool{}
 	shape := f.document.form.shape.descend(tokens(f.pointer))
-	for _, key := range slices.Sorted(maps.Keys(object)) {
-		switch {
-		case shape == nil || shape.properties[key] != nil:
-		case shape.open:
-			misspelt[shape.meantOpen(key, object)] = true
-		default:
-			misspelt[meant(key, shape.keys, object)] = true
-		}
-	}
+	misspelt := f.misspelt()
 	var problems problem.List
 	for _, r := range required {
 		key, _ := r.(string)
 		if _, present := object[key]; present || misspelt[key] {
 			continue
 		}
-		message, own := f.schema["x-message"].(string)
-		if !own {
-			p := f.document.problem("HF005", f.pointer, "key "+quoted(key)+" is missing", f.describe(shape, key))
-			if key == "reason" {
-				p.Rule = "HF011"
-			}
-			problems = append(problems, p)
+		if f.schema["x-message"] != nil {
+			problems = append(problems, f.own("", "", "")...)
 			continue
 		}
-		rule, _ := f.schema["x-rule"].(string)
-		hint, _ := f.schema["x-hint"].(string)
-		pointer := f.pointer
-		if at, ok := f.schema["x-at"].(string); ok {
-			pointer += "/" + escape(at)
+		p := f.document.problem("HF005", f.pointer, "key "+quoted(key)+" is missing", f.describe(shape, key))
+		if key == "reason" {
+			p.Rule = "HF011"
 		}
-		problems = append(problems, f.document.problem(rule, pointer, message, hint))
+		problems = append(problems, p)
 	}
 	return problems
 }

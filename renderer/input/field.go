@@ -1,6 +1,7 @@
 package input
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -17,4 +18,18 @@ func (c *Credentials) Field(path string) (string, bool) {
 func (c *Credentials) Has(path string) bool {
 	_, found := c.Field(path)
 	return found || slices.Contains(c.outside, path)
+}
+
+// Sections are the names of the document's sections, sorted.
+func (c *Credentials) Sections() []string {
+	root, _ := c.Tree.Root.(map[string]any)
+	return slices.Sorted(maps.Keys(root))
+}
+
+// ReadOnly reports whether a section is a login that does not say of itself that it may
+// write (writeEnabled).
+func (c *Credentials) ReadOnly(section string) bool {
+	object, _ := c.Tree.lookup(section).(map[string]any)
+	_, login := object["username"]
+	return login && object["writeEnabled"] != true
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -14,25 +13,20 @@ import (
 
 // checkRules applies the rules that a schema cannot say. They read the trees
 // and not the decoded structs, so that they also speak of documents that have
-// other faults; what is not there, or of a wrong type, is the schema's matter.
+// other faults; what is not there, or of a wrong type, is the schema's matter. None of
+// them names a section of a kind: what is special about a place, its schema says.
 func checkRules(r *report, states, credentials []*checked, pairs []pair) {
 	sources := map[string]source{}
 	for _, s := range states {
 		checkNamespaces(r, s)
 		checkVersions(r, s)
-		checkSources(r, s)
-		stores, _ := s.lookup("objectStores").([]any)
-		for i := range stores {
-			index := strconv.Itoa(i)
-			checkHTTPS(r, s, "objectStores", index, "endpoint")
-			key := bucketKey(s.text("objectStores", index, "endpoint"), s.text("objectStores", index, "bucket"))
-			if _, known := sources[key]; !known && key != "" {
-				sources[key] = source{s, "/objectStores/" + index}
+		checkNetwork(r, s)
+		checkPatterns(r, s)
+		for key, pointer := range s.buckets() {
+			if _, known := sources[key]; !known {
+				sources[key] = source{s, pointer}
 			}
 		}
-		checkHTTPS(r, s, "secretsManager", "address")
-		checkPatterns(r, s)
-		checkPlainText(r, s)
 	}
 	for _, c := range credentials {
 		checkPlainNames(r, c)
@@ -40,66 +34,89 @@ func checkRules(r *report, states, credentials []*checked, pairs []pair) {
 		checkPrefixes(r, c)
 		checkRecipients(r, c)
 		for _, engine := range []string{"restic", "rclone"} {
-			checkHTTPS(r, c, engine, "endpoint")
-			key := bucketKey(c.text(engine, "endpoint"), c.text(engine, "bucket"))
-			if s, isSource := sources[key]; isSource && key != "" {
+			if s, isSource := sources[bucketKey(c.text(engine, "endpoint"), c.text(engine, "bucket"))]; isSource {
 				r.add(c.problem("HF016", "/"+engine+"/bucket",
 					fmt.Sprintf("the bucket is also one that is backed up: %s in %s", s.pointer, s.document.Name),
 					"backups go to a bucket of their own"), c)
 			}
 		}
-		checkHTTPS(r, c, "secretsManager", "address")
 	}
 	for _, p := range pairs {
 		checkExpiry(r, p)
-		checkSecretsManager(r, p)
+		checkAgreement(r, p)
 		checkAccessKeys(r, p)
 	}
 }
 
-// checkPatterns is HF143: a pattern of claims that are skipped must not match
-// one that is backed up.
+// checkPatterns is HF143: a pattern of what is skipped must not match one that is
+// backed up (x-hides).
 func checkPatterns(r *report, s *checked) {
-	volumes, _ := s.lookup("volumes").([]any)
-	namespace := func(index string) string {
-		return cmp.Or(s.text("volumes", index, "namespace"), s.text("namespace"))
-	}
-	for i := range volumes {
-		p := strconv.Itoa(i)
-		pattern := s.text("volumes", p, "claimPattern")
-		for j := range volumes {
-			c := strconv.Itoa(j)
-			claim, backup := s.text("volumes", c, "claim"), s.text("volumes", c, "backup")
-			if pattern == "" || claim == "" || backup == "skip" || namespace(c) != namespace(p) {
+	s.each(func(i int32, form *shape) {
+		n := &s.nodes[i]
+		pattern, _ := n.value.(string)
+		if form.hides == "" || pattern == "" {
+			return
+		}
+		entry, _ := s.nodes[n.parent].value.(map[string]any)
+		var entries []any
+		if list := s.nodes[n.parent].parent; list >= 0 {
+			entries, _ = s.nodes[list].value.([]any)
+		}
+		for _, other := range entries {
+			other, _ := other.(map[string]any)
+			name, _ := other[form.hides].(string)
+			if name == "" || other["backup"] == "skip" || s.namespaceOf(other) != s.namespaceOf(entry) {
 				continue
 			}
-			if matches, err := path.Match(pattern, claim); err == nil && matches {
-				r.add(s.problem("HF143", "/volumes/"+p+"/claimPattern", fmt.Sprintf("%s also names %s, which is backed up", quoted(pattern), claim),
+			if matches, err := path.Match(pattern, name); err == nil && matches {
+				r.add(s.problem("HF143", s.pointer(i), fmt.Sprintf("%s also names %s, which is backed up", quoted(pattern), name),
 					"make the pattern longer, so that it names only what is skipped"), s)
 			}
 		}
-	}
+	})
+}
+
+// namespaceOf is the namespace of an entry of a list: the application's, unless it says
+// another.
+func (d *checked) namespaceOf(entry map[string]any) string {
+	own, _ := entry["namespace"].(string)
+	return cmp.Or(own, d.text("namespace"))
 }
 
 // checkAccessKeys is HF141: what opens the application's bucket must not open
 // the backup's.
 func checkAccessKeys(r *report, p pair) {
-	stores, _ := p.state.lookup("objectStores").([]any)
-	for i := range stores {
-		key := p.state.text("objectStores", strconv.Itoa(i), "accessKey")
+	p.state.each(func(i int32, _ *shape) {
+		n := &p.state.nodes[i]
 		for _, engine := range []string{"restic", "rclone"} {
-			if key != "" && key == p.credentials.text(engine, "accessKeyId") {
-				r.add(p.state.problem("HF141", "/objectStores/"+strconv.Itoa(i)+"/accessKey", "the same access key as the backup's own ("+engine+")",
+			if n.key == "accessKey" && n.value != nil && n.value == any(p.credentials.text(engine, "accessKeyId")) {
+				r.add(p.state.problem("HF141", p.state.pointer(i), "the same access key as the backup's own ("+engine+")",
 					"give the backup a key that no application knows"), p.state, p.credentials)
 			}
 		}
-	}
+	})
 }
 
 // source is a bucket that is backed up.
 type source struct {
 	document *checked
 	pointer  string
+}
+
+// buckets are those that a document names, each by its key, and where: whatever has an
+// endpoint and a bucket is one.
+func (d *checked) buckets() map[string]string {
+	found := map[string]string{}
+	d.each(func(i int32, _ *shape) {
+		object, _ := d.nodes[i].value.(map[string]any)
+		endpoint, _ := object["endpoint"].(string)
+		bucket, _ := object["bucket"].(string)
+		key := bucketKey(endpoint, bucket)
+		if _, known := found[key]; !known && key != "" {
+			found[key] = d.pointer(i)
+		}
+	})
+	return found
 }
 
 // checkForeign is HF032: a list of foreign keys names what is there, and
@@ -171,80 +188,6 @@ func older(a, b string) bool {
 		}
 	}
 	return false
-}
-
-// checkHTTPS is HF017: the last token names a URL, beside which plainHttp may
-// stand.
-func checkHTTPS(r *report, d *checked, tokens ...string) {
-	object, _ := d.lookup(tokens[:len(tokens)-1]...).(map[string]any)
-	key := tokens[len(tokens)-1]
-	url, _ := object[key].(string)
-	if !strings.HasPrefix(url, "http://") || object["plainHttp"] != nil {
-		return
-	}
-	r.add(d.problem("HF017", joined(tokens), "the endpoint is not https://",
-		`use https://, or add "plainHttp": { "reason": "…" } beside it`), d)
-}
-
-// checkPlainText is HF309: what logs in, and what is read, is readable on its way
-// unless the connection is encrypted for certain. libpq's "allow" and "prefer"
-// fall back to plain text without a word, and so does a server of which nothing
-// is said.
-func checkPlainText(r *report, s *checked) {
-	check := func(form *shape, server map[string]any, pointer, field string, plain bool, hint string) {
-		for key := range server {
-			if form.properties[key] == nil && slices.Contains([]string{field, "plainText"}, meant(key, form.keys, server)) {
-				return // misspelt, and said so
-			}
-		}
-		at, said := pointer, "nothing is said of "+field
-		if value, set := server[field]; set {
-			at, said = pointer+"/"+field, fmt.Sprintf("%s is %s", field, quoted(fmt.Sprint(value)))
-		}
-		switch excused := server["plainText"] != nil; {
-		case plain && !excused:
-			r.add(s.problem("HF309", at, said+": the password and the data may cross the network in plain text",
-				hint+`, or add "plainText": { "reason": "…" } beside it`), s)
-		case !plain && excused:
-			r.add(s.problem("HF309", pointer+"/plainText", "the connection is encrypted, or there is none: nothing needs an excuse", "take it away"), s)
-		}
-	}
-	root := s.form.shape.properties
-	each := func(product string, visit func(form *shape, server map[string]any, pointer string)) {
-		form := root["databases"].properties[product].items
-		list, _ := s.lookup("databases", product).([]any)
-		for n, entry := range list {
-			if server, ok := entry.(map[string]any); ok {
-				visit(form, server, "/databases/"+product+"/"+strconv.Itoa(n))
-			}
-		}
-	}
-	each("postgresql", func(form *shape, server map[string]any, pointer string) {
-		databases, _ := server["databases"].([]any)
-		mode, _ := server["sslMode"].(string)
-		read := slices.ContainsFunc(databases, backedUp)
-		plain := mode == "" || mode == "disable" || mode == "allow" || mode == "prefer"
-		if read {
-			check(form, server, pointer, "sslMode", plain, `use "verify-full" with the server's caRef, or "require"`)
-		}
-	})
-	each("mariadb", func(form *shape, server map[string]any, pointer string) {
-		mode, _ := server["tls"].(string)
-		if backedUp(server) {
-			check(form, server, pointer, "tls", mode == "" || mode == "disable", `use "verify-ca" with the server's caRef, or "require"`)
-		}
-	})
-	if ldap, ok := s.lookup("ldap").(map[string]any); ok && backedUp(ldap) {
-		check(root["ldap"], ldap, "/ldap", "startTls", ldap["method"] == "ldapsearch" && ldap["startTls"] != true,
-			`use "startTls": true, or the method slapcat, which reads inside the pod`)
-	}
-}
-
-// backedUp says whether a source is not skipped; what is neither is the schema's
-// matter.
-func backedUp(source any) bool {
-	entry, _ := source.(map[string]any)
-	return entry["backup"] == "required" || entry["backup"] == "optional"
 }
 
 // checkPlainNames is HF310.
@@ -339,41 +282,18 @@ func checkExpiry(r *report, p pair) {
 	}
 }
 
-// checkSecretsManager is HF019 between the documents, and HF020.
-func checkSecretsManager(r *report, p pair) {
-	section, _ := p.state.lookup("secretsManager").(map[string]any)
-	if section == nil {
-		return
-	}
-	login, present := p.credentials.lookup("secretsManager").(map[string]any)
-	if !present {
-		root, _ := p.credentials.Root.(map[string]any)
-		for key := range root {
-			if p.credentials.form.shape.properties[key] == nil && meant(key, p.credentials.form.shape.keys, root) == "secretsManager" {
-				return // misspelt, and said so
-			}
+// checkAgreement is HF019 between the documents: what the credentials repeat of the
+// state (x-agrees) is the same there.
+func checkAgreement(r *report, p pair) {
+	p.credentials.each(func(i int32, form *shape) {
+		value, _ := p.credentials.nodes[i].value.(string)
+		other := p.state.text(tokens(form.agrees)...)
+		if form.agrees == "" || value == "" || other == "" || endpointKey(value) == endpointKey(other) {
+			return
 		}
-		if root["secretsManager"] == nil && section["backup"] != "skip" && section["backup"] != nil && p.state.lookup("backup", "enabled") == true {
-			r.add(p.credentials.problem("HF020", "", `key "secretsManager" is missing: `+p.state.Name+" has a secrets manager that is to be backed up",
-				`add the login, or set /secretsManager/backup in the state to "skip" with a reason`), p.credentials)
-		}
-		return
-	}
-	for _, field := range []struct {
-		name string
-		same func(a, b string) bool
-	}{
-		{"address", func(a, b string) bool { return endpointKey(a) == endpointKey(b) }},
-		{"mount", func(a, b string) bool { return a == b }},
-	} {
-		a, _ := section[field.name].(string)
-		b, _ := login[field.name].(string)
-		if a != "" && b != "" && !field.same(a, b) {
-			r.add(p.credentials.problem("HF019", "/secretsManager/"+field.name,
-				fmt.Sprintf("differs from /secretsManager/%s in %s, %s", field.name, p.state.Name, quoted(a)),
-				"both must name the same secrets manager"), p.state, p.credentials)
-		}
-	}
+		r.add(p.credentials.problem("HF019", p.credentials.pointer(i),
+			fmt.Sprintf("differs from %s in %s, %s", form.agrees, p.state.Name, quoted(other)), "both must name the same"), p.state, p.credentials)
+	})
 }
 
 // bucketKey is the same for all ways to write one bucket; "" if it is unknown.

@@ -165,8 +165,6 @@ func TestRules(t *testing.T) {
 			want: []string{`HF019 /secretsManager/address: differs from /secretsManager/address in state.json, "https://prod.sm.eu01.stackit.cloud"`}},
 		{name: "HF019 mount", changes: []change{{"credentials", `"mount": "0`, `"mount": "1`}},
 			want: []string{`HF019 /secretsManager/mount: differs from /secretsManager/mount in state.json, "00000000-0000-4000-8000-0000000000cc"`}},
-		{name: "HF020", changes: []change{withoutLogin(t)},
-			want: []string{`HF020 : key "secretsManager" is missing: state.json has a secrets manager that is to be backed up`}},
 		{name: "no login for a skipped one", changes: []change{withoutLogin(t), {"state", `"backup": "required"
   },
   "kubernetes"`, `"backup": "skip", "reason": "x" }, "kubernetes"`}}},

@@ -52,7 +52,7 @@ func TestSchemas(t *testing.T) {
 				}
 				for key, value := range object {
 					if key != "properties" && key != "enum" && key != "required" {
-						visit(pointer+"/"+key, value, condition || key == "if" || key == "then")
+						visit(pointer+"/"+key, value, condition || key == "if" || key == "then" || key == "backedUp")
 					}
 				}
 			}
@@ -130,6 +130,14 @@ func TestKeywords(t *testing.T) {
 		{`{"const": 1}`, `[1]`, `HF012 /own: this array is not 1`},
 		{`{"pattern": "^a$"}`, `"b"`, `HF008 /own: "b" is not of the form ^a$`},
 		{`{"type": "object", "additionalProperties": false, "patternProperties": {"^x-": {}}}`, `{"x-a": 1, "y": 1}`, `HF004 /own/y: unknown key "y"`},
+		{`{"type": "object", "x-open": true, "x-synonyms": {"host": ["where"]}, "properties": {"host": {}}}`, `{"where": 1}`, `HF004 /own/where: unknown key "where"`},
+		{`{"minimum": 2, "x-rule": "HF011", "x-message": "too few"}`, `1`, `HF011 /own: too few`},
+		{`{"type": "object", "properties": {"a": {}, "b": {}}, "additionalProperties": false, "x-equal": ["a", "b"], "x-at": "b", "x-rule": "HF011", "x-message": "{a} is not {b}"}`,
+			`{"a": 1, "b": "{a}"}`, `HF011 /own/b: 1 is not "{a}"`},
+		{`{"type": "object", "properties": {"a": {}, "bee": {}}, "additionalProperties": false, "required": ["bee"], "x-message": "no bee"}`, `{"be": 1}`, `HF004 /own/be: unknown key "be"`},
+		{`{"type": "array", "items": {"type": "object", "properties": {"like": {"x-hides": "name"}, "name": {}, "namespace": {}, "backup": {}, "reason": {}}, "additionalProperties": false}}`,
+			`[{"like": "a*"}, {"name": "ab", "backup": "required"}, {"name": "ac", "backup": "skip", "reason": "x"}, {"name": "ad", "namespace": "x", "backup": "required"}]`,
+			`HF143 /own/0/like: "a*" also names ab, which is backed up`},
 		{`{"type": "object", "properties": {"a": {"$ref": "#"}}, "additionalProperties": false, "x-coverable": true}`, `{"a": {"a": {"b": 1}}}`, `HF004 /own/a/a/b: unknown key "b"`},
 	} {
 		t.Run(test.schema, func(t *testing.T) {
@@ -147,6 +155,32 @@ func TestKeywords(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
+	}
+}
+
+// TestKeywordsAreKnown: a keyword of a section's schema that does nothing is an error.
+func TestKeywordsAreKnown(t *testing.T) {
+	for schema, want := range map[string]string{
+		`{"type": "object", "requierd": ["a"]}`:                                     `/requierd: unknown keyword "requierd" (did you mean "required"?)`,
+		`{"properties": {"requierd": {"x-coverabel": true}}}`:                       `/properties/requierd/x-coverabel: unknown keyword "x-coverabel" (did you mean "x-coverable"?)`,
+		`{"allOf": [{}, {"if": {"const": {"itmes": 1}}, "then": {"itmes": true}}]}`: `/allOf/1/then/itmes: unknown keyword "itmes" (did you mean "items"?)`,
+	} {
+		if _, err := NewValidator(map[string]json.RawMessage{"own": json.RawMessage(schema)}); err == nil {
+			t.Errorf("%s is taken", schema)
+		}
+		found := CheckSection("own", json.RawMessage(schema))
+		if len(found) != 1 || found[0].Pointer+": "+found[0].Message+" ("+found[0].Hint+")" != want {
+			t.Errorf("%s: got %v, want %s", schema, found, want)
+		}
+	}
+	for _, name := range []string{formsSchema, settingsSchema, stateSchema, credentialsSchema, policySchema} {
+		l, err := readSchemas(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := unknownKeywords("", l[name]); len(found) > 0 {
+			t.Errorf("%s: %v", name, found)
+		}
 	}
 }
 

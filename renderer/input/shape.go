@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,15 +67,39 @@ func (l library) compile(files ...string) ([]*form, error) {
 			return nil, fmt.Errorf("schema %s: %w", name, err)
 		}
 	}
+	compiler.RegisterExtension("x-equal", nil, equal{})
 	forms := make([]*form, len(files))
 	for i, file := range files {
 		schema, err := compiler.Compile(base + file)
 		if err != nil {
 			return nil, err
 		}
-		forms[i] = &form{schema: schema, shape: l.shape(file), secret: file == credentialsSchema}
+		forms[i] = &form{schema: schema, shape: l.shape(file), words: l.words(), secret: file == credentialsSchema}
 	}
 	return forms, nil
+}
+
+// equal is the keyword x-equal: properties of an object that must have the same value,
+// which JSON Schema cannot say.
+type equal []string
+
+// Compile implements jsonschema.ExtCompiler.
+func (equal) Compile(_ jsonschema.CompilerContext, schema map[string]any) (jsonschema.ExtSchema, error) {
+	if schema["x-equal"] == nil {
+		return nil, nil
+	}
+	return equal(texts(schema["x-equal"])), nil
+}
+
+// Validate implements jsonschema.ExtSchema.
+func (e equal) Validate(ctx jsonschema.ValidationContext, value any) error {
+	object, ok := value.(map[string]any)
+	for _, name := range e {
+		if ok && !reflect.DeepEqual(object[name], object[e[0]]) {
+			return ctx.Error("x-equal", "they differ")
+		}
+	}
+	return nil
 }
 
 // readLibrary reads the schemas of the documents and adds sections to the
@@ -96,6 +121,9 @@ func readLibrary(sections map[string]json.RawMessage) (library, error) {
 		}
 		if section == nil {
 			return nil, fmt.Errorf("section %q: not a JSON Schema", name)
+		}
+		if unknown := unknownKeywords("", section); len(unknown) > 0 {
+			return nil, fmt.Errorf("section %q: %s: %s", name, unknown[0].Pointer, unknown[0].Message)
 		}
 		// A section's references are within itself or to our schemas.
 		section["$id"] = base + "section-" + name + ".json"
@@ -143,6 +171,9 @@ type shape struct {
 	description string
 	// open allows unknown keys that are not near a known one.
 	open, coverable, secret bool
+	// hides is the property that this one, a pattern, must not match in an entry that
+	// is backed up; agrees is the place of the state that it repeats.
+	hides, agrees string
 }
 
 // shape returns the shape of the schema in a file.
@@ -203,14 +234,16 @@ func (l library) shapeOf(schema any, file string, outer []string) *shape {
 	result.open = result.open || s["x-open"] == true
 	result.coverable = result.coverable || s["x-coverable"] == true
 	result.secret = result.secret || s["x-secret"] == true
+	result.hides, _ = s["x-hides"].(string)
+	result.agrees, _ = s["x-agrees"].(string)
 	return result
 }
 
 // meantOpen is meant for an object that may have unknown keys. There a key that
 // is only near another counts if its value would be right under that name.
-func (s *shape) meantOpen(key string, object map[string]any) string {
-	name := meant(key, s.keys, object)
-	if name == "" || s.properties[name] == nil || plain(name) == plain(key) || slices.Contains(synonyms()[name], plain(key)) {
+func (s *shape) meantOpen(w words, key string, object map[string]any) string {
+	name := w.meant(key, s.keys, object)
+	if name == "" || s.properties[name] == nil || plain(name) == plain(key) || slices.Contains(w[name], plain(key)) {
 		return name
 	}
 	if types := s.properties[name].types; len(types) > 0 && !slices.Contains(types, typeOf(object[key])) {

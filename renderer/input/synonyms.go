@@ -1,84 +1,43 @@
 package input
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
 
-// synonyms lists the words that people write for a key whose name they have to
-// guess, without case, "-" and "_". A word counts only where its key may stand.
-func synonyms() map[string][]string {
-	return map[string][]string{
-		// Sections of the state.
-		"backup":         {"backups", "enabled", "include"},
-		"databases":      {"database", "db", "dbs"},
-		"kubernetes":     {"k8s", "kube"},
-		"ldap":           {"directory", "ldapserver", "openldap", "slapd"},
-		"network":        {"networking", "networkpolicies", "networkpolicy"},
-		"objectStores":   {"bucket", "buckets", "minio", "objectstorage", "s3", "stores"},
-		"secretsManager": {"bao", "openbao", "secretmanager", "secrets", "vault"},
-		"volumes":        {"claims", "disks", "persistentvolumeclaims", "persistentvolumes", "pvc", "pvcs", "pvs"},
+// words are those that people write for a key whose name they have to guess, without
+// case, "-" and "_". A word counts only where its key may stand. The schemas have them
+// (x-synonyms), for it is they that name the keys.
+type words map[string][]string
 
-		// Fields of sources.
-		"adminDn":         {"binddn", "managerdn", "rootdn", "userdn"},
-		"baseDn":          {"base", "searchbase", "suffix"},
-		"adminRef":        {"adminpasswordref", "adminsecret"},
-		"passwordRef":     {"password", "passwordsecret", "passwordsecretref", "secretref"},
-		"accessKeyRef":    {"accesskey", "accesskeyid", "accesskeysecret"},
-		"secretKeyRef":    {"secretaccesskey", "secretkey"},
-		"caRef":           {"ca", "cacert", "cacertificate", "carootref"},
-		"username":        {"login", "role", "user"},
-		"host":            {"address", "hostname", "server", "service"},
-		"address":         {"endpoint", "host", "url"},
-		"endpoint":        {"address", "host", "server", "url"},
-		"serverVersion":   {"version"},
-		"sslMode":         {"ssl", "tls", "tlsmode"},
-		"tls":             {"ssl", "sslmode", "tlsmode"},
-		"startTls":        {"ssl", "tls"},
-		"key":             {"id", "name"},
-		"id":              {"key", "name"},
-		"claim":           {"claimname", "name", "persistentvolumeclaim", "pvc", "volume"},
-		"bucket":          {"bucketname", "name"},
-		"mount":           {"engine", "mountpath", "path"},
-		"mountPath":       {"mount", "path"},
-		"pathPrefix":      {"path", "prefix"},
-		"prefix":          {"folder", "path"},
-		"statefulSet":     {"sts", "workload"},
-		"dataDir":         {"datadirectory", "path"},
-		"replicas":        {"nodes", "size"},
-		"replicasPrimary": {"primaries", "replicas"},
-		"reason":          {"comment", "description", "why"},
-		"owner":           {"user", "securitycontext", "uid"},
-		"expectDatabases": {"databases", "schemas"},
-		"minTables":       {"tables"},
-
-		// Settings, network, credentials.
-		"apiServer":    {"api", "kubeapi", "kubernetesapi"},
-		"clusterCidrs": {"cidrs", "podcidr", "podcidrs", "servicecidr", "servicecidrs"},
-		"httpProxy":    {"httpsproxy", "proxy"},
-		"policyEngine": {"cni", "engine", "policies"},
-		"timezone":     {"timezonename", "tz", "zone"},
-		"schedules":    {"cron", "schedule"},
-		"window":       {"time", "timewindow"},
-		"keepDaily":    {"daily", "days"},
-		"keepHourly":   {"hourly", "hours"},
-		"keepLast":     {"last"},
-		"keepMonthly":  {"monthly", "months"},
-		"keepWeekly":   {"weekly", "weeks"},
-		"keepYearly":   {"yearly", "years"},
-		"recipients":   {"agerecipients", "agekeys"},
+// words are those of the schemas; of a section they stand at its top.
+func (l library) words() words {
+	all := words{}
+	for _, name := range slices.Sorted(maps.Keys(l)) {
+		schema, _ := l[name].(map[string]any)
+		synonyms, _ := schema["x-synonyms"].(map[string]any)
+		for key, list := range synonyms {
+			for _, word := range texts(list) {
+				all[key] = append(all[key], plain(word))
+			}
+		}
 	}
+	return all
 }
 
-// products are what people put at the top of the state that has its place in
-// the databases.
-func products() map[string]string {
-	return map[string]string{
-		"cassandra": "cassandra", "mariadb": "mariadb", "mysql": "mariadb", "galera": "mariadb",
-		"pg": "postgresql", "postgres": "postgresql", "postgresql": "postgresql",
+// texts are the strings of a list.
+func texts(value any) []string {
+	list, _ := value.([]any)
+	var all []string
+	for _, entry := range list {
+		if text, ok := entry.(string); ok {
+			all = append(all, text)
+		}
 	}
+	return all
 }
 
 // plain is a key without case, "-", "_" and ".".
@@ -89,7 +48,7 @@ func plain(key string) string {
 // meant returns the known key that an unknown one stands for, or "": the same
 // in another spelling, another word for it, or a misspelt one. Keys that the
 // object has already are not what was meant, unless only the spelling differs.
-func meant(key string, known []string, object map[string]any) string {
+func (w words) meant(key string, known []string, object map[string]any) string {
 	const longest = 64
 	if len(key) > longest {
 		return ""
@@ -104,9 +63,29 @@ func meant(key string, known []string, object map[string]any) string {
 		}
 	}
 	for _, k := range absent {
-		if slices.Contains(synonyms()[k], plain(key)) {
+		if slices.Contains(w[k], plain(key)) {
 			return k
 		}
 	}
 	return problem.Nearest(key, absent)
+}
+
+// placeOf is the place below a section of the state that a key stands for which was
+// put at the top, such as /databases/postgresql for "postgres"; "" if there is none.
+func (f *form) placeOf(key string) (section, name string) {
+	for _, section := range f.shape.keys {
+		for _, name := range f.shape.properties[section].keys {
+			if f.shape.listsSources(section, name) && (plain(name) == plain(key) || slices.Contains(f.words[name], plain(key))) {
+				return section, name
+			}
+		}
+	}
+	return "", ""
+}
+
+// listsSources says whether what stands in a section under a name is a list of
+// sources, which have nothing to do with those under its other names.
+func (s *shape) listsSources(section, name string) bool {
+	list := s.descend([]string{section, name})
+	return list != nil && s.properties[section].items == nil && list.items != nil && list.items.coverable
 }

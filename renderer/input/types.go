@@ -44,9 +44,6 @@ type State struct {
 	Kubernetes  Kubernetes
 	// Backup is the backup block; nil if the document has none.
 	Backup *Settings
-	// ObjectStores are the applications' buckets, for comparison with those
-	// that backups go to.
-	ObjectStores []ObjectStore
 	// Others are what lives in the instance and has no section of its own.
 	Others []Other
 	// Consistency are groups of units that are only worth something together.
@@ -192,13 +189,6 @@ type Endpoint struct {
 	Host string `json:"host"`
 	// CIDRs are address ranges, one at least.
 	CIDRs []string `json:"cidrs"`
-}
-
-// ObjectStore is a bucket of an application.
-type ObjectStore struct {
-	Bucket string `json:"bucket"`
-	// Endpoint is a URL.
-	Endpoint string `json:"endpoint"`
 }
 
 // Other is something that no built-in kind knows: a kind of the user's backs it
@@ -452,8 +442,6 @@ type Credentials struct {
 	Restic *Restic
 	// Rclone is where copies of buckets go; nil if the document has none.
 	Rclone *Rclone
-	// SecretsManager is a login; nil if the document has none.
-	SecretsManager *SecretsManager
 	// Git is for encryption in Git; nil if the document has none.
 	Git *Git
 
@@ -557,21 +545,6 @@ type Canary struct {
 	Path string `json:"path"`
 	// SHA256 is the content's, as 64 hex digits.
 	SHA256 string `json:"sha256"`
-}
-
-// SecretsManager is a login of the secrets manager.
-type SecretsManager struct {
-	// Address is a URL, https:// unless PlainHTTP is set.
-	Address   string  `json:"address"`
-	PlainHTTP *Excuse `json:"plainHttp"`
-	// Mount is the KV engine's path.
-	Mount    string `json:"mount"`
-	Username string `json:"username"`
-	Password string `json:"password"`
-	// WriteEnabled says that the user may write, which only a restore needs.
-	WriteEnabled bool `json:"writeEnabled"`
-	// CAPem are the endpoint's CA certificates; empty for a public CA.
-	CAPem string `json:"caPem"`
 }
 
 // Git is the encryption of what is committed to Git.

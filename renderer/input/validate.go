@@ -23,6 +23,7 @@ type Validator struct {
 type form struct {
 	schema *jsonschema.Schema
 	shape  *shape
+	words  words
 	// secret forbids values in messages.
 	secret bool
 }
@@ -57,6 +58,17 @@ type checked struct {
 	// ignored, coverable, secrets and outside are for State and Credentials.
 	ignored, coverable, outside []string
 	secrets                     []Secret
+	// shapes are those of the nodes, nil where the schema says nothing.
+	shapes []*shape
+}
+
+// each visits the values that the schema knows.
+func (d *checked) each(visit func(i int32, form *shape)) {
+	for i, s := range d.shapes {
+		if s != nil {
+			visit(int32(i), s)
+		}
+	}
 }
 
 // report collects problems and remembers which documents have some.
@@ -163,6 +175,7 @@ func (v *Validator) check(r *report, d *checked) {
 func (d *checked) walk(r *report) {
 	shapes := make([]*shape, len(d.nodes))
 	shapes[0] = d.form.shape
+	d.shapes = shapes
 	for i := 1; i < len(d.nodes); i++ {
 		n := &d.nodes[i]
 		parent := shapes[n.parent]
@@ -249,18 +262,18 @@ func (d *checked) unknown(r *report, i int32, parent *shape) {
 		return
 	}
 	object, _ := d.nodes[n.parent].value.(map[string]any)
-	near := parent.meantOpen(n.key, object)
+	near := parent.meantOpen(d.form.words, n.key, object)
 	if near == "" && top {
 		// Perhaps it was meant to be a second one.
-		near = parent.meantOpen(n.key, map[string]any{n.key: n.value})
+		near = parent.meantOpen(d.form.words, n.key, map[string]any{n.key: n.value})
 	}
 	if near == "" && !top {
 		return
 	}
 	hint := didYouMean(near)
-	switch product := products()[plain(n.key)]; {
-	case top && product != "":
-		hint = fmt.Sprintf(`its place is "databases": {%q: […]}`, product)
+	switch section, name := d.form.placeOf(n.key); {
+	case top && name != "":
+		hint = fmt.Sprintf(`its place is %q: {%q: […]}`, section, name)
 	case near == "":
 		hint = fmt.Sprintf(`is it another component's? Then name it: "foreign": [%s]; known keys: %s`, quoted(n.key), strings.Join(parent.keys, ", "))
 	}

@@ -230,11 +230,15 @@ func (c *checker) references() {
 			}
 		}
 		c.keys(i)
+		var absent []string
 		for _, credential := range i.Capture.Credentials {
 			if !in.instance.Credentials.Has(credential.Field) {
-				c.problemAt(unitPlace(i.Unit), "HF020", "add "+credential.Field+" to backup-credentials.json, or skip the unit with a reason",
-					"unit %s needs the credentials %s, which are not there", i.ID, credential.Field)
+				absent = append(absent, credential.Field)
 			}
+		}
+		if len(absent) > 0 {
+			c.problemAt(unitPlace(i.Unit), "HF020", "add them to backup-credentials.json, or skip the unit with a reason",
+				"unit %s needs the credentials %s, which are not there", i.ID, strings.Join(absent, " and "))
 		}
 		if (i.Engine == kind.Restic && in.instance.Credentials.Restic == nil) || (i.Engine == kind.Rclone && in.instance.Credentials.Rclone == nil) {
 			c.problemAt(unitPlace(i.Unit), "HF020", "add the section to backup-credentials.json", "unit %s needs the credentials of %s, which are not there", i.ID, i.Engine)

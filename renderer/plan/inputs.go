@@ -25,17 +25,11 @@ func (b *builder) decideExcuses() {
 			b.plan.Excuses = append(b.plan.Excuses, Excuse{Place: document + " " + pointer, Reason: reason})
 		}
 	}
-	// Credentials have reasons in these places only; nothing else of them may
-	// come into the plan.
-	c := b.inst.Credentials
-	if c.Restic != nil && c.Restic.PlainHTTP != nil {
-		add(CredentialsDocument, "/restic/plainHttp", c.Restic.PlainHTTP.Reason)
-	}
-	if c.Rclone != nil && c.Rclone.PlainHTTP != nil {
-		add(CredentialsDocument, "/rclone/plainHttp", c.Rclone.PlainHTTP.Reason)
-	}
-	if c.SecretsManager != nil && c.SecretsManager.PlainHTTP != nil {
-		add(CredentialsDocument, "/secretsManager/plainHttp", c.SecretsManager.PlainHTTP.Reason)
+	// Of the credentials nothing but these reasons may come into the plan.
+	for _, section := range b.inst.Credentials.Sections() {
+		if reason, found := b.inst.Credentials.Field(section + ".plainHttp.reason"); found {
+			add(CredentialsDocument, "/"+escape(section)+"/plainHttp", reason)
+		}
 	}
 	if b.inst.Policy != nil {
 		for n, g := range b.inst.Policy.Namespaces {
@@ -89,7 +83,7 @@ func (c *checker) exports() {
 	exempt := map[string]bool{}
 	for n, e := range k.ExemptNamespaces {
 		exempt[e.Namespace] = true
-		if sources[e.Namespace] == "" && e.Namespace != state.Namespace && e.Namespace != state.Namespaces["mariadb"] {
+		if sources[e.Namespace] == "" && e.Namespace != state.Namespace && !slices.Contains(slices.Collect(maps.Values(state.Namespaces)), e.Namespace) {
 			c.problemAt(fmt.Sprintf("/kubernetes/exemptNamespaces/%d/namespace", n), "HF035", "take it out of the list",
 				"no source that is backed up is in the namespace %q", e.Namespace)
 		}

@@ -21,9 +21,9 @@ func (b *builder) optional(i *Item) {
 			i.Expect.AllowEmpty = &kind.AllowEmpty{Reason: "the source is optional"}
 		}
 	}
-	login := b.inst.Credentials.SecretsManager
-	if login != nil && !login.WriteEnabled && slices.ContainsFunc(i.Capture.Credentials, func(c kind.Credential) bool {
-		return strings.HasPrefix(c.Field, "secretsManager.")
+	if slices.ContainsFunc(i.Capture.Credentials, func(c kind.Credential) bool {
+		section, _, _ := strings.Cut(c.Field, ".")
+		return b.inst.Credentials.ReadOnly(section)
 	}) {
 		i.limit("the login may not write (writeEnabled): a restore needs another one")
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/kind"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 	"github.com/holdfast-backup/holdfast/renderer/seal"
@@ -209,6 +210,8 @@ func (s Maker) Missing(p *plan.Plan, instance input.Instance) problem.List {
 					Message: "nothing says where the external store has " + k.Field,
 					Hint:    fmt.Sprintf("add it to externalSecrets: \"fields\": {%q: {\"key\": …, \"property\": …}}", k.Field), Rule: "HF025",
 				})
+			case !c.Has(k.Field) && neededByUnit(p, k.Field):
+				// HF020 says that it is not there at all.
 			case s.mode != External && !given && !s.unseen():
 				at("/"+strings.ReplaceAll(k.Field, ".", "/"), "HF025",
 					"the value is kept outside, but the Secret "+secret.Namespace+"/"+secret.Name+" is to be made here",
@@ -217,6 +220,13 @@ func (s Maker) Missing(p *plan.Plan, instance input.Instance) problem.List {
 		}
 	}
 	return problems
+}
+
+// neededByUnit says whether a unit reads a field of the credentials.
+func neededByUnit(p *plan.Plan, field string) bool {
+	return slices.ContainsFunc(p.Units, func(i plan.Item) bool {
+		return slices.ContainsFunc(i.Capture.Credentials, func(c kind.Credential) bool { return c.Field == field })
+	})
 }
 
 // object makes what stands for a Secret in the tree.
