@@ -19,6 +19,8 @@ import (
 
 	"github.com/google/go-jsonnet"
 	"github.com/google/go-jsonnet/ast"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
 )
 
 // Program is all templates of one run, ready to be evaluated many times. It is
@@ -57,6 +59,7 @@ func New(fsys fs.FS, kinds []string, scripts, shared map[string]map[string]strin
 			return true, nil
 		},
 	})
+	p.vm.NativeFunction(&jsonnet.NativeFunction{Name: "endpoint", Params: ast.Identifiers{"url"}, Func: endpoint})
 	preamble := preamble(kinds, scripts, shared)
 	var err error
 	if p.units, err = jsonnet.SnippetToAST(own, preamble+fitness+unitsProgram); err != nil {
@@ -64,6 +67,19 @@ func New(fsys fs.FS, kinds []string, scripts, shared map[string]map[string]strin
 	}
 	p.render, err = jsonnet.SnippetToAST(own, preamble+renderProgram)
 	return p, err
+}
+
+// endpoint takes the URL of an HTTP service apart: scheme, host, port, path.
+func endpoint(args []any) (any, error) {
+	url, ok := args[0].(string)
+	if !ok {
+		return nil, errors.New("an endpoint is a text, such as \"https://host:8443\"")
+	}
+	e, err := input.ParseEndpoint(url)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no endpoint: %w", url, err)
+	}
+	return map[string]any{"scheme": e.Scheme, "host": e.Host, "port": float64(e.Port), "path": e.Path}, nil
 }
 
 // preamble imports every kind and script by name; the list of kinds is the

@@ -304,23 +304,6 @@ func bucketKey(endpoint, bucket string) string {
 	return endpointKey(endpoint) + "/" + bucket
 }
 
-// endpointKey is the same for all ways to write one endpoint.
-func endpointKey(url string) string {
-	url = strings.ToLower(strings.TrimRight(url, "/"))
-	scheme, rest, found := strings.Cut(url, "://")
-	if !found {
-		return url
-	}
-	host, path, _ := strings.Cut(rest, "/")
-	switch scheme {
-	case "https":
-		host = strings.TrimSuffix(host, ":443")
-	case "http":
-		host = strings.TrimSuffix(host, ":80")
-	}
-	return host + "/" + path
-}
-
 // instant returns the seconds of an RFC 3339 time since some fixed moment.
 func instant(text string) (seconds int64, ok bool) {
 	if len(text) < len("2006-01-02T15:04:05Z") {

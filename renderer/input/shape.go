@@ -174,6 +174,8 @@ type shape struct {
 	// hides is the property that this one, a pattern, must not match in an entry that
 	// is backed up; agrees is the place of the state that it repeats.
 	hides, agrees string
+	// endpoint is the URL of an HTTP service.
+	endpoint bool
 }
 
 // shape returns the shape of the schema in a file.
@@ -236,6 +238,7 @@ func (l library) shapeOf(schema any, file string, outer []string) *shape {
 	result.secret = result.secret || s["x-secret"] == true
 	result.hides, _ = s["x-hides"].(string)
 	result.agrees, _ = s["x-agrees"].(string)
+	result.endpoint = result.endpoint || s["x-endpoint"] == true
 	return result
 }
 

@@ -165,14 +165,17 @@ func (v *Validator) check(r *report, d *checked) {
 			d.id = id
 		}
 	}
+	refused := map[string]bool{}
 	for _, p := range v.explain(d, d.form.schema.Validate(d.Root)) {
+		refused[p.Pointer] = true
 		r.add(p, d)
 	}
-	d.walk(r)
+	d.walk(r, refused)
 }
 
-// walk looks at every value of a document in its order, beside the schema.
-func (d *checked) walk(r *report) {
+// walk looks at every value of a document in its order, beside the schema, which has
+// refused some.
+func (d *checked) walk(r *report, refused map[string]bool) {
 	shapes := make([]*shape, len(d.nodes))
 	shapes[0] = d.form.shape
 	d.shapes = shapes
@@ -202,6 +205,12 @@ func (d *checked) walk(r *report) {
 		}
 		if n.value == nil && s.secret {
 			d.outside = append(d.outside, strings.Join(tokens(d.pointer(int32(i))), "."))
+		}
+		if text, ok := n.value.(string); ok && s.endpoint {
+			pointer := d.pointer(int32(i))
+			if _, err := ParseEndpoint(text); err != nil && !refused[pointer] {
+				r.add(d.problem("HF008", pointer, "the value is no endpoint: "+err.Error(), "write https://host, with port and path if need be"), d)
+			}
 		}
 		if text, ok := n.value.(string); ok && s.secret {
 			pointer := d.pointer(int32(i))

@@ -3,11 +3,10 @@ package plan
 import (
 	"cmp"
 	"net/netip"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
@@ -20,22 +19,11 @@ type target struct {
 	port int
 }
 
-// endpointTarget reads host and port of an endpoint URL; the schema has checked
-// its form.
+// endpointTarget reads host and port of an endpoint; the documents' check refuses what
+// is none.
 func endpointTarget(endpoint string) target {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return target{host: endpoint, port: 443}
-	}
-	port, err := strconv.Atoi(u.Port())
-	switch {
-	case err == nil:
-	case u.Scheme == "http":
-		port = 80
-	default:
-		port = 443
-	}
-	return target{host: u.Hostname(), port: port}
+	e, _ := input.ParseEndpoint(endpoint)
+	return target{host: e.Host, port: e.Port}
 }
 
 // serviceNamespace tells whether host is a Service of the cluster, and whose:
