@@ -113,16 +113,23 @@ func texts(b *strings.Builder, variable string, groups map[string]map[string]str
 // shown: their lines mean nothing to whoever writes a kind.
 const own = "<holdfast>"
 
-// fitness says what a kind lacks as a whole.
+// fitness says what a kind lacks as a whole, and what it has that nobody calls: that
+// was meant to be something else. It must have units alone.
 const fitness = `
-local needs = { units: 1, objects: 1, restore: 2 };
-local lacks(kind) = [f for f in std.objectFields(needs) if !std.isFunction(std.get(kind, f)) || std.length(kind[f]) < needs[f]];
+local takes = { units: 1, objects: 1, restore: 2 };
+local lacks(kind) = [
+  f
+  for f in std.objectFields(takes)
+  if f == 'units' || std.objectHasAll(kind, f)
+  if !std.isFunction(std.get(kind, f)) || std.length(kind[f]) < takes[f]
+];
+local strange(kind) = [f for f in std.objectFields(kind) if !std.objectHas(takes, f)];
 `
 
 const unitsProgram = `
 local state = std.native('input')();
 std.native('output')({
-  [name]: assert std.length(lacks(kinds[name])) == 0; kinds[name].units(state)
+  [name]: assert std.length(lacks(kinds[name]) + strange(kinds[name])) == 0; kinds[name].units(state)
   for name in std.objectFields(kinds)
 })
 `
@@ -132,7 +139,7 @@ std.native('output')({
 const kindProgram = `
 std.native('output')(
   if !std.isObject(kind) then { type: std.type(kind) }
-  else if std.length(lacks(kind)) > 0 then { lacks: lacks(kind) }
+  else if std.length(lacks(kind) + strange(kind)) > 0 then { lacks: lacks(kind), strange: strange(kind) }
   else { answer: answer(std.native('input')()) }
 )
 `
@@ -185,18 +192,34 @@ func (p *Program) ask(kind, answer string, input any) (any, error) {
 	object, _ := value.(map[string]any)
 	switch {
 	case object["type"] != nil:
-		return nil, &Unfit{fmt.Sprintf("expected an object with the functions units, objects and restore, found %v", object["type"])}
+		return nil, &Unfit{fmt.Sprintf("expected an object with the function units(state), found %v", object["type"])}
 	case object["lacks"] != nil:
-		signatures := map[string]string{"units": "units(state)", "objects": "objects(item)", "restore": "restore(item, request)"}
-		var lacks []string
-		list, _ := object["lacks"].([]any)
-		for _, name := range list {
-			name, _ := name.(string)
-			lacks = append(lacks, signatures[name])
+		var wrong []string
+		if lacks := words(object["lacks"]); len(lacks) > 0 {
+			signatures := map[string]string{"units": "units(state)", "objects": "objects(item)", "restore": "restore(item, request)"}
+			for i, name := range lacks {
+				lacks[i] = signatures[name]
+			}
+			wrong = append(wrong, "these functions are missing, or take too few arguments: "+strings.Join(lacks, ", "))
 		}
-		return nil, &Unfit{"these functions are missing, or take too few arguments: " + strings.Join(lacks, ", ")}
+		if strange := words(object["strange"]); len(strange) > 0 {
+			wrong = append(wrong, "nobody asks for "+strings.Join(strange, ", ")+
+				": a kind has units(state) and perhaps objects(item) and restore(item, request); hide what is your own with ::")
+		}
+		return nil, &Unfit{strings.Join(wrong, "; ")}
 	}
 	return object["answer"], nil
+}
+
+// words are the entries of a list.
+func words(value any) []string {
+	list, _ := value.([]any)
+	out := make([]string, 0, len(list))
+	for _, entry := range list {
+		text, _ := entry.(string)
+		out = append(out, text)
+	}
+	return out
 }
 
 // Shape says that a file of the tree has something in it that is no object.

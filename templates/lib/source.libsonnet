@@ -1,5 +1,6 @@
 // The shapes a source takes, one for each way of capture, and its restore.
 // A kind calls one of them; what differs between kinds is in the plan's item.
+local exec = import 'exec.libsonnet';
 local k8s = import 'k8s.libsonnet';
 local k8up = import 'k8up.libsonnet';
 local rclone = import 'rclone.libsonnet';
@@ -66,12 +67,25 @@ local suits(item, shape, hows) =
              ': call source.' + (if how == 'exec' then 'dump' else how);
 
 {
+  // objects and restore are what a unit has whose kind does not make them itself. They
+  // follow from how it is captured.
+  objects(item)::
+    local how = item.capture.how;
+    self[if how == 'exec' then 'dump' else how](item),
+  restore(item, request)::
+    local live = item.capture.how == 'volume';
+    self.restoreJob(
+      item,
+      request,
+      rbac=if item.capture.how == 'exec' then exec.rules(item.capture.workload.pod) else [],
+      mounts=if live then [{ name: 'target', mountPath: '/holdfast/target' }] else [],
+      volumes=if live then [{ name: 'target', persistentVolumeClaim: { claimName: item.capture.claim } }] else [],
+    ),
+
   // dump: a pod of ours prints the dump, K8up stores what it prints. The pod
   // idles until K8up runs backupCommand in its first container.
   dump(item)::
     assert suits(item, 'dump', ['dump', 'exec']);
-    assert std.objectHas(item.capture, 'extension') :
-           'the kind must provide capture.extension for unit ' + item.id + ', such as ".pgdump": it ends the name of the dump';
     [
       k8s.configMap(item.name, item.namespace, item.labels, item.values),
       k8up.preBackupPod(

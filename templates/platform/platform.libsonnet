@@ -11,6 +11,7 @@ local flux = import 'flux.libsonnet';
 local network = import 'network.libsonnet';
 local preflight = import 'preflight.libsonnet';
 local repository = import 'repository.libsonnet';
+local source = import '../lib/source.libsonnet';
 local unit = import 'unit.libsonnet';
 local volumes = import 'volumes.libsonnet';
 
@@ -36,16 +37,21 @@ local units(plan) =
     for item in plan.units
   ];
 
+// objectsOf and restoreOf are what a kind makes of a unit, or what follows from how
+// the unit is captured.
+local objectsOf(kind, item) = (if std.objectHasAll(kind, 'objects') then kind else source).objects(item);
+local restoreOf(kind, item) = (if std.objectHasAll(kind, 'restore') then kind else source).restore(item, unit.request(item));
+
 {
   // objects and restore are what one kind makes of its units. They are asked for
   // when files fails, to learn which kind it was.
   objects(plan, kind, name):: [
-    { unit: item.id, objects: kind.objects(item) }
+    { unit: item.id, objects: objectsOf(kind, item) }
     for item in units(plan)
     if item.kind == name
   ],
   restore(plan, kind, name):: [
-    { unit: item.id, objects: kind.restore(item, unit.request(item)) }
+    { unit: item.id, objects: restoreOf(kind, item) }
     for item in units(plan)
     if item.kind == name
   ],
@@ -58,7 +64,7 @@ local units(plan) =
       local backup = plan.instance + '/backup/';
       local items = units(plan);
       // A ConfigMap is what others refer to; the rest of a unit runs.
-      local made = { [item.name]: kinds[item.kind].objects(item) for item in items };
+      local made = { [item.name]: objectsOf(kinds[item.kind], item) for item in items };
       local bases = {
         [item.name]: unit.base(plan, item) + [o for o in made[item.name] if o.kind == 'ConfigMap']
         for item in items
@@ -91,7 +97,7 @@ local units(plan) =
       ] +
       [file for repo in std.objectValues(plan.repositories) for file in repository.maintenance(plan, repo, backup)] +
       [
-        { path: item.restoreFile, objects: kinds[item.kind].restore(item, unit.request(item)) + unit.restoreObjects(plan, item) }
+        { path: item.restoreFile, objects: restoreOf(kinds[item.kind], item) + unit.restoreObjects(plan, item) }
         for item in items
       ],
 }

@@ -1,6 +1,5 @@
 local connection = import '../../lib/connection.libsonnet';
 local rclone = import '../../lib/rclone.libsonnet';
-local source = import '../../lib/source.libsonnet';
 
 // A database goes before its bucket: then every object that the database names
 // is in the copy. The pairs are those whose keys agree, and openDesk's two
@@ -75,8 +74,4 @@ local unit(state, store, s) = {
   units(state):
     local stores = std.get(state, 'objectStores', []);
     [unit(state, stores[s], s) for s in std.range(0, std.length(stores) - 1)],
-
-  objects(item): source.sync(item),
-
-  restore(item, request): source.restoreJob(item, request, rbac=[], mounts=[], volumes=[]),
 }

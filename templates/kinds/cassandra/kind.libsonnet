@@ -1,5 +1,4 @@
 local exec = import '../../lib/exec.libsonnet';
-local source = import '../../lib/source.libsonnet';
 
 // With one copy of each row a node's loss is data loss, so every node is a
 // unit; together they cover the cluster.
@@ -53,9 +52,4 @@ local skipped(state, cluster, c) = {
       else [unit(state, clusters[c], c, node) for node in std.range(0, clusters[c].replicas - 1)]
       for c in std.range(0, std.length(clusters) - 1)
     ]),
-
-  objects(item): source.dump(item),
-
-  restore(item, request):
-    source.restoreJob(item, request, rbac=exec.rules(item.capture.workload.pod), mounts=[], volumes=[]),
 }

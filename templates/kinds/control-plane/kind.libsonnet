@@ -45,10 +45,8 @@ local unit(state) = {
       expect: {},
     }],
 
-  objects(item): source.dump(item),
-
   // Comparing gets what the export listed, one by one; applying is left to people.
   restore(item, request):
-    source.restoreJob(item, request, rbac=[], mounts=[], volumes=[]) +
+    source.restore(item, request) +
     source.restoreClusterRole(item, resources.rules(groups, ['get'])),
 }

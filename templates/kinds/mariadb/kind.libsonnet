@@ -1,6 +1,5 @@
 local connection = import '../../lib/connection.libsonnet';
 local files = import '../../lib/files.libsonnet';
-local source = import '../../lib/source.libsonnet';
 
 local namespaces(state) = std.get(state, 'namespaces', {});
 local lines(list) = std.join('\n', list);
@@ -46,8 +45,4 @@ local unit(state, server, s) =
   units(state):
     local servers = std.get(std.get(state, 'databases', {}), 'mariadb', []);
     [unit(state, servers[s], s) for s in std.range(0, std.length(servers) - 1)],
-
-  objects(item): source.dump(item),
-
-  restore(item, request): source.restoreJob(item, request, rbac=[], mounts=[], volumes=[]),
 }

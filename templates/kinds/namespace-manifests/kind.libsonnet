@@ -83,8 +83,6 @@ local skip(state) = {
        else [skip(state)]) +
       [configMapUnit(state, c) for c in std.range(0, std.length(configMaps) - 1)],
 
-  objects(item): source.dump(item),
-
   // Restoring writes what was read and nothing else, by server-side apply: that
   // names what it makes, so that a right may be for one name.
   restore(item, request): source.restoreJob(

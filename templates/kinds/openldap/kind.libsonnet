@@ -66,7 +66,5 @@ local unit(state, ldap) = {
 {
   units(state): if std.objectHas(state, 'ldap') then [unit(state, state.ldap)] else [],
 
-  objects(item): source.dump(item),
-
   restore(item, request): source.restoreJob(item, request, rbac=exec.rules(item.capture.workload.pod), mounts=[], volumes=[]),
 }

@@ -1,6 +1,5 @@
 local connection = import '../../lib/connection.libsonnet';
 local files = import '../../lib/files.libsonnet';
-local source = import '../../lib/source.libsonnet';
 
 // The client has the server's own major version: an older one refuses the
 // server, and a newer one writes settings that an older server refuses.
@@ -97,8 +96,4 @@ local globalsUnit(state, server, s) =
       [databaseUnit(state, servers[s], s, servers[s].databases[d], d) for d in std.range(0, std.length(servers[s].databases) - 1)]
       for s in std.range(0, std.length(servers) - 1)
     ]),
-
-  objects(item): source.dump(item),
-
-  restore(item, request): source.restoreJob(item, request, rbac=[], mounts=[], volumes=[]),
 }

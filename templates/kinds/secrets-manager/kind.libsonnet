@@ -1,5 +1,4 @@
 local connection = import '../../lib/connection.libsonnet';
-local source = import '../../lib/source.libsonnet';
 
 local unit(state, manager) = {
   id: 'secrets-manager/kv',
@@ -31,8 +30,4 @@ local unit(state, manager) = {
 
 {
   units(state): if std.objectHas(state, 'secretsManager') then [unit(state, state.secretsManager)] else [],
-
-  objects(item): source.dump(item),
-
-  restore(item, request): source.restoreJob(item, request, rbac=[], mounts=[], volumes=[]),
 }

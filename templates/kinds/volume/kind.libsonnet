@@ -1,5 +1,3 @@
-local source = import '../../lib/source.libsonnet';
-
 // Nobody knows which claims a pattern stands for before they are there, so the
 // state lets one be skipped only.
 local skipped(state, volume, v) = {
@@ -53,14 +51,4 @@ local unit(state, volume, v) =
       if std.objectHas(volumes[v], 'claimPattern') then skipped(state, volumes[v], v) else unit(state, volumes[v], v)
       for v in std.range(0, std.length(volumes) - 1)
     ],
-
-  objects(item): source.volume(item),
-
-  restore(item, request): source.restoreJob(
-    item,
-    request,
-    rbac=[],
-    mounts=[{ name: 'target', mountPath: '/holdfast/target' }],
-    volumes=[{ name: 'target', persistentVolumeClaim: { claimName: item.capture.claim } }],
-  ),
 }
