@@ -32,7 +32,7 @@ const schemaBase = "https://holdfast.dev/schemas/"
 func outputSchemas() map[string]reflect.Type {
 	return map[string]reflect.Type{
 		"plan.schema.json":   reflect.TypeFor[plan.Plan](),
-		"unit.schema.json":   reflect.TypeFor[kind.Unit](),
+		"unit.schema.json":   reflect.TypeFor[kind.Answer](),
 		"kind.schema.json":   reflect.TypeFor[kind.Kind](),
 		"check.schema.json":  reflect.TypeFor[checkResult](),
 		"kinds.schema.json":  reflect.TypeFor[kindsResult](),

@@ -21,9 +21,10 @@ type Discovered struct {
 // Discover asks every kind for its units in the state, in the order of the
 // kinds' names. A kind that fails hides no other. What one returns is held against
 // schemas/unit.schema.json; what is wrong is that kind's bug, and the problem names
-// it (HF102).
+// it (HF102). Then units are joined with those of other kinds.
 func Discover(program *eval.Program, set Set, state any) ([]Discovered, problem.List) {
 	var units []Discovered
+	var joins []Joins
 	var problems problem.List
 	answers, failed := program.Units(set.Names(), state)
 	for _, k := range set.Kinds {
@@ -33,22 +34,23 @@ func Discover(program *eval.Program, set Set, state any) ([]Discovered, problem.
 		}
 		found, wrong := set.decode(program, k, answers[k.Name])
 		problems = append(problems, wrong...)
-		for _, unit := range found {
-			units = append(units, Discovered{Unit: unit, Kind: k})
+		for _, answer := range found {
+			units, joins = append(units, Discovered{Unit: answer.Unit, Kind: k}), append(joins, answer.Joins)
 		}
 	}
+	settle(units, joins)
 	return units, problems
 }
 
 // decode turns a kind's answer into units.
-func (s Set) decode(program *eval.Program, k Kind, answer any) ([]Unit, problem.List) {
+func (s Set) decode(program *eval.Program, k Kind, answer any) ([]Answer, problem.List) {
 	list, ok := answer.([]any)
 	if !ok {
 		return nil, problem.List{s.wrong(program, k, "units", problem.Problem{
 			Pointer: "units(state)", Message: "expected an array of units, found " + typeOf(answer), Hint: aboutUnits,
 		})}
 	}
-	var units []Unit
+	var units []Answer
 	var problems problem.List
 	at := map[string]int{} // where in problems a fault is that several units have
 	more := map[int]int{}
@@ -83,7 +85,7 @@ func (s Set) decode(program *eval.Program, k Kind, answer any) ([]Unit, problem.
 		if len(wrong) > 0 {
 			continue
 		}
-		var unit Unit
+		var unit Answer
 		data, err := json.Marshal(value)
 		if err == nil {
 			err = strict(data, &unit)

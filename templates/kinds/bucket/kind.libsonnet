@@ -1,25 +1,6 @@
 local connection = import '../../lib/connection.libsonnet';
 local rclone = import '../../lib/rclone.libsonnet';
 
-// A database goes before its bucket: then every object that the database names
-// is in the copy. The pairs are those whose keys agree, and openDesk's two
-// whose keys differ.
-local consistentWith(state, store) =
-  local databases = std.get(state, 'databases', {});
-  local backedUp(list) = [d for d in list if d.backup != 'skip'];
-  [
-    'postgresql/' + database.key
-    for server in std.get(databases, 'postgresql', [])
-    for database in backedUp(server.databases)
-    if database.key == store.key
-  ] +
-  (if store.key == 'openxchange' then ['mariadb/' + server.id for server in backedUp(std.get(databases, 'mariadb', []))] else []) +
-  (if store.key == 'dovecot' then [
-     'cassandra/' + cluster.id + '-' + node
-     for cluster in backedUp(std.get(databases, 'cassandra', []))
-     for node in std.range(0, cluster.replicas - 1)
-   ] else []);
-
 // An access key's id is often a plain value beside a secret key that is none.
 local access(store) =
   if std.objectHas(store, 'accessKey') then { env: { RCLONE_CONFIG_SRC_ACCESS_KEY_ID: store.accessKey }, secretEnv: [] }
@@ -67,8 +48,13 @@ local unit(state, store, s) = {
           ] + (if std.get(store, 'versioned', false) then ['older versions of the objects are not copied, only the current ones'] else []) +
           encryption(store).limits +
           connection.limits(store),
-  consistent: std.get(store, 'consistentWith', consistentWith(state, store)),
-};
+  secrets: [store.secretKeyRef.name],
+} + (
+  // What refers to the objects goes before them: then every object that it names is in
+  // the copy. The state may say instead what goes before.
+  if std.objectHas(store, 'consistentWith') then { consistent: store.consistentWith }
+  else { holds: ['objects/' + store.key] }
+);
 
 {
   units(state):

@@ -29,6 +29,8 @@ local unit(state, cluster, c, node) =
     },
     connects: [{ host: 'kubernetes', purpose: 'exec in ' + pod }],
     rbac: exec.rules(pod),
+    // openDesk's Dovecot keeps the mails in a bucket, and their index here.
+    refersTo: ['objects/dovecot'],
     expect: { marker: 'schema.cql', minBytes: 1024, minCount: std.max(std.length(cluster.keyspaces), std.get(cluster, 'minTables', 0)) },
   };
 

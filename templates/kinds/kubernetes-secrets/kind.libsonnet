@@ -3,24 +3,8 @@ local source = import '../../lib/source.libsonnet';
 
 local skipped(state) = !std.get(std.get(state, 'kubernetes', {}), 'exportSecrets', false);
 
-// Secrets that the state names must be in the copy: a copy without them is not
-// one, whatever its size.
-local named(state, namespace) =
-  if namespace != state.namespace then [] else
-    local databases = std.get(state, 'databases', {});
-    [
-      database.passwordRef.name
-      for server in std.get(databases, 'postgresql', [])
-      if std.get(server, 'namespace', namespace) == namespace
-      for database in server.databases
-      if database.backup != 'skip'
-    ] +
-    [store.secretKeyRef.name for store in std.get(state, 'objectStores', []) if store.backup != 'skip'] +
-    std.get(state.kubernetes, 'expectSecrets', []);
-
 local unit(state, own, number) =
   local namespace = own[number].name;
-  local expected = named(state, namespace);
   {
     id: 'kubernetes-secrets/' + own[number].role,
     covers: ['/kubernetes/exportSecrets'],
@@ -33,13 +17,17 @@ local unit(state, own, number) =
       extension: '.json',
       source: 'kubernetes://' + namespace + '/secrets',
       env: {
+        EXPECT_NAMES: '',
         EXCLUDE_TYPES: std.join('\n', std.get(state.kubernetes, 'excludeSecretTypes', [])),
-        EXPECT_NAMES: std.join('\n', std.sort(expected)),
       },
     },
     connects: [{ host: 'kubernetes', purpose: 'list Secrets' }],
     rbac: [{ apiGroups: [''], resources: ['secrets'], verbs: ['list'] }],
     expect: { minBytes: 100, minCount: 1 },
+    // What the instance's sources need must be in the copy: one without it is none,
+    // whatever its size. The state may name further Secrets.
+    [if namespace == state.namespace then 'gathersSecrets']: 'EXPECT_NAMES',
+    [if namespace == state.namespace then 'secrets']: std.get(state.kubernetes, 'expectSecrets', []),
   };
 
 {

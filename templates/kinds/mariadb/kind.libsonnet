@@ -34,6 +34,8 @@ local unit(state, server, s) =
     },
     connects: [{ host: server.host, port: server.port, purpose: 'MariaDB server ' + server.id }],
     limits: connection.limits(server),
+    // openDesk's OX App Suite, whose databases have names of their own.
+    refersTo: ['objects/openxchange'],
     expect: {
       marker: '-- Dump completed',
       minBytes: 500,

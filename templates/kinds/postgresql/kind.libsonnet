@@ -46,6 +46,9 @@ local databaseUnit(state, server, s, database, d) = {
   },
   connects: [reach(server)],
   limits: connection.limits(server),
+  // An application's database and its bucket have one key.
+  refersTo: ['objects/' + database.key],
+  secrets: [database.passwordRef.name],
   // A database without tables is only right where its application is off.
   expect: { marker: 'PGDMP', minBytes: 500, minCount: std.get(database, 'minTables', std.get(server, 'minTables', 1)) } + (
     if !std.get(database, 'appEnabled', true) then { allowEmpty: { reason: 'the application is not enabled' } }
