@@ -443,6 +443,8 @@ func contractTrials(t *testing.T) []contractTrial {
 		},
 		"objectStores": []any{map[string]any{"key": "files", "bucket": "files", "endpoint": "https://s3.example.test", "pathStyle": true,
 			"accessKeyRef": ref, "secretKeyRef": ref, "backup": "required"}},
+		"caches": []any{map[string]any{"key": "c", "host": "r", "port": 6379, "serverVersion": "7.0", "passwordRef": ref, "backup": "required",
+			"plainText": map[string]any{"reason": "the test is about tools"}}},
 	}
 	var trials []contractTrial
 	seen := map[string]bool{}

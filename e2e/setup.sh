@@ -24,7 +24,7 @@ kubernetes=1.36.3
 # kube-router enforces NetworkPolicies; this is the one that k3s maintains.
 k8up=v2.15.0 coredns=v1.14.7 kube_router=v2.2.1
 
-packages=(postgresql-15 postgresql-client-15 postgresql-15-postgis-3 mariadb-server mariadb-client slapd ldap-utils
+packages=(postgresql-15 postgresql-client-15 postgresql-15-postgis-3 mariadb-server mariadb-client slapd ldap-utils redis-server
   busybox-static dash jq curl shellcheck rclone openssl libfaketime unzip bzip2 xz-utils gcc libc6-dev)
 programs=(kube-apiserver kube-controller-manager kubectl)
 if [ "$with" = cluster ]; then

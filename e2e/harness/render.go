@@ -9,12 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-backup/holdfast/e2e/image"
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/secrets"
 	"github.com/holdfast-backup/holdfast/renderer/yaml"
-	"github.com/holdfast-backup/holdfast/templates"
 )
 
 // Inputs are the documents of one instance, as JSON values. What a top-level key
@@ -96,7 +96,11 @@ func render(in Inputs) (*Instance, error) {
 		}
 		documents.Policy = &p
 	}
-	r, err := renderer.New(templates.FS)
+	templates, err := image.Templates()
+	if err != nil {
+		return nil, err
+	}
+	r, err := renderer.New(templates)
 	if err != nil {
 		return nil, err
 	}

@@ -14,13 +14,12 @@ import (
 	"github.com/holdfast-backup/holdfast/e2e/image"
 )
 
-// everything is an instance with a source of every kind.
+// everything is an instance with a source of every kind, that of examples/custom-kind
+// among them.
 func everything(t *testing.T, change func(state map[string]any)) *Instance {
 	t.Helper()
-	folder := filepath.Join("..", "..", "examples", "layout-b")
-	documents := map[string]map[string]any{}
-	for _, name := range []string{"runtime-state.json", "backup-credentials.json"} {
-		data, err := os.ReadFile(filepath.Join(folder, name))
+	document := func(example, name string) map[string]any {
+		data, err := os.ReadFile(filepath.Join("..", "..", "examples", example, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,10 +27,12 @@ func everything(t *testing.T, change func(state map[string]any)) *Instance {
 		if err := json.Unmarshal(data, &document); err != nil {
 			t.Fatal(err)
 		}
-		documents[name] = document
+		return document
 	}
-	change(documents["runtime-state.json"])
-	return Render(t, Inputs{State: documents["runtime-state.json"], Credentials: documents["backup-credentials.json"]})
+	state := document("layout-b", "runtime-state.json")
+	state["caches"] = document("custom-kind", "runtime-state.json")["caches"]
+	change(state)
+	return Render(t, Inputs{State: state, Credentials: document("layout-b", "backup-credentials.json")})
 }
 
 // starters are one container for each script and image of the instance: how to

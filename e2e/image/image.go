@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 	"github.com/holdfast-backup/holdfast/templates"
@@ -28,10 +29,25 @@ const (
 	Debian  = "debian"
 )
 
-// All are the contracts of the built-in kinds and of the platform, by the names
-// that settings use.
+// Templates are the built-in ones, with the kinds of examples/custom-kind: what is
+// shown to whoever writes a kind must work as well.
+func Templates() (fs.FS, error) {
+	const folder = "custom-kind/kinds"
+	kinds, err := fs.Sub(examples.FS, folder)
+	if err != nil {
+		return nil, err
+	}
+	return kind.Overlay(templates.FS, kinds, "examples/"+folder)
+}
+
+// All are the contracts of the kinds and of the platform, by the names that settings
+// use.
 func All() (map[string]kind.Image, error) {
-	r, err := renderer.New(templates.FS)
+	all, err := Templates()
+	if err != nil {
+		return nil, err
+	}
+	r, err := renderer.New(all)
 	if err != nil {
 		return nil, err
 	}

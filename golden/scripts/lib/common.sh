@@ -97,7 +97,9 @@ begin() {
   number HOLDFAST_RESTORE_BYTES "${HOLDFAST_RESTORE_BYTES:-0}"
   # A tool that runs into this limit fails, and we say so. Without it kubelet evicts
   # the pod, and nobody can read why.
-  [ "$HOLDFAST_FILE_BYTES" -eq 0 ] || ulimit -f "$(((HOLDFAST_FILE_BYTES + 511) / 512))"
+  # The soft limit: a restore that makes a larger file of a copy may raise it.
+  # shellcheck disable=SC3045 # dash and busybox have soft limits
+  [ "$HOLDFAST_FILE_BYTES" -eq 0 ] || ulimit -S -f "$(((HOLDFAST_FILE_BYTES + 511) / 512))"
   for stale in "$HOLDFAST_SCRATCH"/work.*; do
     [ -d "$stale" ] || continue
     ! kill -0 "${stale##*.}" 2>/dev/null || [ "${stale##*.}" = "$$" ] || continue
