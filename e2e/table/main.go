@@ -1,5 +1,6 @@
-// Table runs the end-to-end tests, tells on stderr what has ended, and prints a
-// table of the kinds and what was checked of each. Its exit status is that of
+// Table runs the end-to-end tests, tells on stderr what has ended, and prints what
+// proves each kind (test/proof.json of its folder) and a table of what was checked. A
+// kind without a proof, or with one that does not hold, is a failure. Its exit status is that of
 // the tests. Arguments are groups of tests that run side by side, as regular
 // expressions; what none matches is one more group. Without arguments it reads
 // "go test -json" from stdin.
@@ -17,6 +18,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -34,16 +36,26 @@ func main() {
 	if flag.NArg() > 0 {
 		events, groups = tests(flag.Args()), flag.NArg()+1
 	}
+	proofs, wrong := readProofs(kindFolders(".")...)
 	r, err := read(events, groups, os.Stderr)
+	var text string
 	if err == nil {
-		_, err = fmt.Print(r.table())
+		var gaps []string
+		text, gaps = r.proved(proofs)
+		wrong = append(wrong, gaps...)
+		text += "\n" + r.table()
+		_, err = fmt.Print(text)
 	}
 	if err == nil && *write != "" {
-		err = rewrite(*write, r.table())
+		err = rewrite(*write, text)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "table:", err)
 		os.Exit(1)
+	}
+	for _, message := range wrong {
+		fmt.Fprintln(os.Stderr, "table:", message)
+		r.failed = true
 	}
 	for _, gap := range r.gaps() {
 		fmt.Fprintln(os.Stderr, "table: neither a test nor a reason why it does not apply:", gap)
@@ -52,6 +64,12 @@ func main() {
 	if r.failed {
 		os.Exit(1)
 	}
+}
+
+// kindFolders are where kinds are, seen from the module's folder: the built-in ones, and
+// those of the example that shows how to write one.
+func kindFolders(module string) []string {
+	return []string{filepath.Join(module, "..", "templates", "kinds"), filepath.Join(module, "..", "examples", "custom-kind", "kinds")}
 }
 
 // event is one line of "go test -json".
@@ -63,7 +81,9 @@ type event struct {
 // results is what the tests did.
 type results struct {
 	// cells by kind and check.
-	cells  map[string]map[string]cell
+	cells map[string]map[string]cell
+	// tests are the outcomes by the tests' full names.
+	tests  map[string]string
 	failed bool
 }
 
@@ -79,7 +99,7 @@ const notApplicable = "not applicable: "
 // read takes the events of so many runs, and reports each check when it has
 // ended.
 func read(from io.Reader, runs int, progress io.Writer) (*results, error) {
-	r := &results{cells: map[string]map[string]cell{}}
+	r := &results{cells: map[string]map[string]cell{}, tests: map[string]string{}}
 	reasons := map[string]string{}
 	said := map[string][]string{}
 	lines := bufio.NewReader(from)
@@ -134,6 +154,9 @@ func (r *results) take(e event, reasons map[string]string, said map[string][]str
 		if e.Action == "skip" && e.Test != "" {
 			r.failed = true
 		}
+	}
+	if e.Test != "" {
+		r.tests[e.Test] = outcome
 	}
 	if e.Action == "fail" || e.Action == "build-fail" {
 		for _, line := range said[e.Test] {
