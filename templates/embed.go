@@ -5,7 +5,8 @@ package templates
 
 import "embed"
 
-// FS holds this folder. A kind is a folder below kinds; nothing else makes one.
+// FS holds this folder. A kind is a folder below kinds; nothing else makes one. What is
+// below new becomes one: see holdfast kind new.
 //
-//go:embed lib kinds platform
+//go:embed lib kinds new platform
 var FS embed.FS

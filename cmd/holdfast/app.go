@@ -46,6 +46,7 @@ func newApp(c console) *cli.App {
 		command(newKRM(c)),
 		command(newExplain(c)),
 		command(newKinds(c)),
+		dressed(newKind(c)),
 		command(newSchema(c)),
 		command(newVersion(c)),
 		command(newCompletion(c, app)),
@@ -57,17 +58,23 @@ func newApp(c console) *cli.App {
 // command gives a command what all of them share. ArgsUsage says which
 // arguments it takes; without one it takes none.
 func command(cmd *cli.Command) *cli.Command {
-	cmd.HideHelpCommand = true
-	cmd.CustomHelpTemplate = cli.CommandHelpTemplate + "\n" + statusTable
-	cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error {
-		return wrongFlag(cmd.Name+" ", cmd.Flags, err)
-	}
+	dressed(cmd)
 	action := cmd.Action
 	cmd.Action = func(ctx *cli.Context) error {
 		if err := checkArguments(cmd, ctx.Args().Slice()); err != nil {
 			return err
 		}
 		return action(ctx)
+	}
+	return cmd
+}
+
+// dressed is command for one that judges its arguments itself.
+func dressed(cmd *cli.Command) *cli.Command {
+	cmd.HideHelpCommand = true
+	cmd.CustomHelpTemplate = cli.CommandHelpTemplate + "\n" + statusTable
+	cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error {
+		return wrongFlag(cmd.Name+" ", cmd.Flags, err)
 	}
 	return cmd
 }
