@@ -7,11 +7,11 @@
 //   restore/      never applied by itself: one request for each unit
 local k8s = import '../lib/k8s.libsonnet';
 local k8up = import '../lib/k8up.libsonnet';
+local source = import '../lib/source.libsonnet';
 local flux = import 'flux.libsonnet';
 local network = import 'network.libsonnet';
 local preflight = import 'preflight.libsonnet';
 local repository = import 'repository.libsonnet';
-local source = import '../lib/source.libsonnet';
 local unit = import 'unit.libsonnet';
 local volumes = import 'volumes.libsonnet';
 

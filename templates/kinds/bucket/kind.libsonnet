@@ -1,5 +1,6 @@
 local connection = import '../../lib/connection.libsonnet';
 local rclone = import '../../lib/rclone.libsonnet';
+local states = import '../../lib/state.libsonnet';
 
 // An access key's id is often a plain value beside a secret key that is none.
 local access(store) =
@@ -21,43 +22,43 @@ local encryption(store) =
     limits: ['objects that were written without the customer key, or with another one, cannot be read: the run then fails'],
   };
 
-local unit(state, store, s) = {
-  local prefix = std.get(store, 'prefix', ''),
-  id: 'bucket/' + store.key,
-  covers: ['/objectStores/' + s],
-  namespace: state.namespace,
-  need: store.backup,
-  [if std.objectHas(store, 'reason') then 'reason']: store.reason,
-  capture: {
-    how: 'sync',
-    image: 'rclone',
-    source: 'bucket:' + store.endpoint + '/' + store.bucket + (if prefix == '' then '' else '/' + prefix),
-    env: rclone.s3('SRC', 'Other', store.endpoint, std.get(store, 'region', ''), std.get(store, 'pathStyle', true)) +
-         access(store).env + encryption(store).env + {
-      HOLDFAST_SOURCE: 'src:' + store.bucket + (if prefix == '' then '' else '/' + prefix),
+local unit(state, entry) =
+  local store = entry.value;
+  {
+    local prefix = std.get(store, 'prefix', ''),
+    id: 'bucket/' + store.key,
+    covers: [entry.pointer],
+    namespace: state.namespace,
+    need: store.backup,
+    [if std.objectHas(store, 'reason') then 'reason']: store.reason,
+    capture: {
+      how: 'sync',
+      image: 'rclone',
+      source: 'bucket:' + store.endpoint + '/' + store.bucket + (if prefix == '' then '' else '/' + prefix),
+      env: rclone.s3('SRC', 'Other', store.endpoint, std.get(store, 'region', ''), std.get(store, 'pathStyle', true)) +
+           access(store).env + encryption(store).env + {
+        HOLDFAST_SOURCE: 'src:' + store.bucket + (if prefix == '' then '' else '/' + prefix),
+      },
+      secretEnv: access(store).secretEnv + [rclone.secretKey('SRC', store.secretKeyRef)] + encryption(store).secretEnv,
     },
-    secretEnv: access(store).secretEnv + [rclone.secretKey('SRC', store.secretKeyRef)] + encryption(store).secretEnv,
-  },
-  connects: [connection.target(store.endpoint) { purpose: 'source bucket', http: true }],
-  rbac: [],
-  // A required bucket that lists as empty is a mistyped prefix, a lost
-  // credential or a lost bucket: never a reason to delete the copy.
-  expect: { minCount: std.get(store, 'minObjects', if store.backup == 'required' then 1 else 0) },
-  limits: [
-            'bucket policy, CORS and lifecycle rules are not objects and are not copied',
-          ] + (if std.get(store, 'versioned', false) then ['older versions of the objects are not copied, only the current ones'] else []) +
-          encryption(store).limits +
-          connection.limits(store),
-  secrets: [store.secretKeyRef.name],
-} + (
-  // What refers to the objects goes before them: then every object that it names is in
-  // the copy. The state may say instead what goes before.
-  if std.objectHas(store, 'consistentWith') then { consistent: store.consistentWith }
-  else { holds: ['objects/' + store.key] }
-);
+    connects: [connection.target(store.endpoint) { purpose: 'source bucket', http: true }],
+    rbac: [],
+    // A required bucket that lists as empty is a mistyped prefix, a lost
+    // credential or a lost bucket: never a reason to delete the copy.
+    expect: { minCount: std.get(store, 'minObjects', if store.backup == 'required' then 1 else 0) },
+    limits: [
+              'bucket policy, CORS and lifecycle rules are not objects and are not copied',
+            ] + (if std.get(store, 'versioned', false) then ['older versions of the objects are not copied, only the current ones'] else []) +
+            encryption(store).limits +
+            connection.limits(store),
+    secrets: [store.secretKeyRef.name],
+  } + (
+    // What refers to the objects goes before them: then every object that it names is in
+    // the copy. The state may say instead what goes before.
+    if std.objectHas(store, 'consistentWith') then { consistent: store.consistentWith }
+    else { holds: ['objects/' + store.key] }
+  );
 
 {
-  units(state):
-    local stores = std.get(state, 'objectStores', []);
-    [unit(state, stores[s], s) for s in std.range(0, std.length(stores) - 1)],
+  units(state): [unit(state, entry) for entry in states.each(state, '/objectStores')],
 }

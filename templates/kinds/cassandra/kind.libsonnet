@@ -1,13 +1,15 @@
 local exec = import '../../lib/exec.libsonnet';
+local states = import '../../lib/state.libsonnet';
 
 // With one copy of each row a node's loss is data loss, so every node is a
 // unit; together they cover the cluster.
-local unit(state, cluster, c, node) =
+local unit(state, entry, node) =
+  local cluster = entry.value;
   local pod = cluster.statefulSet + '-' + node;
   local container = std.get(cluster, 'container', 'cassandra');
   {
     id: 'cassandra/' + cluster.id + '-' + node,
-    covers: ['/databases/cassandra/' + c],
+    covers: [entry.pointer],
     part: { number: node, of: cluster.replicas },
     namespace: std.get(cluster, 'namespace', state.namespace),
     need: cluster.backup,
@@ -36,22 +38,21 @@ local unit(state, cluster, c, node) =
 
 // A ring that is skipped may be one that nobody here can enter: it has no nodes
 // to speak of.
-local skipped(state, cluster, c) = {
-  id: 'cassandra/' + cluster.id,
-  covers: ['/databases/cassandra/' + c],
-  namespace: std.get(cluster, 'namespace', state.namespace),
-  need: cluster.backup,
-  reason: cluster.reason,
-  expect: {},
-};
+local skipped(state, entry) =
+  local cluster = entry.value;
+  {
+    id: 'cassandra/' + cluster.id,
+    covers: [entry.pointer],
+    namespace: std.get(cluster, 'namespace', state.namespace),
+    need: cluster.backup,
+    reason: cluster.reason,
+    expect: {},
+  };
 
 {
-  units(state):
-    local clusters = std.get(std.get(state, 'databases', {}), 'cassandra', []);
-    std.flattenArrays([
-      if clusters[c].backup == 'skip'
-      then [skipped(state, clusters[c], c)]
-      else [unit(state, clusters[c], c, node) for node in std.range(0, clusters[c].replicas - 1)]
-      for c in std.range(0, std.length(clusters) - 1)
-    ]),
+  units(state): std.flattenArrays([
+    if entry.value.backup == 'skip' then [skipped(state, entry)]
+    else [unit(state, entry, node=node) for node in std.range(0, entry.value.replicas - 1)]
+    for entry in states.each(state, '/databases/cassandra')
+  ]),
 }

@@ -1,5 +1,6 @@
 local resources = import '../../lib/resources.libsonnet';
 local source = import '../../lib/source.libsonnet';
+local states = import '../../lib/state.libsonnet';
 
 local groups = {
   '': ['namespaces', 'nodes', 'persistentvolumes'],
@@ -41,7 +42,7 @@ local unit(state) = {
       covers: ['/kubernetes/exportClusterScoped'],
       namespace: state.namespace,
       need: 'skip',
-      reason: std.get(std.get(state.kubernetes, 'reasons', {}), 'exportClusterScoped', ''),
+      reason: states.get(state, '/kubernetes/reasons/exportClusterScoped', otherwise=''),
       expect: {},
     }],
 

@@ -1,7 +1,8 @@
 local namespaces = import '../../lib/namespaces.libsonnet';
 local source = import '../../lib/source.libsonnet';
+local states = import '../../lib/state.libsonnet';
 
-local skipped(state) = !std.get(std.get(state, 'kubernetes', {}), 'exportSecrets', false);
+local skipped(state) = !states.get(state, '/kubernetes/exportSecrets', otherwise=false);
 
 local unit(state, own, number) =
   local namespace = own[number].name;
@@ -38,7 +39,7 @@ local unit(state, own, number) =
       covers: ['/kubernetes/exportSecrets'],
       namespace: state.namespace,
       need: 'skip',
-      reason: std.get(std.get(state.kubernetes, 'reasons', {}), 'exportSecrets', ''),
+      reason: states.get(state, '/kubernetes/reasons/exportSecrets', otherwise=''),
       expect: {},
     }]
     else

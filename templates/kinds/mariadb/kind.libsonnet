@@ -1,14 +1,15 @@
 local connection = import '../../lib/connection.libsonnet';
 local files = import '../../lib/files.libsonnet';
+local states = import '../../lib/state.libsonnet';
 
-local namespaces(state) = std.get(state, 'namespaces', {});
 local lines(list) = std.join('\n', list);
 
-local unit(state, server, s) =
+local unit(state, entry) =
+  local server = entry.value;
   {
     id: 'mariadb/' + server.id,
-    covers: ['/databases/mariadb/' + s],
-    namespace: std.get(server, 'namespace', std.get(namespaces(state), 'mariadb', state.namespace)),
+    covers: [entry.pointer],
+    namespace: std.get(server, 'namespace', states.get(state, '/namespaces/mariadb', otherwise=state.namespace)),
     need: server.backup,
     [if std.objectHas(server, 'reason') then 'reason']: server.reason,
     capture: {
@@ -44,7 +45,5 @@ local unit(state, server, s) =
   };
 
 {
-  units(state):
-    local servers = std.get(std.get(state, 'databases', {}), 'mariadb', []);
-    [unit(state, servers[s], s) for s in std.range(0, std.length(servers) - 1)],
+  units(state): [unit(state, entry) for entry in states.each(state, '/databases/mariadb')],
 }

@@ -1,6 +1,7 @@
 local namespaces = import '../../lib/namespaces.libsonnet';
 local resources = import '../../lib/resources.libsonnet';
 local source = import '../../lib/source.libsonnet';
+local states = import '../../lib/state.libsonnet';
 
 // What is copied is listed, so that the plan and a golden diff show it. Secrets
 // are another unit; pods, replica sets, endpoints, leases and events are made
@@ -46,42 +47,42 @@ local unit(state, own, number) = {
 
 // The ConfigMaps that the state names are places of their own: migrations-status
 // cannot be rebuilt from anything else.
-local configMapUnit(state, c) = {
-  local name = state.kubernetes.configMaps[c],
-  id: 'namespace-manifests/' + name,
-  covers: ['/kubernetes/configMaps/' + c],
-  namespace: state.namespace,
-  need: 'required',
-  capture: {
-    how: 'dump',
-    image: 'k8up',
-    extension: '.json',
-    source: 'kubernetes://' + state.namespace + '/configmaps/' + name,
-    env: { RESOURCES: 'configmaps/' + name, CONFIG_MAPS: name },
-  },
-  connects: [{ host: 'kubernetes', purpose: 'read the ConfigMap' }],
-  rbac: [{ apiGroups: [''], resources: ['configmaps'], resourceNames: [name], verbs: ['get'] }],
-  expect: { minBytes: 20, minCount: 1 },
-};
+local configMapUnit(state, entry) =
+  local name = entry.value;
+  {
+    id: 'namespace-manifests/' + name,
+    covers: [entry.pointer],
+    namespace: state.namespace,
+    need: 'required',
+    capture: {
+      how: 'dump',
+      image: 'k8up',
+      extension: '.json',
+      source: 'kubernetes://' + state.namespace + '/configmaps/' + name,
+      env: { RESOURCES: 'configmaps/' + name, CONFIG_MAPS: name },
+    },
+    connects: [{ host: 'kubernetes', purpose: 'read the ConfigMap' }],
+    rbac: [{ apiGroups: [''], resources: ['configmaps'], resourceNames: [name], verbs: ['get'] }],
+    expect: { minBytes: 20, minCount: 1 },
+  };
 
 local skip(state) = {
   id: 'namespace-manifests/application',
   covers: ['/kubernetes/exportNamespaceYaml'],
   namespace: state.namespace,
   need: 'skip',
-  reason: std.get(std.get(state.kubernetes, 'reasons', {}), 'exportNamespaceYaml', ''),
+  reason: states.get(state, '/kubernetes/reasons/exportNamespaceYaml', otherwise=''),
   expect: {},
 };
 
 {
   units(state):
     if !std.objectHas(state, 'kubernetes') then [] else
-      local configMaps = std.get(state.kubernetes, 'configMaps', []);
       local own = namespaces.own(state);
       (if std.get(state.kubernetes, 'exportNamespaceYaml', false)
        then [unit(state, own, n) for n in std.range(0, std.length(own) - 1)]
        else [skip(state)]) +
-      [configMapUnit(state, c) for c in std.range(0, std.length(configMaps) - 1)],
+      [configMapUnit(state, entry) for entry in states.each(state, '/kubernetes/configMaps')],
 
   // Restoring writes what was read and nothing else, by server-side apply: that
   // names what it makes, so that a right may be for one name.

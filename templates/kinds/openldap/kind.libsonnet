@@ -2,6 +2,7 @@ local connection = import '../../lib/connection.libsonnet';
 local exec = import '../../lib/exec.libsonnet';
 local files = import '../../lib/files.libsonnet';
 local source = import '../../lib/source.libsonnet';
+local states = import '../../lib/state.libsonnet';
 
 // slapcat inside the running pod is the default: it has every attribute and
 // needs no password. ldapsearch is for directories that forbid exec.
@@ -25,46 +26,48 @@ local readable(ldap) =
   then std.flattenArrays([exec.rules(pod) for pod in pods(ldap)]) + leaseGrant(ldap)
   else exec.rules(pods(ldap)[0]);
 
-local unit(state, ldap) = {
-  id: 'openldap/directory',
-  covers: ['/ldap'],
-  namespace: std.get(ldap, 'namespace', state.namespace),
-  need: ldap.backup,
-  [if std.objectHas(ldap, 'reason') then 'reason']: ldap.reason,
-  capture: {
-    how: if method(ldap) == 'slapcat' then 'exec' else 'dump',
-    image: if method(ldap) == 'slapcat' then 'k8up' else 'client',
-    extension: '.ldif',
-    source: 'ldap://' + ldap.host + ':' + ldap.port + '/' + ldap.baseDn,
-    workload: { kind: 'StatefulSet', name: statefulSet(ldap), pod: pods(ldap)[0], container: container(ldap) },
-    env: {
-      HOLDFAST_METHOD: method(ldap),
-      LDAP_BASE_DN: ldap.baseDn,
-      LDAP_ADMIN_DN: std.get(ldap, 'adminDn', ''),
-      LDAP_URI: 'ldap://' + ldap.host + ':' + ldap.port,
-      LDAP_STARTTLS: if std.get(ldap, 'startTls', false) then 'yes' else 'no',
-      LDAP_POD: pods(ldap)[0],
-      LDAP_CONTAINER: container(ldap),
-      LDAP_LEASE: std.get(ldap, 'leaderLease', ''),
-      LDAP_PRIMARIES: std.toString(std.get(ldap, 'replicasPrimary', 1)),
+local unit(state, entry) =
+  local ldap = entry.value;
+  {
+    id: 'openldap/directory',
+    covers: [entry.pointer],
+    namespace: std.get(ldap, 'namespace', state.namespace),
+    need: ldap.backup,
+    [if std.objectHas(ldap, 'reason') then 'reason']: ldap.reason,
+    capture: {
+      how: if method(ldap) == 'slapcat' then 'exec' else 'dump',
+      image: if method(ldap) == 'slapcat' then 'k8up' else 'client',
+      extension: '.ldif',
+      source: 'ldap://' + ldap.host + ':' + ldap.port + '/' + ldap.baseDn,
+      workload: { kind: 'StatefulSet', name: statefulSet(ldap), pod: pods(ldap)[0], container: container(ldap) },
+      env: {
+        HOLDFAST_METHOD: method(ldap),
+        LDAP_BASE_DN: ldap.baseDn,
+        LDAP_ADMIN_DN: std.get(ldap, 'adminDn', ''),
+        LDAP_URI: 'ldap://' + ldap.host + ':' + ldap.port,
+        LDAP_STARTTLS: if std.get(ldap, 'startTls', false) then 'yes' else 'no',
+        LDAP_POD: pods(ldap)[0],
+        LDAP_CONTAINER: container(ldap),
+        LDAP_LEASE: std.get(ldap, 'leaderLease', ''),
+        LDAP_PRIMARIES: std.toString(std.get(ldap, 'replicasPrimary', 1)),
+      },
+      secretEnv: if method(ldap) == 'slapcat' then [] else [
+        { name: 'LDAP_PASSWORD', secret: ldap.passwordRef.name, key: ldap.passwordRef.key },
+      ],
+      // The CA of a server that ldapsearch raises to TLS.
+      files: if method(ldap) == 'slapcat' then [] else files.ca(std.get(ldap, 'caRef')),
     },
-    secretEnv: if method(ldap) == 'slapcat' then [] else [
-      { name: 'LDAP_PASSWORD', secret: ldap.passwordRef.name, key: ldap.passwordRef.key },
-    ],
-    // The CA of a server that ldapsearch raises to TLS.
-    files: if method(ldap) == 'slapcat' then [] else files.ca(std.get(ldap, 'caRef')),
-  },
-  connects: if method(ldap) == 'slapcat'
-  then [{ host: 'kubernetes', purpose: 'exec in ' + statefulSet(ldap) }]
-  else [{ host: ldap.host, port: ldap.port, purpose: 'LDAP server' }],
-  limits: connection.limits(ldap),
-  rbac: if method(ldap) == 'slapcat' then readable(ldap) else [],
-  // The last line of a whole copy.
-  expect: { marker: '# holdfast: complete, ', minBytes: 1000, minCount: std.get(ldap, 'minEntries', 1) },
-};
+    connects: if method(ldap) == 'slapcat'
+    then [{ host: 'kubernetes', purpose: 'exec in ' + statefulSet(ldap) }]
+    else [{ host: ldap.host, port: ldap.port, purpose: 'LDAP server' }],
+    limits: connection.limits(ldap),
+    rbac: if method(ldap) == 'slapcat' then readable(ldap) else [],
+    // The last line of a whole copy.
+    expect: { marker: '# holdfast: complete, ', minBytes: 1000, minCount: std.get(ldap, 'minEntries', 1) },
+  };
 
 {
-  units(state): if std.objectHas(state, 'ldap') then [unit(state, state.ldap)] else [],
+  units(state): [unit(state, entry) for entry in states.one(state, '/ldap')],
 
   restore(item, request): source.restoreJob(item, request, rbac=exec.rules(item.capture.workload.pod), mounts=[], volumes=[]),
 }

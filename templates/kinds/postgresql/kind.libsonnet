@@ -1,5 +1,6 @@
 local connection = import '../../lib/connection.libsonnet';
 local files = import '../../lib/files.libsonnet';
+local states = import '../../lib/state.libsonnet';
 
 // The client has the server's own major version: an older one refuses the
 // server, and a newer one writes settings that an older server refuses.
@@ -28,47 +29,50 @@ local capture(server, database) = {
   files: files.ca(std.get(server, 'caRef')),
 };
 
-local databaseUnit(state, server, s, database, d) = {
-  id: 'postgresql/' + database.key,
-  covers: ['/databases/postgresql/' + s + '/databases/' + d],
-  namespace: std.get(server, 'namespace', state.namespace),
-  need: database.backup,
-  [if std.objectHas(database, 'reason') then 'reason']: database.reason,
-  capture: capture(server, database) + {
-    extension: '.pgdump',
-    source: 'postgresql://' + server.host + ':' + server.port + '/' + database.name,
-    env: env(server, database) + {
-      HOLDFAST_MODE: 'database',
-      PGDATABASE: database.name,
-      HOLDFAST_OWNER: std.get(database, 'owner', database.username),
-      HOLDFAST_CREATE_PARAMS: std.get(database, 'createParams', ''),
+local databaseUnit(state, server, entry) =
+  local database = entry.value;
+  {
+    id: 'postgresql/' + database.key,
+    covers: [entry.pointer],
+    namespace: std.get(server, 'namespace', state.namespace),
+    need: database.backup,
+    [if std.objectHas(database, 'reason') then 'reason']: database.reason,
+    capture: capture(server, database) + {
+      extension: '.pgdump',
+      source: 'postgresql://' + server.host + ':' + server.port + '/' + database.name,
+      env: env(server, database) + {
+        HOLDFAST_MODE: 'database',
+        PGDATABASE: database.name,
+        HOLDFAST_OWNER: std.get(database, 'owner', database.username),
+        HOLDFAST_CREATE_PARAMS: std.get(database, 'createParams', ''),
+      },
     },
-  },
-  connects: [reach(server)],
-  limits: connection.limits(server),
-  // An application's database and its bucket have one key.
-  refersTo: ['objects/' + database.key],
-  secrets: [database.passwordRef.name],
-  // A database without tables is only right where its application is off.
-  expect: { marker: 'PGDMP', minBytes: 500, minCount: std.get(database, 'minTables', std.get(server, 'minTables', 1)) } + (
-    if !std.get(database, 'appEnabled', true) then { allowEmpty: { reason: 'the application is not enabled' } }
-    else if std.get(database, 'contentPolicy') == 'may-be-empty' then { allowEmpty: { reason: 'the state says that it may be empty' } }
-    else {}
-  ),
-};
+    connects: [reach(server)],
+    limits: connection.limits(server),
+    // An application's database and its bucket have one key.
+    refersTo: ['objects/' + database.key],
+    secrets: [database.passwordRef.name],
+    // A database without tables is only right where its application is off.
+    expect: { marker: 'PGDMP', minBytes: 500, minCount: std.get(database, 'minTables', std.get(server, 'minTables', 1)) } + (
+      if !std.get(database, 'appEnabled', true) then { allowEmpty: { reason: 'the application is not enabled' } }
+      else if std.get(database, 'contentPolicy') == 'may-be-empty' then { allowEmpty: { reason: 'the state says that it may be empty' } }
+      else {}
+    ),
+  };
 
 // Roles and grants belong to the server, so one unit holds them. It connects as
 // the user of the server's first database, by key, that is required, or else is
 // backed up: reading roles without their passwords needs no more. A superuser
 // reads those, too; the passwords themselves are in Secrets.
-local globalsUnit(state, server, s) =
+local globalsUnit(state, entry) =
+  local server = entry.value;
   local usable = std.sort([d for d in server.databases if d.backup != 'skip'], function(d) [if d.backup == 'required' then 0 else 1, d.key]);
   local need = std.get(server, 'backup', if std.length(usable) == 0 then 'skip' else 'required');
   {
     id: 'postgresql/' + server.id + '-globals',
     // Databases grant to roles, which must be there.
     restoreOrder: 39,
-    covers: ['/databases/postgresql/' + s],
+    covers: [entry.pointer],
     namespace: std.get(server, 'namespace', state.namespace),
     need: need,
     expect: {},
@@ -92,11 +96,9 @@ local globalsUnit(state, server, s) =
   );
 
 {
-  units(state):
-    local servers = std.get(std.get(state, 'databases', {}), 'postgresql', []);
-    std.flattenArrays([
-      [globalsUnit(state, servers[s], s)] +
-      [databaseUnit(state, servers[s], s, servers[s].databases[d], d) for d in std.range(0, std.length(servers[s].databases) - 1)]
-      for s in std.range(0, std.length(servers) - 1)
-    ]),
+  units(state): std.flattenArrays([
+    [globalsUnit(state, server)] +
+    [databaseUnit(state, server=server.value, entry=database) for database in states.within(server, '/databases')]
+    for server in states.each(state, '/databases/postgresql')
+  ]),
 }

@@ -1,22 +1,27 @@
+local states = import '../../lib/state.libsonnet';
+
 // Nobody knows which claims a pattern stands for before they are there, so the
 // state lets one be skipped only.
-local skipped(state, volume, v) = {
-  id: 'volume/' + volume.claimPattern,
-  covers: ['/volumes/' + v],
-  namespace: std.get(volume, 'namespace', state.namespace),
-  need: volume.backup,
-  reason: volume.reason,
-  expect: {},
-};
+local skipped(state, entry) =
+  local volume = entry.value;
+  {
+    id: 'volume/' + volume.claimPattern,
+    covers: [entry.pointer],
+    namespace: std.get(volume, 'namespace', state.namespace),
+    need: volume.backup,
+    reason: volume.reason,
+    expect: {},
+  };
 
-local unit(state, volume, v) =
+local unit(state, entry) =
+  local volume = entry.value;
   local namespace = std.get(volume, 'namespace', state.namespace);
   // In an order of their own: the state's is of no meaning.
   local owners = std.sort(std.get(volume, 'owners', []), function(owner) [owner.uid, owner.gid]);
   local several = std.length(owners) > 0;
   {
     id: 'volume/' + volume.claim,
-    covers: ['/volumes/' + v],
+    covers: [entry.pointer],
     namespace: namespace,
     need: volume.backup,
     [if std.objectHas(volume, 'reason') then 'reason']: volume.reason,
@@ -45,10 +50,8 @@ local unit(state, volume, v) =
   };
 
 {
-  units(state):
-    local volumes = std.get(state, 'volumes', []);
-    [
-      if std.objectHas(volumes[v], 'claimPattern') then skipped(state, volumes[v], v) else unit(state, volumes[v], v)
-      for v in std.range(0, std.length(volumes) - 1)
-    ],
+  units(state): [
+    if std.objectHas(entry.value, 'claimPattern') then skipped(state, entry) else unit(state, entry)
+    for entry in states.each(state, '/volumes')
+  ],
 }
