@@ -27,7 +27,8 @@ func isScript(name string) bool {
 
 // naming finds where a script names a file that is mounted, to source, run or read it:
 // "$HOLDFAST_ROOT/bin/copy.sh". Pods have what is named so, and no more.
-var naming = regexp.MustCompile(`(?:\$\{?HOLDFAST_ROOT(?::-/holdfast)?\}?|/holdfast)/(bin|preflight)/([A-Za-z0-9_.-]+\.(?:sh|awk|jq|sql))\b`)
+// A program of jq includes what it needs: include "objects";
+var naming = regexp.MustCompile(`(?:\$\{?HOLDFAST_ROOT(?::-/holdfast)?\}?|/holdfast)/(bin|preflight)/([A-Za-z0-9_.-]+\.(?:sh|awk|jq|sql))\b|^\s*include \\?"([a-z-]+)\\?";`)
 
 // scriptsIn lists a folder's scripts.
 func scriptsIn(fsys fs.FS, folder string) (Mounted, error) {
@@ -63,6 +64,9 @@ func (s Set) mount(fsys fs.FS, files, bin, preflight Mounted) (Mounted, problem.
 			}
 			for _, m := range naming.FindAllStringSubmatch(line, -1) {
 				name, of, here := m[2], bin, true
+				if m[3] != "" {
+					name = m[3] + ".jq"
+				}
 				if m[1] == "preflight" && preflight != nil {
 					of, here = preflight, false
 				}

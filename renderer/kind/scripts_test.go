@@ -47,13 +47,14 @@ func TestMountedScripts(t *testing.T) {
 		"lib/stream.sh":                ". \"$HOLDFAST_ROOT/bin/content.sh\"\n",
 		"lib/content.sh":               "# . \"$HOLDFAST_ROOT/bin/comment.sh\"\n",
 		"lib/objects.jq":               "def controlled: .;\n",
+		"lib/unpack.jq":                "# What is apart.\ninclude \"objects\";\ndef chosen: controlled;\n",
 		"lib/lonely.sh":                ":\n",
 		"lib/checks.sh":                ":\n",
 		"lib/preflight.sh":             ". \"$HOLDFAST_ROOT/preflight/checks.sh\"\ntry \"$HOLDFAST_ROOT/bin/preflight.sh\"\n",
 		"lib/restic.sh":                "exec /holdfast/bin/whole.sh\n",
 		"lib/whole.sh":                 ":\n",
 		"kinds/volume/dump.sh":         ". \"$HOLDFAST_ROOT/bin/common.sh\"\n. \"${HOLDFAST_ROOT:-/holdfast}/bin/stream.sh\"\nawk -f \"$HOLDFAST_ROOT/bin/roles.awk\"\n",
-		"kinds/volume/restore.sh":      "jq -f \"$HOLDFAST_ROOT/bin/objects.jq\"\n",
+		"kinds/volume/restore.sh":      "jq -f \"$HOLDFAST_ROOT/bin/unpack.jq\"\n",
 		"kinds/volume/preflight.sh":    ". \"$HOLDFAST_ROOT/preflight/checks.sh\"\n",
 		"kinds/volume/roles.awk":       "{ print }\n",
 		"kinds/volume/sizes.sql":       "select 1\n",
@@ -65,7 +66,7 @@ func TestMountedScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	k, _ := set.Find("volume")
-	if got, want := names(k.Scripts), "common.sh content.sh dump.sh objects.jq preflight.sh restore.sh roles.awk sizes.sql stream.sh"; got != want {
+	if got, want := names(k.Scripts), "common.sh content.sh dump.sh objects.jq preflight.sh restore.sh roles.awk sizes.sql stream.sh unpack.jq"; got != want {
 		t.Errorf("pods of the kind have\n%s, not\n%s", got, want)
 	}
 	if k.Scripts["preflight.sh"] != "kinds/volume/preflight.sh" {
@@ -96,6 +97,10 @@ func TestMissingScript(t *testing.T) {
 		"a program": {
 			map[string]string{"kinds/volume/dump.sh": "awk -f \"$HOLDFAST_ROOT/bin/roles.awk\"\n", "lib/common.sh": ""},
 			"templates/kinds/volume/dump.sh", 1, "roles.awk is in neither",
+		},
+		"a module of jq": {
+			map[string]string{"kinds/volume/chosen.jq": "include \"gone\";\n", "lib/common.sh": ""},
+			"templates/kinds/volume/chosen.jq", 1, "gone.jq is in neither",
 		},
 		"of the preflight, but the kind's own": {
 			map[string]string{"kinds/volume/preflight.sh": ". \"$HOLDFAST_ROOT/preflight/own.sh\"\n", "kinds/volume/own.sh": "", "lib/common.sh": ""},

@@ -9,7 +9,8 @@
 #   lock.sh      whether somebody else holds a lock
 #   rights.sh    asking the API server for a right
 #   export.sh    dumping objects of Kubernetes
-#   objects.sh   bringing them back
+#   objects.sh   taking such a dump apart, and comparing with what is there
+#   apply.sh     bringing the objects back
 # A pod has those that its scripts name, and no others.
 #
 # Values come from the environment or from mounted files; none is evaluated, and

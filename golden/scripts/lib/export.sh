@@ -21,7 +21,8 @@ EXPORT_PAGE=50
 # export_objects LIST OPTION INDEX [TOP]: every object of the listed resources
 # ("resource", "resource.group" or "resource/name") in $WORK/dump, one on each line of
 # a JSON List, as the API server has them in its order; kubectl and jq never see more
-# than a page. INDEX is a jq filter that makes a line of $WORK/index of each object.
+# than a page. INDEX is a jq filter that makes a line of $WORK/index of each object, with
+# those of objects.jq.
 # TOP is a jq filter that makes further fields of the List; $skipped is what was
 # skipped, and stands there, too.
 #
@@ -130,7 +131,8 @@ export_pages() {
       return 0
     }
     # Two lines of each: the object, and a text for the index.
-    attempt_silently 70 "listing $1: reading the list of $1" jq -cS --arg kind "$export_kind" --arg version "$export_version" --arg name "$export_name" "
+    attempt_silently 70 "listing $1: reading the list of $1" jq -cS -L "$HOLDFAST_ROOT/bin" --arg kind "$export_kind" --arg version "$export_version" --arg name "$export_name" "
+      include \"objects\";
       (if \$name != \"\" then (if .metadata.name == \$name then . else error(\"this is another object\") end)
        elif (.kind | type) == \"string\" and (.kind | endswith(\"List\")) and (.metadata | type) == \"object\" then (.items // [])[]
        else error(\"this is no list\") end)

@@ -23,22 +23,8 @@ apply=no
 [ -z "$(lines "${HOLDFAST_APPLY:-}")" ] || apply=yes
 export apply
 
-# What the API server adds and what changes all the time is not compared.
-cat >"$WORK/clean.jq" <<'JQ' || die 73 'scratch is full'
-  del(.status, .metadata.uid, .metadata.resourceVersion, .metadata.creationTimestamp, .metadata.managedFields,
-      .metadata.generation, .metadata.selfLink, .metadata.ownerReferences, .metadata.finalizers,
-      .metadata.deletionTimestamp, .metadata.deletionGracePeriodSeconds,
-      .metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"])
-JQ
-
 # Kinds and names alone first: the List is never held, for it may be large.
-unpack_list "$INPUT" '
-  def list($name): (env[$name] // "") | split("\n") | map(select(test("[^[:space:]]")));
-  (if env.apply == "yes" then list("HOLDFAST_APPLY") else list("HOLDFAST_ONLY") end) as $wanted
-  | "\(.kind)/\(.metadata.name)" as $id | .kind as $kind
-  | select(($wanted | length) == 0 or ($wanted | index([$id]) != null)
-           or (env.apply == "no" and ($wanted | index([$kind]) != null)))
-  | [0, $id, .]'
+unpack_list "$INPUT" "$HOLDFAST_ROOT/bin/chosen.jq"
 if [ "$apply" = yes ]; then
   lines "$HOLDFAST_APPLY" >"$WORK/wanted"
 else
@@ -54,7 +40,7 @@ differ=0 broken=0 applied=0
 while read -r file id <&3; do
   mv -- "$WORK/objects/$file" "$WORK/item.json" || die 73 'scratch cannot be written'
   if [ "$apply" = yes ]; then
-    attempt 65 "reading $id" jq -f "$WORK/clean.jq" "$WORK/item.json" >"$WORK/export"
+    attempt 65 "reading $id" jq -L "$HOLDFAST_ROOT/bin" -f "$HOLDFAST_ROOT/bin/clean.jq" "$WORK/item.json" >"$WORK/export"
     attempt 70 "looking for $id" kubectl get --ignore-not-found --output=json --filename="$WORK/item.json" >"$WORK/got"
     if [ -s "$WORK/got" ]; then
       compare_object "$WORK/got" "$WORK/export"
@@ -76,12 +62,12 @@ while read -r file id <&3; do
     masked "$WORK/stderr" >&2
     continue
   fi
-  attempt 65 "reading $id" jq -S -f "$WORK/clean.jq" "$WORK/item.json" >"$WORK/export"
+  attempt 65 "reading $id" jq -S -L "$HOLDFAST_ROOT/bin" -f "$HOLDFAST_ROOT/bin/clean.jq" "$WORK/item.json" >"$WORK/export"
   if [ -s "$WORK/got" ]; then
     compare_object "$WORK/got" "$WORK/export"
     [ -z "$GOING" ] || say "$id: $GOING"
   fi
-  attempt 65 "reading $id" jq -S -f "$WORK/clean.jq" "$WORK/got" >"$WORK/live"
+  attempt 65 "reading $id" jq -S -L "$HOLDFAST_ROOT/bin" -f "$HOLDFAST_ROOT/bin/clean.jq" "$WORK/got" >"$WORK/live"
   status=0
   diff -u -L "export: $id" -L "live: $id" "$WORK/export" "$WORK/live" >"$WORK/diff" || status=$?
   case $status in

@@ -45,16 +45,7 @@ while :; do
   attempt 70 'listing secrets' kubectl get --raw "$request$next" >"$WORK/page" </dev/null
   # jq takes nothing at all for fine.
   [ -s "$WORK/page" ] || die 70 'listing secrets: kubectl printed no list of Secrets'
-  attempt_silently 70 'listing secrets: reading the list' jq -cS '
-    if .kind == "SecretList" and (.metadata | type) == "object" then (.items // [])[] else error("this is no list") end
-    # An owner that is not restored with it would have it collected.
-    | {apiVersion: "v1", kind: "Secret"} + .
-    | del(.metadata.uid, .metadata.resourceVersion, .metadata.creationTimestamp,
-          .metadata.managedFields, .metadata.generation, .metadata.selfLink,
-          .metadata.ownerReferences, .metadata.finalizers,
-          .metadata.deletionTimestamp, .metadata.deletionGracePeriodSeconds,
-          .metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"])
-    | if .metadata.annotations == {} then del(.metadata.annotations) else . end' "$WORK/page" >"$WORK/part"
+  attempt_silently 70 'listing secrets: reading the list' jq -cS -L "$HOLDFAST_ROOT/bin" -f "$HOLDFAST_ROOT/bin/page.jq" "$WORK/page" >"$WORK/part"
   attempt 73 'writing the list' awk -v started="$next" '{ print (NR > 1 || started != "" ? "," : "") $0 }' "$WORK/part" >>"$WORK/dump"
   attempt_silently 70 'listing secrets: reading the list' jq -r '(.items // [])[] | "\(.metadata.name)\t\((.data // {}) | length)"' "$WORK/page" >>"$WORK/index"
   attempt_silently 70 'listing secrets: reading the list' jq -r '.metadata.continue // "" | if . == "" then "" else "&continue=" + @uri end' "$WORK/page" >"$WORK/next"

@@ -29,15 +29,8 @@ refuse_if_locked
 # A line of each object: whether it counts, its kind, how many keys a ConfigMap has,
 # its name. What Kubernetes, K8up and Holdfast make themselves is in every namespace:
 # its own dump pod is there whenever this runs.
-export_objects "$RESOURCES" "--namespace=$HOLDFAST_NAMESPACE" '
-  def controlled: any(.metadata.ownerReferences[]?; .controller == true);
-  def automatic:
-    (.metadata.labels["app.kubernetes.io/managed-by"]? == "holdfast")
-    or (.metadata.labels["k8up.io/preBackupPod"]? != null)
-    or (.kind == "RoleBinding" and .roleRef.name == "k8up-executor")
-    or (.kind == "ConfigMap" and (.metadata.name | IN("kube-root-ca.crt", "istio-ca-root-cert", "openshift-service-ca.crt")))
-    or (.kind == "ServiceAccount" and (.metadata.name | IN("default", "pod-executor")));
-  "\(if controlled or automatic then "-" else "+" end) \(.kind) \(((.data? // {}) | length) + ((.binaryData? // {}) | length)) \(.metadata.name)"'
+export_objects "$RESOURCES" "--namespace=$HOLDFAST_NAMESPACE" \
+  '"\(if controlled or automatic then "-" else "+" end) \(.kind) \(((.data? // {}) | length) + ((.binaryData? // {}) | length)) \(.metadata.name)"'
 lines "${CONFIG_MAPS:-}" >"$WORK/expected"
 awk '
   pass == 1 { if ($2 == "ConfigMap") have[$4] = $3; next }

@@ -1,0 +1,214 @@
+package templates_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-backup/holdfast/templates"
+)
+
+// awks are those of this machine: images have mawk, busybox or gawk.
+func awks(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	for name, argv := range map[string][]string{"mawk": {"mawk"}, "gawk": {"gawk"}, "busybox": {"busybox", "awk"}, "awk": {"awk"}} {
+		if _, err := exec.LookPath(argv[0]); err == nil {
+			found[name] = argv
+		}
+	}
+	if len(found) == 0 {
+		t.Fatal("there is no awk")
+	}
+	return found
+}
+
+// run runs a command in a folder of files, and returns what it prints and its exit code.
+func run(t *testing.T, files map[string]string, stdin string, argv ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out, said bytes.Buffer
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = dir, strings.NewReader(stdin), &out, &said
+	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH"), "LDAP_CONTAINER=main", "LDAP_DATABASE_DIR=/var/lib/ldap"}
+	if err := cmd.Run(); err != nil {
+		if exit := new(exec.ExitError); !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+	}
+	return out.String(), said.String(), cmd.ProcessState.ExitCode()
+}
+
+// TestPrograms runs programs of awk by themselves, with each awk of this machine.
+func TestPrograms(t *testing.T) {
+	tests := map[string]struct {
+		programs string // below templates; "=" begins one that stands here
+		args     string
+		files    map[string]string
+		stdin    string
+		want     string
+		code     int
+	}{
+		"statements of roles": {
+			programs: "kinds/postgresql/statements.awk",
+			stdin:    "-- by pg_dumpall\n\\connect x\nCREATE ROLE a;\nCOMMENT ON ROLE a IS 'two\nlines; DROP ROLE \"b';\n",
+			want:     "CREATE ROLE a;\nCOMMENT ON ROLE a IS 'two\x01lines; DROP ROLE \"b';\n",
+		},
+		"a statement without end": {
+			programs: "kinds/postgresql/statements.awk", stdin: "CREATE ROLE 'a;\n", code: 1,
+		},
+		"names of roles": {
+			programs: "kinds/postgresql/role-name.awk ={print(name($0))}", stdin: "plain;\n\"we\"\"ird; one\" WITH\nx TO y\n",
+			want: "plain\n\"we\"\"ird; one\"\nx\n",
+		},
+		"items of statements": {
+			programs: "kinds/postgresql/role-name.awk kinds/postgresql/globals-items.awk", args: "-v blocks=blocks chosen",
+			files: map[string]string{"chosen": "CREATE ROLE a;\nGRANT a TO b WITH ADMIN OPTION;\nALTER ROLE a WITH LOGIN;\n"},
+			want:  "ROLE a\nGRANT a TO b\n",
+		},
+		"rows without a table": {programs: "kinds/postgresql/rows.awk", stdin: "SELECT 1;\n", want: "SELECT 1;\n", code: 1},
+		"values of LDIF": {
+			programs: "kinds/openldap/ldif.awk ={print(plain($0))}", stdin: "cn: Jörg\ncn:: SsO2cmc=\ncn:: eA==\n", want: "Jörg\nJörg\nx\n",
+		},
+		"above": {
+			programs: "kinds/openldap/ldif.awk ={print(above($0)\"|\"outside($0,\"dc=b,dc=c\"))}",
+			stdin:    "cn=a\\,x,dc=b,dc=c\ndc=c\n", want: "dc=b,dc=c|0\n|1\n",
+		},
+		"what slapadd refused": {
+			programs: "kinds/openldap/ldif.awk kinds/openldap/refused.awk", args: "part=said said part=tree tree",
+			files: map[string]string{
+				"said": "slapadd: dn=\"cn=b\" (line=4): (65) no object class\n",
+				"tree": "dn: cn=a\ncn: a\n\ndn: cn=b\ncn: b\n",
+			},
+			want: "cn=b\tslapadd: (65) no object class\n",
+		},
+		"how a pod is held": {
+			programs: "kinds/openldap/ways.awk", args: "-F \t pod",
+			files: map[string]string{"pod": "container\tother\t[\"x\"]\t\ncontainer\tmain\t\t\nmount\t/var/lib\tdata\nclaim\tdata\tdata-ldap-0\n"},
+			want:  "args\ndata-ldap-0\n",
+		},
+		"a schema": {programs: "kinds/cassandra/statements.awk", args: "-v heads=heads", stdin: "-- all\nCREATE TABLE a.b (x text);\n"},
+		"what is no schema": {
+			programs: "kinds/cassandra/statements.awk", args: "-v heads=heads", stdin: "CREATE TABLE a.b (x text);\nDROP TABLE a.b;\n",
+			want: "it holds \" DROP TABLE a.b\"\n",
+		},
+		"a list that is cut": {
+			programs: "lib/unpack.awk", args: "-v folder=.", files: map[string]string{"objects/.keep": "", "ranks/.keep": ""},
+			stdin: "1000 Secret/a\t{}\n", code: 1,
+		},
+		"a list": {
+			programs: "lib/unpack.awk", args: "-v folder=.", files: map[string]string{"objects/.keep": "", "ranks/.keep": ""},
+			stdin: "1000 Secret/a\t{}\n999 Job/b\t{}\nend\n",
+		},
+	}
+	for name, test := range tests {
+		for awk, argv := range awks(t) {
+			t.Run(name+"/"+awk, func(t *testing.T) {
+				t.Parallel()
+				files := map[string]string{}
+				maps.Copy(files, test.files)
+				full := slices.Clone(argv)
+				args := strings.Split(test.args, " ")
+				for len(args) > 1 && strings.HasPrefix(args[0], "-") {
+					full = append(full, args[0], args[1])
+					args = args[2:]
+				}
+				for _, program := range strings.Split(test.programs, " ") {
+					file := strings.ReplaceAll(program, "/", "_")
+					if text, here := strings.CutPrefix(program, "="); here {
+						file, files["own.awk"] = "own.awk", text+"\n"
+					} else {
+						data, err := templates.FS.ReadFile(program)
+						if err != nil {
+							t.Fatal(err)
+						}
+						files[file] = string(data)
+					}
+					full = append(full, "-f", file)
+				}
+				for _, arg := range args {
+					if arg != "" {
+						full = append(full, arg)
+					}
+				}
+				stdout, stderr, code := run(t, files, test.stdin, full...)
+				if stdout != test.want || code != test.code {
+					t.Errorf("exit code %d, %q, stderr %q", code, stdout, stderr)
+				}
+			})
+		}
+	}
+}
+
+// TestProgramsParse: each awk reads each program. What it does with nothing is its own.
+func TestProgramsParse(t *testing.T) {
+	wrong := regexp.MustCompile(`(?i)syntax error|unexpected|undefined function|never defined|call to undef`)
+	found := 0
+	err := fs.WalkDir(templates.FS, ".", func(name string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(name) != ".awk" {
+			return err
+		}
+		found++
+		data, err := templates.FS.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		files := map[string]string{"program.awk": string(data), "out/.keep": ""}
+		args := []string{"-v", "blocks=out/blocks", "-f", "program.awk"}
+		// A program says in its head what it needs.
+		for _, m := range regexp.MustCompile(`[a-z-]+\.awk`).FindAllString(strings.Join(heads(string(data)), " "), -1) {
+			library, err := templates.FS.ReadFile(filepath.Join(filepath.Dir(name), m))
+			if err != nil {
+				t.Errorf("%s needs %s: %v", name, m, err)
+				continue
+			}
+			files[m] = string(library)
+			args = append(args, "-f", m)
+		}
+		for awk, argv := range awks(t) {
+			if _, stderr, _ := run(t, files, "", slices.Concat(argv, args)...); wrong.MatchString(stderr) {
+				t.Errorf("%s, %s: %s", name, awk, stderr)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found < 10 {
+		t.Errorf("only %d programs were found", found)
+	}
+}
+
+// heads are the lines of comment that a program begins with, from "Needs" on.
+func heads(text string) []string {
+	var head []string
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "#") {
+			break
+		}
+		if _, needs, ok := strings.Cut(line, "Needs"); ok || len(head) > 0 {
+			if !ok {
+				needs = line
+			}
+			head = append(head, needs)
+		}
+	}
+	return head
+}
