@@ -8,6 +8,7 @@ import (
 // TestHas: null in the place of a secret stands for one that is kept outside;
 // any other null stands for nothing.
 func TestHas(t *testing.T) {
+	t.Parallel()
 	l := layouts(t)[1]
 	credentials := edit(t, l.credentials, `"example-restic-repository-password-0001"`, `null`)
 	instances, problems := run(t, validator(t), l.state, credentials, "")
@@ -41,6 +42,7 @@ func TestHas(t *testing.T) {
 // TestRenderKeyNull: credentials without their values have none; whether a run needs
 // one is for the mode of Secrets to say (golden/errors/HF022-null).
 func TestRenderKeyNull(t *testing.T) {
+	t.Parallel()
 	l := layouts(t)[1]
 	_, problems := run(t, validator(t), l.state, edit(t, l.credentials, `"73lsVCih2xsl93dEcvtZHM/0tnVnrIYkzgocb/HKCrg="`, `null`), "")
 	if len(problems) != 0 {
@@ -51,6 +53,7 @@ func TestRenderKeyNull(t *testing.T) {
 // TestRecipients: what has the form of an age public key and is none is found
 // out, once for each, and the key is not repeated.
 func TestRecipients(t *testing.T) {
+	t.Parallel()
 	l := layouts(t)[1]
 	const good = "age1yc4tdsz62kxl6d5hhq6gyk604z6vqa7ucngcdp0460gl7exum43qpxd3w2"
 	swapped := good[:20] + good[21:22] + good[20:21] + good[22:]
@@ -66,6 +69,7 @@ func TestRecipients(t *testing.T) {
 }
 
 func TestMade(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]int64{
 		"1970-01-01T00:00:00Z": 0, "2026-06-03T04:12:55Z": 1780459975, "2026-06-03T06:12:55+02:00": 1780459975, "2000-02-29T23:59:59.5Z": 951868799,
 	} {

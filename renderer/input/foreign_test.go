@@ -9,6 +9,7 @@ import (
 // TestNaturalNames: whoever guesses a section's name is told the right one.
 // Nothing of a state is lost under another name.
 func TestNaturalNames(t *testing.T) {
+	t.Parallel()
 	v, l := validator(t), layouts(t)[1]
 	for name, want := range map[string]string{
 		"buckets": "objectStores", "stores": "objectStores", "s3": "objectStores", "object_stores": "objectStores",
@@ -52,6 +53,7 @@ func TestNaturalNames(t *testing.T) {
 }
 
 func TestForeign(t *testing.T) {
+	t.Parallel()
 	v, l := validator(t), layouts(t)[1]
 	for _, test := range []struct {
 		name, state, policy string
@@ -85,6 +87,7 @@ func TestForeign(t *testing.T) {
 // TestOtherForms: what is no JSON, or encrypted, is called so, and nothing else
 // is said of it.
 func TestOtherForms(t *testing.T) {
+	t.Parallel()
 	v, l := validator(t), layouts(t)[1]
 	for name, test := range map[string]struct{ state, credentials, want string }{
 		"yaml":           {"# a state\nschemaVersion: 1\ninstanceId: a\n", l.credentials, "HF001 : this looks like YAML; Holdfast reads JSON"},

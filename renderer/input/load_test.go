@@ -9,6 +9,7 @@ import (
 )
 
 func TestHostileInput(t *testing.T) {
+	t.Parallel()
 	const bom = "\xef\xbb\xbf"
 	for _, test := range []struct {
 		name, text string
@@ -95,6 +96,7 @@ func place(line, column int) string {
 }
 
 func TestTopLevel(t *testing.T) {
+	t.Parallel()
 	l := layouts(t)[0]
 	for text, want := range map[string]string{
 		`[]`: "expected object, found array", `"x"`: "expected object, found string", `null`: "expected object, found null",
@@ -108,6 +110,7 @@ func TestTopLevel(t *testing.T) {
 }
 
 func TestLoadGoesOn(t *testing.T) {
+	t.Parallel()
 	_, problems := Load(Document{Name: "x", Data: []byte("{\"a\": 1e400,\n\"a\": \"\\ud800\",\n\"b\": \"\xff\", \"c\": {\"d\": 1, \"d\": 2}}")})
 	if got := len(problems); got != 5 {
 		t.Errorf("%d problems, want 5: %v", got, problems)
@@ -120,6 +123,7 @@ func TestLoadGoesOn(t *testing.T) {
 
 // TestFirstOfTwoStands also sees that places are those of the first.
 func TestFirstOfTwoStands(t *testing.T) {
+	t.Parallel()
 	tree, _ := Load(Document{Data: []byte("{\"a\": {\"x\": 1},\n\"a\": {\"y\": [1e400]},\n\"b\": 1}")})
 	if want := map[string]any{"a": map[string]any{"x": 1.0}, "b": 1.0}; !reflect.DeepEqual(tree.Root, want) {
 		t.Errorf("root is %v", tree.Root)
@@ -136,6 +140,7 @@ func TestFirstOfTwoStands(t *testing.T) {
 }
 
 func TestPlaces(t *testing.T) {
+	t.Parallel()
 	text := "{\n\t\"ü\": {\"a/b\": [1, {\"c~d\": true}]},\r\n  \"e\" :\n  null, \"\": 3 }"
 	tree, problems := Load(Document{Data: []byte(text)})
 	if len(problems) > 0 {
@@ -171,6 +176,7 @@ func TestPlaces(t *testing.T) {
 }
 
 func TestValues(t *testing.T) {
+	t.Parallel()
 	text := `{"s": "a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00ü", "n": [0, -0, 1.5, -2e3, 1E+2, 9007199254740992, -9007199254740992, 1e-400], "l": [true, false, null], "o": {}, "e": []}`
 	tree, problems := Load(Document{Data: []byte(text)})
 	if len(problems) > 0 {

@@ -38,6 +38,7 @@ func apply(t testing.TB, changes []change) (state, credentials string) {
 }
 
 func TestRules(t *testing.T) {
+	t.Parallel()
 	v := validator(t)
 	resticExpires := change{"credentials", `"expiresAt": null,
     "password"`, `"expiresAt": "2026-06-03T06:12:55+02:00", "password"`}
@@ -203,6 +204,7 @@ func withoutLogin(t *testing.T) change {
 
 // TestAdditions accepts what the samples do not show.
 func TestAdditions(t *testing.T) {
+	t.Parallel()
 	state, credentials := apply(t, []change{
 		{"state", `"key": "nextcloud",
       "app"`, `"key": "nextcloud", "minObjects": 5, "consistentWith": ["postgresql/nextcloud"], "prefix": "urn/x", "app"`},
@@ -235,6 +237,7 @@ func TestAdditions(t *testing.T) {
 }
 
 func TestMinimal(t *testing.T) {
+	t.Parallel()
 	state := `{"schemaVersion": 1, "instanceId": "a", "namespace": "a", "cluster": {"name": "c", "managedControlPlane": true}, "network": {"policyEngine": "cilium"},
 		"kubernetes": {"exportSecrets": false, "exportNamespaceYaml": false, "exportClusterScoped": false, "reasons": {
 			"exportSecrets": "x", "exportNamespaceYaml": "x", "exportClusterScoped": "x"}}}`
@@ -250,6 +253,7 @@ func TestMinimal(t *testing.T) {
 
 // TestEveryReason removes and blanks every reason of the samples.
 func TestEveryReason(t *testing.T) {
+	t.Parallel()
 	v := validator(t)
 	reason := regexp.MustCompile(`^ *"reason": "[^"]*"(,?)$`)
 	for _, l := range layouts(t) {
@@ -283,6 +287,7 @@ func TestEveryReason(t *testing.T) {
 }
 
 func TestHints(t *testing.T) {
+	t.Parallel()
 	v := validator(t)
 	for _, test := range []struct {
 		name    string
@@ -308,6 +313,7 @@ func TestHints(t *testing.T) {
 
 // TestNameAtFault sees a wrong name of an override at the name, not the value.
 func TestNameAtFault(t *testing.T) {
+	t.Parallel()
 	state, credentials := apply(t, []change{{"state", `"control-plane": {`, `"Control Plane":
  {`}})
 	_, problems := run(t, validator(t), state, credentials, "")
@@ -319,6 +325,7 @@ func TestNameAtFault(t *testing.T) {
 
 // TestSeveralInstances pairs documents of a fleet.
 func TestSeveralInstances(t *testing.T) {
+	t.Parallel()
 	v, all := validator(t), layouts(t)
 	load := func(name, text string) *Tree {
 		tree, problems := Load(Document{Name: name, Data: []byte(text)})
@@ -370,6 +377,7 @@ func TestSeveralInstances(t *testing.T) {
 }
 
 func TestPolicyProblems(t *testing.T) {
+	t.Parallel()
 	l := layouts(t)[0]
 	for _, test := range []struct{ name, policy, want string }{
 		{name: "typo", policy: `{"schemaVersion": 1, "timezon": "UTC"}`, want: `HF004 /timezon: unknown key "timezon"`},
@@ -396,6 +404,7 @@ func TestPolicyProblems(t *testing.T) {
 }
 
 func TestInstant(t *testing.T) {
+	t.Parallel()
 	// Each is later than the one before it.
 	times := []string{
 		"1999-12-31T23:59:59Z", "2000-01-01T00:00:00Z", "2000-02-28T23:59:59Z", "2000-02-29T00:00:00Z", "2000-03-01T00:00:00Z",

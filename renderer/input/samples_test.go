@@ -58,6 +58,7 @@ func run(t testing.TB, v *Validator, state, credentials, policy string) ([]Insta
 }
 
 func TestSamplesAreValid(t *testing.T) {
+	t.Parallel()
 	v := validator(t)
 	for _, l := range layouts(t) {
 		t.Run(l.name, func(t *testing.T) {
@@ -83,6 +84,7 @@ func TestSamplesAreValid(t *testing.T) {
 }
 
 func TestDecoded(t *testing.T) {
+	t.Parallel()
 	l := layouts(t)[1]
 	policy := `{
 		"schemaVersion": 1, "timezone": "UTC", "requireDigest": true,
@@ -173,6 +175,7 @@ func TestDecoded(t *testing.T) {
 }
 
 func TestCoverable(t *testing.T) {
+	t.Parallel()
 	l := layouts(t)[1]
 	instances, problems := run(t, validator(t), l.state, l.credentials, "")
 	if len(problems) > 0 {
@@ -202,6 +205,7 @@ func TestCoverable(t *testing.T) {
 // Layout B has no stage: there "storage" is near an absent key, but of another
 // type.
 func TestForeignSectionsAreIgnored(t *testing.T) {
+	t.Parallel()
 	l := layouts(t)[1]
 	state := strings.Replace(l.state, `"schemaVersion": 1,`, `"schemaVersion": 1, "foreign": ["storage", "terraform"], "terraform": {"volumes": [{}]}, "dns": [1], "storage": {"a": 1},`, 1)
 	state = strings.Replace(state, `"mariadb": "playground-timi-3-c-timy-db",`, `"mariadb": "playground-timi-3-c-timy-db", "mail": "playground-timi-mail",`, 1)
@@ -218,6 +222,7 @@ func TestForeignSectionsAreIgnored(t *testing.T) {
 }
 
 func TestSections(t *testing.T) {
+	t.Parallel()
 	section := `{
 		"type": "array",
 		"items": {

@@ -13,6 +13,7 @@ import (
 // in a sentence, and every object that lists properties is closed or says that
 // it is open.
 func TestSchemas(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{formsSchema, settingsSchema, stateSchema, credentialsSchema, policySchema} {
 		t.Run(name, func(t *testing.T) {
 			data, err := schemas.FS.ReadFile(name)
@@ -63,6 +64,7 @@ func TestSchemas(t *testing.T) {
 
 // TestMarks compares the marked places of the schemas with the promised ones.
 func TestMarks(t *testing.T) {
+	t.Parallel()
 	v := validator(t)
 	var coverable, secret []string
 	var visit func(pointer string, s *shape)
@@ -111,6 +113,7 @@ func TestMarks(t *testing.T) {
 // TestKeywords sees a sensible message for every keyword that a user's section
 // may bring.
 func TestKeywords(t *testing.T) {
+	t.Parallel()
 	l := layouts(t)[0]
 	for _, test := range []struct{ schema, value, want string }{
 		{`{"exclusiveMinimum": 1}`, `1`, `HF008 /own: 1 is not more than 1`},
@@ -160,6 +163,7 @@ func TestKeywords(t *testing.T) {
 
 // TestKeywordsAreKnown: a keyword of a section's schema that does nothing is an error.
 func TestKeywordsAreKnown(t *testing.T) {
+	t.Parallel()
 	for schema, want := range map[string]string{
 		`{"type": "object", "requierd": ["a"]}`:                                     `/requierd: unknown keyword "requierd" (did you mean "required"?)`,
 		`{"properties": {"requierd": {"x-coverabel": true}}}`:                       `/properties/requierd/x-coverabel: unknown keyword "x-coverabel" (did you mean "x-coverable"?)`,
@@ -186,6 +190,7 @@ func TestKeywordsAreKnown(t *testing.T) {
 
 // TestLoops sees that a schema without end is an error or a problem.
 func TestLoops(t *testing.T) {
+	t.Parallel()
 	l := layouts(t)[0]
 	v, err := NewValidator(map[string]json.RawMessage{"own": json.RawMessage(`{"$ref": "#"}`)})
 	if err != nil {

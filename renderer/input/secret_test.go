@@ -14,6 +14,7 @@ import (
 // TestNoSecretInAnyMessage gives random credentials random faults: in their
 // values, keys, structure and text.
 func TestNoSecretInAnyMessage(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short leaves out what tries thousands of inputs")
 	}
@@ -177,6 +178,7 @@ func mutate(random *rand.Rand, document map[string]any, secrets []string) {
 }
 
 func TestCarelessPrint(t *testing.T) {
+	t.Parallel()
 	l := layouts(t)[0]
 	instances, _ := run(t, validator(t), l.state, l.credentials, "")
 	c := instances[0].Credentials

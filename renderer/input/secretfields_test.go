@@ -8,6 +8,7 @@ import (
 // TestSecretFields: a field is secret wherever a schema marks it, also within a
 // branch of it and in a definition.
 func TestSecretFields(t *testing.T) {
+	t.Parallel()
 	fields := SecretFields()
 	for _, name := range []string{"password", "secretAccessKey", "renderKey", "accessKeyId"} {
 		if !slices.Contains(fields, name) {

@@ -28,6 +28,7 @@ func typos(key string) []string {
 // line. Each first of its sort (the same key in the same section at the same
 // depth) gets all typos, each other one.
 func TestTypoInAnyKey(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short leaves out what tries thousands of inputs")
 	}

@@ -13,6 +13,7 @@ import (
 // TestAccount: the account that the policy names has rights in the instance's namespaces
 // for all that the tree has, and nowhere a right that the tree does not need.
 func TestAccount(t *testing.T) {
+	t.Parallel()
 	type rule struct{ APIGroups, Resources, Verbs, ResourceNames []string }
 	type object struct {
 		Kind       string
@@ -98,6 +99,7 @@ func TestAccount(t *testing.T) {
 // TestInspectAccount: what stands beside Flux' Kustomizations is what the tree needs, or
 // it is looked at like anything else.
 func TestInspectAccount(t *testing.T) {
+	t.Parallel()
 	x := renderedWith(t, "minimal", `{"schemaVersion": 1, "serviceAccountName": "backup-{instance}"}`)
 	if found := inspect(x.copied(t), x.plan); len(found) > 0 {
 		t.Fatalf("found %q", found)

@@ -94,6 +94,7 @@ func inspect(objects []manifest.Object, p *plan.Plan) []string {
 }
 
 func TestInspectSoundTrees(t *testing.T) {
+	t.Parallel()
 	for _, example := range []string{"minimal", "layout-a", "layout-b"} {
 		x := rendered(t, example)
 		if found := inspect(x.copied(t), x.plan); len(found) > 0 {
@@ -141,6 +142,7 @@ func set(t *testing.T, value any, to any, keys ...any) {
 
 // TestInspectNoticesEachChange breaks one thing of a sound tree at a time.
 func TestInspectNoticesEachChange(t *testing.T) {
+	t.Parallel()
 	pod := func(keys ...any) []any { return append([]any{"spec", "pod", "spec"}, keys...) }
 	job := func(keys ...any) []any { return append([]any{"spec", "template", "spec"}, keys...) }
 	cron := func(keys ...any) []any {
@@ -313,6 +315,7 @@ func TestInspectNoticesEachChange(t *testing.T) {
 // TestInspectMetadata: no policy opens to pods where a cloud hands out the credentials of
 // a node, in Kubernetes' words or in Cilium's.
 func TestInspectMetadata(t *testing.T) {
+	t.Parallel()
 	block := func(cidr string, except ...any) map[string]any {
 		b := map[string]any{"cidr": cidr}
 		if len(except) > 0 {
@@ -412,6 +415,7 @@ func TestInspectMetadata(t *testing.T) {
 
 // TestInspectEveryPod: the rules for pods hold in every kind of object that causes one.
 func TestInspectEveryPod(t *testing.T) {
+	t.Parallel()
 	x := rendered(t, "minimal")
 	under := func(spec any, keys ...string) map[string]any {
 		for _, key := range slices.Backward(keys) {
@@ -446,6 +450,7 @@ func TestInspectEveryPod(t *testing.T) {
 // TestInspectRoot: a reason to run as root is a reason for that, in the objects that
 // the plan has it for, and for the capabilities that reading or restoring takes.
 func TestInspectRoot(t *testing.T) {
+	t.Parallel()
 	x := rendered(t, "layout-a")
 	isRoot := func(o manifest.Object) bool {
 		data, err := json.Marshal(o.Value)
@@ -514,6 +519,7 @@ func TestInspectRoot(t *testing.T) {
 // TestInspectRights: a role has no right but those that built-in kinds need, and
 // nobody gets those of a restore.
 func TestInspectRights(t *testing.T) {
+	t.Parallel()
 	x := rendered(t, "layout-b")
 	with := func(kind, path string, fields map[string]any) manifest.Object {
 		metadata := map[string]any{"name": "more", "namespace": "playground-timi-3-c-timy", "labels": map[string]any{"app.kubernetes.io/managed-by": "holdfast"}}
@@ -621,6 +627,7 @@ func TestInspectRights(t *testing.T) {
 
 // TestRightsAreListed: whoever writes a kind reads which rights there are.
 func TestRightsAreListed(t *testing.T) {
+	t.Parallel()
 	data, err := os.ReadFile("../../templates/kinds/README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -639,6 +646,7 @@ func TestRightsAreListed(t *testing.T) {
 // TestInspectFSGroup: kubelet gives a pod's volumes to its fsGroup, so it may stand
 // only where they are all the pod's own.
 func TestInspectFSGroup(t *testing.T) {
+	t.Parallel()
 	x := rendered(t, "minimal")
 	own := map[string]any{"name": "own", "ephemeral": map[string]any{"volumeClaimTemplate": map[string]any{}}}
 	claim := map[string]any{"name": "uploads", "persistentVolumeClaim": map[string]any{"claimName": "uploads"}}
@@ -667,6 +675,7 @@ func TestInspectFSGroup(t *testing.T) {
 
 // TestInspectFiles: what the platform's templates alone decide.
 func TestInspectFiles(t *testing.T) {
+	t.Parallel()
 	x := rendered(t, "minimal")
 	for _, path := range []string{"other/backup/x.yaml", "shop/../x.yaml", "/etc/x.yaml", "x.yaml"} {
 		objects := x.copied(t)
@@ -680,6 +689,7 @@ func TestInspectFiles(t *testing.T) {
 // TestInspectMissesNoObject: each object of the tree is needed by something,
 // so that leaving out any one is noticed. Those that are not are listed.
 func TestInspectMissesNoObject(t *testing.T) {
+	t.Parallel()
 	x := rendered(t, "minimal")
 	for n, o := range x.copied(t) {
 		switch o.Kind() {
@@ -706,6 +716,7 @@ func extra(p *plan.Plan, apiVersion, kind, namespace string) manifest.Object {
 // TestInspectPlace: an instance reaches no namespace but its own, and of the whole
 // cluster nothing but by roles.
 func TestInspectPlace(t *testing.T) {
+	t.Parallel()
 	x := rendered(t, "minimal")
 	x.plan.Units[0].Ingress = []plan.Ingress{{Namespace: "data", Port: 5432}}
 	const rbac, network = "rbac.authorization.k8s.io/v1", "networking.k8s.io/v1"
@@ -753,6 +764,7 @@ func TestInspectPlace(t *testing.T) {
 // TestInspectKinds: what is not in the table is refused, whatever it is, and what is in
 // it is so under its own apiVersion alone.
 func TestInspectKinds(t *testing.T) {
+	t.Parallel()
 	x := rendered(t, "minimal")
 	refused := func(apiVersion, kind, namespace string) bool {
 		o := extra(x.plan, apiVersion, kind, namespace)
@@ -814,6 +826,7 @@ func TestInspectKinds(t *testing.T) {
 
 // TestKinds: the table is one. No kind stands in it twice, and its rule names all.
 func TestKinds(t *testing.T) {
+	t.Parallel()
 	var text string
 	for _, r := range problem.Rules() {
 		if r.ID == "HF435" {
@@ -834,6 +847,7 @@ func TestKinds(t *testing.T) {
 
 // TestInspectPrunes: nothing prunes but what the plan has.
 func TestInspectPrunes(t *testing.T) {
+	t.Parallel()
 	x := rendered(t, "minimal")
 	objects := x.copied(t)
 	at := slices.IndexFunc(objects, func(o manifest.Object) bool { return o.ID() == "Schedule/shop/shop-prune-d30" })
@@ -852,6 +866,7 @@ func TestInspectPrunes(t *testing.T) {
 // TestInspectLeftToOthers: nothing on an object, or on a Secret, takes it away after
 // it was looked at.
 func TestInspectLeftToOthers(t *testing.T) {
+	t.Parallel()
 	x := rendered(t, "minimal")
 	const flux = "kustomize.toolkit.fluxcd.io/"
 	for _, test := range []struct {
@@ -887,6 +902,7 @@ func TestInspectLeftToOthers(t *testing.T) {
 // TestInspectAccounts: beside the plan's objects, a pod runs as its unit's account or as
 // one of its own.
 func TestInspectAccounts(t *testing.T) {
+	t.Parallel()
 	x := rendered(t, "minimal")
 	for _, test := range []struct {
 		account, unit, path string

@@ -19,6 +19,7 @@ import (
 // TestLeaks: a secret value is found in what is no Secret, in any form, however the
 // manifest's writer would quote it; and no name is.
 func TestLeaks(t *testing.T) {
+	t.Parallel()
 	for _, value := range []string{
 		"an-ordinary-value", `with "quotes" and \backslash`, "a no-break\u00a0space in it", "<html> & more of it", "it's in $HOME/there",
 	} {
