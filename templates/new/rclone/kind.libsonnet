@@ -1,8 +1,8 @@
-local source = import '../../lib/source.libsonnet';
+local states = import '../../lib/state.libsonnet';
 
-local unit(state, one, n) = {
+local unit(state, one, pointer) = {
   id: 'NAME/' + one.key,
-  covers: ['/NAME/' + n],
+  covers: [pointer],
   namespace: state.namespace,
   need: one.backup,
   [if std.objectHas(one, 'reason') then 'reason']: one.reason,
@@ -23,11 +23,5 @@ local written(units) =
   else error 'the kind NAME is still to be written: its scripts, images.json, README.md and proof';
 
 {
-  units(state):
-    local sources = std.get(state, 'NAME', []);
-    written([unit(state, sources[n], n) for n in std.range(0, std.length(sources) - 1)]),
-
-  objects(item): source.sync(item),
-
-  restore(item, request): source.restoreJob(item, request, rbac=[], mounts=[], volumes=[]),
+  units(state): written([unit(state, found.value, found.pointer) for found in states.each(state, '/NAME')]),
 }

@@ -1,10 +1,10 @@
 local connection = import '../../lib/connection.libsonnet';
 local files = import '../../lib/files.libsonnet';
-local source = import '../../lib/source.libsonnet';
+local states = import '../../lib/state.libsonnet';
 
-local unit(state, server, s) = {
+local unit(state, server, pointer) = {
   id: 'redis/' + server.key,
-  covers: ['/caches/' + s],
+  covers: [pointer],
   namespace: state.namespace,
   need: server.backup,
   [if std.objectHas(server, 'reason') then 'reason']: server.reason,
@@ -37,11 +37,5 @@ local unit(state, server, s) = {
 };
 
 {
-  units(state):
-    local servers = std.get(state, 'caches', []);
-    [unit(state, servers[s], s) for s in std.range(0, std.length(servers) - 1)],
-
-  objects(item): source.dump(item),
-
-  restore(item, request): source.restoreJob(item, request, rbac=[], mounts=[], volumes=[]),
+  units(state): [unit(state, found.value, found.pointer) for found in states.each(state, '/caches')],
 }
