@@ -159,7 +159,7 @@ func writeKind(dir, name string, files map[string]string) error {
 	if err != nil {
 		return outside(err)
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }()
 	for file, text := range files {
 		place := filepath.Join(work, name, filepath.FromSlash(file))
 		mode := fs.FileMode(0o644)
