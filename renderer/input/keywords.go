@@ -22,7 +22,7 @@ func keywords() map[string]string {
 			"examples exclusiveMaximum exclusiveMinimum format maxContains maxItems maxLength maxProperties maximum minContains minItems " +
 			"minLength minProperties minimum multipleOf pattern readOnly required title type uniqueItems writeOnly " +
 			// Our own, which forms.schema.json describes.
-			"x-agrees x-at x-coverable x-equal x-form x-hides x-hint x-message x-open x-rule x-same x-secret x-synonyms x-unused",
+			"x-agrees x-at x-coverable x-endpoint x-equal x-form x-hides x-hint x-message x-open x-rule x-same x-secret x-synonyms x-unused",
 	} {
 		for keyword := range strings.FieldsSeq(list) {
 			held[keyword] = holds
