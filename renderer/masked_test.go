@@ -151,7 +151,7 @@ func TestNoKindPrintsItsPassword(t *testing.T) {
 			}
 		}
 	})
-	for _, kind := range []string{"bucket", "mariadb", "postgresql", "valkey"} {
+	for _, kind := range []string{"bucket", "mariadb", "postgresql", "redis"} {
 		if !masked[kind] {
 			t.Errorf("no script of %s repeated what its client says: the test shows nothing", kind)
 		}
@@ -204,7 +204,7 @@ func runIn(t *testing.T, o manifest.Object, spec, container map[string]any, comm
 	}
 	for _, tool := range []string{
 		"curl", "kubectl", "ldapadd", "ldapmodify", "ldapsearch", "mariadb", "mariadb-dump", "pg_dump", "pg_dumpall", "pg_restore", "psql",
-		"rclone", "restic", "valkey-cli",
+		"rclone", "redis-cli", "redis-server", "restic",
 	} {
 		write("clients/"+tool, blabber)
 	}
