@@ -141,6 +141,7 @@ func TestEnvironmentIsTheRenderedOne(t *testing.T) {
 			}
 		}
 		want["PGPASSWORD"] = password
+		want["HOLDFAST_SECRETS"] = "PGPASSWORD"
 		want["HOSTNAME"] = name + "-0"
 		p := i.pod(t, unit, container)
 		p.argv = []string{Behind + "/busybox", "env", "-0"}

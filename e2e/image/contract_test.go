@@ -148,6 +148,10 @@ func calls(functions map[string]*syntax.FuncDecl, nodes ...syntax.Node) map[stri
 			}
 			for at := 0; at < len(words); {
 				name := words[at]
+				if name == "exec" {
+					at++
+					continue
+				}
 				// A variable names one of ours: a script, or a wrapper's command.
 				if name == "" || name == "-" || strings.ContainsRune(name, 0) || slices.Contains(builtins, name) {
 					break

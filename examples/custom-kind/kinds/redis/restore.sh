@@ -18,7 +18,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 . "$HOLDFAST_ROOT/bin/missing.sh"
 begin
 
-require_tools ln mv redis-cli redis-server sort uniq
+require_tools ln mv redis-cli redis-server sleep sort uniq
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 [ -f "$INPUT" ] || die 64 "$INPUT is absent"
 . "$HOLDFAST_ROOT/bin/connect.sh"
