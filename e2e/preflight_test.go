@@ -388,7 +388,8 @@ func TestPreflightTriesAgain(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				cmd := exec.Command(shell[0], append(shell[1:], "-euc", `sleep() { :; }
+				cmd := exec.Command(shell[0], append(shell[1:], "-euc", `. ../templates/lib/common.sh
+sleep() { :; }
 asked() {
   echo >>"$WORK/tries"
   [ "$(wc -l <"$WORK/tries")" -le "$FAILS" ] || return 0
