@@ -106,7 +106,7 @@ exit 1
 // print their passwords: what reaches the log has *** in their place.
 func TestNoKindPrintsItsPassword(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs scripts")
+		t.Skip("-short leaves out what runs every script of an example")
 	}
 	t.Parallel()
 	masked := map[string]bool{}
@@ -155,6 +155,55 @@ func TestNoKindPrintsItsPassword(t *testing.T) {
 		if !masked[kind] {
 			t.Errorf("no script of %s repeated what its client says: the test shows nothing", kind)
 		}
+	}
+}
+
+// TestPreflightMasksAll: what a preflight says outside of its checks is masked, too.
+func TestPreflightMasksAll(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short leaves out what runs every script of an example")
+	}
+	t.Parallel()
+	tried := 0
+	eachExample(t, func(t *testing.T, r *renderer.Renderer, c examples.Case) {
+		if c.Name != "layout-b" {
+			return
+		}
+		x := render(t, r, c.Inputs, secrets.Omit)
+		maps := map[string]map[string]any{}
+		for _, o := range x.objects {
+			if o.Kind() != "ConfigMap" {
+				continue
+			}
+			data, _ := o.Value["data"].(map[string]any)
+			if own, ok := data["preflight.sh"].(string); ok && !strings.Contains(own, "tools|cluster|unit|report") {
+				changed := map[string]any{}
+				for name, text := range data {
+					changed[name] = text
+				}
+				data = changed
+				data["preflight.sh"] = "#!/bin/sh\nenv >&2\nexit 1\n"
+			}
+			maps[o.Namespace()+"/"+o.Name()] = data
+		}
+		for _, o := range x.objects {
+			spec := podSpec(o)
+			for _, container := range containersOf(spec) {
+				for _, command := range scriptsRun(o, container) {
+					if path.Base(command[0]) != "preflight.sh" || command[1] != "unit" || len(fromSecrets(container)) == 0 || tried == 3 {
+						continue
+					}
+					tried++
+					said := runIn(t, o, spec, container, command, maps)
+					if strings.Contains(said, "not-for") || !strings.Contains(said, "***") {
+						t.Errorf("%s, %s prints a secret, or nothing:\n%s", o.ID(), command, said)
+					}
+				}
+			}
+		}
+	})
+	if tried == 0 {
+		t.Error("no preflight has a secret")
 	}
 }
 
@@ -209,6 +258,7 @@ func runIn(t *testing.T, o manifest.Object, spec, container map[string]any, comm
 		write("clients/"+tool, blabber)
 	}
 	write("clients/sleep", "#!/bin/sh\n")
+	write("tools/kubectl", blabber) // the preflight's copy
 	for _, folder := range []string{"scratch", "findings"} {
 		if err := os.MkdirAll(filepath.Join(root, folder), 0o700); err != nil {
 			t.Fatal(err)

@@ -127,6 +127,8 @@ try() {
     return
   fi
   if ! try_said=$("$1" 2>&1 </dev/null >/dev/null); then
+    # A script says what it likes, before it masks, too. awk was found by contract.
+    try_said=$(. "$OWN/common.sh" && printf '%s\n' "$try_said" | without_secrets) || try_said='it may hold a secret, and is not shown'
     meaning "$try_said"
     finding FAIL preflight "$MEANING${MEANING:+: }${try_said:-it ended without a word}" "$NEXT"
   fi
