@@ -1452,7 +1452,7 @@ func (l *locks) skipped(t *testing.T) {
 			return nil
 		})
 		status, err := json.Marshal(map[string]any{"status": map[string]any{"phase": "Failed", "containerStatuses": []any{map[string]any{
-			"name": item.Container, "image": "x", "imageID": "x", "ready": false, "restartCount": 0,
+			"name": item.Name, "image": "x", "imageID": "x", "ready": false, "restartCount": 0,
 			"state": map[string]any{"terminated": map[string]any{"exitCode": c.code, "reason": "Error"}},
 		}}}})
 		if err != nil {

@@ -138,7 +138,7 @@ func cronOf(x *tree, d manifested, job string) string {
 			}
 		}
 		for _, m := range p.Maintenance {
-			if m.Job == job && m.Name == d.name && m.Namespace == d.namespace {
+			if string(m.Job) == job && m.Name == d.name && m.Namespace == d.namespace {
 				return m.Schedule.Cron
 			}
 		}

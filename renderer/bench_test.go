@@ -129,7 +129,7 @@ func BenchmarkSteps(b *testing.B) {
 	step("4-plan", func() { plan.Build(s.instance, s.kinds, s.units) })
 	step("5-check", func() { _ = plan.Check(s.plan) })
 	step("6-render", func() {
-		value, _ := s.plan.Value()
+		value := s.plan.Value()
 		_, _ = s.program.Render(value)
 	})
 	step("7-order", func() { manifest.Order(s.files) })
@@ -169,11 +169,7 @@ func stages(b *testing.B, in renderer.Inputs) stage {
 	s.instance = instances[0]
 	s.units, _ = kind.Discover(s.program, s.kinds, s.state.Root)
 	s.plan = plan.Build(s.instance, s.kinds, s.units)
-	value, err := s.plan.Value()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if s.files, err = s.program.Render(value); err != nil {
+	if s.files, err = s.program.Render(s.plan.Value()); err != nil {
 		b.Fatal(err)
 	}
 	s.objects = manifest.Order(s.files)

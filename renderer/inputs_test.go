@@ -406,11 +406,7 @@ func planned(t *testing.T, r *renderer.Renderer, documents map[string]any) (stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	value, err := found[0].Plan.Value()
-	if err != nil {
-		t.Fatal(err)
-	}
-	view, _ := value.(map[string]any)
+	view, _ := found[0].Plan.Value().(map[string]any)
 	return string(text), view, nil
 }
 

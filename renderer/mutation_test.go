@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-backup/holdfast/examples"
 	"github.com/holdfast-backup/holdfast/renderer"
+	"github.com/holdfast-backup/holdfast/renderer/kind"
 	"github.com/holdfast-backup/holdfast/renderer/manifest"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/secrets"
@@ -72,7 +73,7 @@ func (w *spoiledTree) add(apiVersion, kind, name string, more map[string]any) {
 }
 
 // unit returns the first unit of a way of capture.
-func (w *spoiledTree) unit(how string) plan.Item {
+func (w *spoiledTree) unit(how kind.How) plan.Item {
 	w.t.Helper()
 	at := slices.IndexFunc(w.plan.Units, func(i plan.Item) bool { return i.Capture.How == how })
 	if at < 0 {
@@ -313,7 +314,7 @@ func TestMutations(t *testing.T) {
 		{name: "two containers of one name", rule: "HF302", spoil: func(w *spoiledTree) {
 			i := w.unit("dump")
 			other := w.find("PreBackupPod", func(o manifest.Object) bool { return o.Namespace() == i.Namespace && o.Name() != i.Name })
-			set(other, i.Container, ofDump("containers", 0, "name")...)
+			set(other, i.Name, ofDump("containers", 0, "name")...)
 		}},
 		{name: "a container twice in a pod", rule: "HF424", spoil: func(w *spoiledTree) {
 			list := in(w.dump().Value, ofDump("containers")...).([]any)

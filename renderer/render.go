@@ -182,10 +182,7 @@ func (r *Renderer) Render(in Inputs, o Options) (Rendered, error) {
 	result := Rendered{Planned: planned}
 	owners := manifest.NewOwners()
 	for i := range planned {
-		objects, bundle, found, err := r.instance(&planned[i], in.Overlay, sealing)
-		if err != nil {
-			return Rendered{}, err
-		}
+		objects, bundle, found := r.instance(&planned[i], in.Overlay, sealing)
 		result.Bundle.Files = append(result.Bundle.Files, bundle.Files...)
 		problems = append(append(problems, found...), owners.Claim(objects)...)
 		if o.Progress != nil {
@@ -200,19 +197,16 @@ func (r *Renderer) Render(in Inputs, o Options) (Rendered, error) {
 
 // instance renders, orders and seals one instance. Its plan gets the names that an
 // overlay gives.
-func (r *Renderer) instance(p *Planned, changes *overlay.Source, sealing secrets.Maker) ([]manifest.Object, manifest.Bundle, problem.List, error) {
-	value, err := p.Plan.Value()
-	if err != nil {
-		return nil, manifest.Bundle{}, nil, err
-	}
+func (r *Renderer) instance(p *Planned, changes *overlay.Source, sealing secrets.Maker) ([]manifest.Object, manifest.Bundle, problem.List) {
+	value := p.Plan.Value()
 	files, err := r.program.Render(value)
 	if err != nil {
-		return nil, manifest.Bundle{}, kind.RenderFailed(r.program, r.kinds, p.Plan.Kinds(), value, err), nil
+		return nil, manifest.Bundle{}, kind.RenderFailed(r.program, r.kinds, p.Plan.Kinds(), value, err)
 	}
 	if changes != nil {
 		var found problem.List
 		if files, p.Plan, found = overlay.Apply(*changes, files, p.Plan); len(found) > 0 {
-			return nil, manifest.Bundle{}, found, nil
+			return nil, manifest.Bundle{}, found
 		}
 	}
 	objects := manifest.Order(files)
@@ -220,7 +214,7 @@ func (r *Renderer) instance(p *Planned, changes *overlay.Source, sealing secrets
 	if changes != nil {
 		found = changes.Blame(found)
 	}
-	return objects, bundle, found, nil
+	return objects, bundle, found
 }
 
 // documents are the loaded inputs.

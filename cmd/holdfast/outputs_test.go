@@ -228,20 +228,14 @@ func TestPlansOfSeveral(t *testing.T) {
 // no field is added, renamed or removed in one of them alone.
 func TestSchemasMatchTypes(t *testing.T) {
 	for name, of := range outputSchemas() {
+		if name == "plan.schema.json" {
+			continue // made from the types
+		}
 		t.Run(name, func(t *testing.T) {
 			m := &match{t: t, seen: map[string]bool{}}
 			m.compare(name, name, schemaText(t, name), of)
 			if m.structs == 0 {
 				t.Error("nothing was compared")
-			}
-			if name != "plan.schema.json" {
-				return
-			}
-			// What no field leads to is left over.
-			for definition := range schemaText(t, name)["$defs"].(map[string]any) {
-				if at := name + "#/$defs/" + definition; !m.seen[at] {
-					t.Errorf("%s is not used", at)
-				}
 			}
 		})
 	}
@@ -336,8 +330,8 @@ func (m *match) compareFields(file, at string, schema map[string]any, of reflect
 			m.t.Errorf("%s: %s.%s (%s) is not in the schema", at, of, field.Name, name)
 			continue
 		}
-		// Only a unit that is skipped has no capture, and no plan has such one.
-		always := options == "" || of == reflect.TypeFor[plan.Item]() && name == "capture"
+		// What plan.json leaves out may be zero there alone.
+		always := options == "" || field.Tag.Get("plan") == "-" && options == "omitzero"
 		if slices.Contains(required, any(name)) != always {
 			m.t.Errorf("%s/%s: is it always there? the schema and %s say different", at, name, of)
 		}

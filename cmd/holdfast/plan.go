@@ -56,14 +56,15 @@ func runPlan(c console, o *planOptions) error {
 		}
 		return c.print(strings.Join(texts, "\n"))
 	}
-	if len(planned) == 1 {
-		return c.printJSON(planned[0].Plan)
-	}
 	plans := make([]*plan.Plan, len(planned))
 	for i, p := range planned {
 		plans[i] = p.Plan
 	}
-	return c.printJSON(plans)
+	text, err := plan.Encode(plans...)
+	if err != nil {
+		return err
+	}
+	return c.print(string(text))
 }
 
 // planText is one instance's plan for people.
@@ -103,7 +104,7 @@ func planText(planned renderer.Planned) string {
 		if m.Tier != "" {
 			keep = m.Retention.String()
 		}
-		return []string{m.Job, m.Schedule.Cron, m.Repository, keep, seconds(m.DeadlineSeconds)}
+		return []string{string(m.Job), m.Schedule.Cron, m.Repository, keep, seconds(m.DeadlineSeconds)}
 	})
 	exceptions := exceptionsOf(p)
 	table(&b, []string{"EXCEPTION", "UNIT", "REASON"}, len(exceptions), func(n int) []string { return exceptions[n] })

@@ -99,7 +99,7 @@ type tree struct {
 // tally counts what happened to the files of one instance.
 func (t tree) tally(instance string) string {
 	below := instance + "/"
-	number := map[string]int{}
+	number := map[emit.Action]int{}
 	for _, change := range t.changes {
 		if strings.HasPrefix(change.Path, below) {
 			number[change.Action]++

@@ -110,7 +110,7 @@ func findings(result checkResult, dir string) []finding {
 		all = append(all, finding{file: problem.Printable(p.File), line: p.Line, column: p.Column, title: p.Rule, text: messageOf(p)})
 	}
 	for _, change := range result.Changes {
-		text := "render would have it " + change.Action
+		text := "render would have it " + string(change.Action)
 		for _, reason := range change.Reasons {
 			text += "\n" + problem.Printable(reason)
 		}

@@ -375,7 +375,7 @@ func beside(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, p *plan.Plan, 
 		if err != nil || m.Namespace != unit.Namespace {
 			return err
 		}
-		job := m.Job + "-" + name
+		job := string(m.Job) + "-" + name
 		start, err := c.JobStart(m.Namespace, job)
 		turn.Lock()
 		defer turn.Unlock()

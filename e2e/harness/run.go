@@ -157,13 +157,13 @@ func (i *Instance) pod(t testing.TB, unit, container string) *pod {
 	} else if o := i.Object("PreBackupPod", item.Namespace, item.Name); o != nil {
 		p.name, p.exec, p.dump = item.Name+"-0", true, true
 		p.spec = object(o, "spec", "pod", "spec")
-		p.find(item.Container)
+		p.find(item.Name)
 		// K8up splits it like this too, and starts no shell.
 		p.argv = strings.Fields(text(o, "spec", "backupCommand"))
 	} else if o := i.Object("CronJob", item.Namespace, item.Name); o != nil {
 		p.name = item.Name + "-0"
 		p.spec = object(o, "spec", "jobTemplate", "spec", "template", "spec")
-		p.find(item.Container)
+		p.find(item.Name)
 	}
 	if p.container == nil {
 		t.Fatalf("%s has no container %q", unit, container)

@@ -34,11 +34,14 @@ const (
 	ruleUnsafe   = "HF504"
 )
 
-// What a run does to a file.
+// Action is what a run does to a file.
+type Action string
+
+// The actions.
 const (
-	Added   = "added"
-	Changed = "changed"
-	Removed = "removed"
+	Added   Action = "added"
+	Changed Action = "changed"
+	Removed Action = "removed"
 )
 
 // Change is one file that differs between a tree and a bundle.
@@ -47,7 +50,7 @@ type Change struct {
 	Path string `json:"path"`
 	// Action is Added, Changed or Removed. A file that the inventory lists and that
 	// somebody changed by hand is Changed.
-	Action string `json:"action"`
+	Action Action `json:"action"`
 	// LineEnds says that the file differs only because its lines end in CRLF. Git
 	// checks files out like that if core.autocrlf or eol asks for it. Only Diff sets
 	// it.
@@ -89,7 +92,7 @@ type folder struct {
 	// listed is what the inventory on disk says.
 	listed map[string]bool
 	// actions has the path of every file that differs.
-	actions map[string]string
+	actions map[string]Action
 }
 
 func (t *comparedTree) changes() Changes {
@@ -168,7 +171,7 @@ func split(b manifest.Bundle) ([]*folder, error) {
 		}
 		f := byName[top]
 		if f == nil {
-			f = &folder{name: top, isWanted: map[string]bool{}, actions: map[string]string{}}
+			f = &folder{name: top, isWanted: map[string]bool{}, actions: map[string]Action{}}
 			byName[top] = f
 			folders = append(folders, f)
 		}

@@ -112,16 +112,16 @@ func TestDecoded(t *testing.T) {
 		Maintenance: Maintenance{Check: "0 5 * * 0", Prune: "0 6 * * 0"},
 		Deadlines:   map[string]int64{"check": 3600, "volume": 60},
 		Images:      map[string]string{"platform/k8up": "ghcr.io/k8up-io/k8up:v2.15.0@sha256:" + strings.Repeat("0", 64)},
-		Resources:   map[string]Resources{"bucket": {Requests: Amounts{CPU: "100m"}, Limits: Amounts{Memory: "1Gi"}}},
+		Resources:   map[string]Resources{"bucket": {Requests: map[string]string{"cpu": "100m"}, Limits: map[string]string{"memory": "1Gi"}}},
 		Scratch:     map[string]string{"mariadb": "10Gi"},
 		Transfer:    Transfer{Bandwidth: "08:00,2M 20:00,off", Transfers: 4, Checkers: 8, MaxDeletePercent: 10, HistoryDays: 30},
 		Flux: &Flux{Namespace: "flux-system", Interval: "10m", Path: "./clusters/x", SourceRef: &FluxSource{Kind: "GitRepository", Name: "fleet"},
-			DependsOn: []FluxName{{Name: "k8up", Namespace: "k8up-system"}}, Decryption: &Decryption{Secret: "sops-age"}},
+			DependsOn: []Reference{{Name: "k8up", Namespace: "k8up-system"}}, Decryption: &Decryption{Secret: "sops-age"}},
 	}
 	wantBackup := &Settings{
 		Enabled: true, Timezone: "Europe/Berlin", Window: &Window{Start: "22:30", End: "04:30"},
-		Retention: Retention{Default: &Keep{Daily: 30}, Overrides: map[string]Keep{
-			"postgresql/keycloak": {Daily: 30, Weekly: 8}, "secrets-manager": {Daily: 30, Monthly: 12}, "control-plane": {Daily: 7}}},
+		Retention: Retentions{Default: &Retention{KeepDaily: 30}, Overrides: map[string]Retention{
+			"postgresql/keycloak": {KeepDaily: 30, KeepWeekly: 8}, "secrets-manager": {KeepDaily: 30, KeepMonthly: 12}, "control-plane": {KeepDaily: 7}}},
 	}
 	wantCluster := Cluster{
 		Name: "od-timy-3", Provider: "stackit-ske", ProjectID: "00000000-0000-4000-8000-0000000000aa", Region: "eu01",

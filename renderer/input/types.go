@@ -129,8 +129,8 @@ type Cluster struct {
 
 // Etcd is the declared exemption of etcd from the backup.
 type Etcd struct {
-	// Backup is always "skip".
-	Backup string `json:"backup"`
+	// Backup is always Skip.
+	Backup Need `json:"backup"`
 	// Reason is a sentence.
 	Reason string `json:"reason"`
 }
@@ -176,37 +176,15 @@ type APIServer struct {
 	Port int `json:"port"`
 }
 
-// DNS is where the cluster's DNS runs.
-type DNS struct {
-	Namespace string `json:"namespace"`
-	// Labels select its pods; may be nil.
-	Labels map[string]string `json:"labels"`
-}
-
-// Endpoint is an external host with its addresses.
-type Endpoint struct {
-	// Host is a DNS name as the other sections write it.
-	Host string `json:"host"`
-	// CIDRs are address ranges, one at least.
-	CIDRs []string `json:"cidrs"`
-}
-
 // Other is something that no built-in kind knows: a kind of the user's backs it
 // up, or it is skipped.
 type Other struct {
 	Key string `json:"key"`
 	// Product is such as "Redis".
 	Product string `json:"product"`
-	// Backup is "required", "optional" or "skip"; skip has a Reason.
-	Backup string `json:"backup"`
+	// Backup is what becomes of it; Skip has a Reason.
+	Backup Need   `json:"backup"`
 	Reason string `json:"reason"`
-}
-
-// Group is units that are taken one after the other in the same night.
-type Group struct {
-	Name string `json:"name"`
-	// Units are ids, in the order in which they are taken.
-	Units []string `json:"units"`
 }
 
 // Policy is the policy document: what the platform's owner decides for all instances.
@@ -264,7 +242,7 @@ type Settings struct {
 	// Window is the time of day in which backups start.
 	Window *Window `json:"window"`
 	// Retention is how many snapshots are kept.
-	Retention Retention `json:"retention"`
+	Retention Retentions `json:"retention"`
 	// Schedules are cron lines (five fields) by unit id or kind name.
 	Schedules map[string]string `json:"schedules"`
 	// Maintenance is when repositories are checked and pruned.
@@ -293,49 +271,18 @@ type Settings struct {
 	Flux *Flux `json:"flux"`
 }
 
-// Window is a time of day; it may cross midnight.
-type Window struct {
-	// Start and End are HH:MM in the time zone.
-	Start string `json:"start"`
-	End   string `json:"end"`
-}
-
-// Retention is how many snapshots of a source are kept.
-type Retention struct {
+// Retentions are how many snapshots of each source are kept.
+type Retentions struct {
 	// Default is nil if not said.
-	Default *Keep `json:"default"`
+	Default *Retention `json:"default"`
 	// Overrides are by unit id or kind name.
-	Overrides map[string]Keep `json:"overrides"`
-}
-
-// Keep counts snapshots; zero keeps none for that period.
-type Keep struct {
-	Last    int `json:"keepLast"`
-	Hourly  int `json:"keepHourly"`
-	Daily   int `json:"keepDaily"`
-	Weekly  int `json:"keepWeekly"`
-	Monthly int `json:"keepMonthly"`
-	Yearly  int `json:"keepYearly"`
+	Overrides map[string]Retention `json:"overrides"`
 }
 
 // Maintenance is two cron lines (five fields), empty if not said.
 type Maintenance struct {
 	Check string `json:"check"`
 	Prune string `json:"prune"`
-}
-
-// Resources are a container's.
-type Resources struct {
-	Requests Amounts `json:"requests"`
-	Limits   Amounts `json:"limits"`
-}
-
-// Amounts are Kubernetes quantities, empty if not said.
-type Amounts struct {
-	// CPU is in cores.
-	CPU string `json:"cpu"`
-	// Memory is in bytes.
-	Memory string `json:"memory"`
 }
 
 // Size is how large a copy is, in Kubernetes quantities of bytes.
@@ -385,14 +332,6 @@ type SecretStore struct {
 	Name string `json:"name"`
 }
 
-// Remote is where a store has a value.
-type Remote struct {
-	// Key may hold {instance}, which stands for the instance's id.
-	Key string `json:"key"`
-	// Property is empty if the entry itself is the value.
-	Property string `json:"property"`
-}
-
 // Flux is the Kustomization that applies the tree; empty is not said.
 type Flux struct {
 	Namespace string `json:"namespace"`
@@ -401,7 +340,7 @@ type Flux struct {
 	// Path is relative to the Git repository's root.
 	Path       string      `json:"path"`
 	SourceRef  *FluxSource `json:"sourceRef"`
-	DependsOn  []FluxName  `json:"dependsOn"`
+	DependsOn  []Reference `json:"dependsOn"`
 	Decryption *Decryption `json:"decryption"`
 }
 
@@ -409,13 +348,6 @@ type Flux struct {
 type FluxSource struct {
 	// Kind is "GitRepository", "OCIRepository" or "Bucket".
 	Kind string `json:"kind"`
-	Name string `json:"name"`
-	// Namespace is empty for the Kustomization's.
-	Namespace string `json:"namespace"`
-}
-
-// FluxName names another Kustomization.
-type FluxName struct {
 	Name string `json:"name"`
 	// Namespace is empty for the Kustomization's.
 	Namespace string `json:"namespace"`

@@ -39,9 +39,9 @@ type Kind struct {
 	// Scratch is the default size of the scratch folder, as a quantity.
 	Scratch string `json:"scratch"`
 	// Resources of the pods that dump and restore.
-	Resources Resources `json:"resources"`
+	Resources input.Resources `json:"resources"`
 	// Retention replaces the built-in default of 30 daily copies.
-	Retention map[string]int `json:"retention,omitempty"`
+	Retention *input.Retention `json:"retention,omitempty"`
 	// Sizing says how room and time grow with the copy.
 	Sizing Sizing `json:"sizing,omitzero"`
 	// Losses say what a copy may lack if the settings accept it, by name.
@@ -69,17 +69,13 @@ type Sizing struct {
 // Streams says whether a dump passes its copy on without keeping it on scratch.
 func (s Sizing) Streams() bool { return s.Dump == 0 && s.Restore > 0 }
 
-// Resources are Kubernetes resource quantities by name.
-type Resources struct {
-	Requests map[string]string `json:"requests,omitempty"`
-	Limits   map[string]string `json:"limits,omitempty"`
-}
-
 // Platform is what platform.json says: the resources and deadlines of the jobs
 // that belong to no kind.
 type Platform struct {
-	Resources map[string]Resources `json:"resources"`
-	Deadlines map[string]int       `json:"deadlines"`
+	// Requests and limits by the job's name; empty when backup is off.
+	Resources map[string]input.Resources `json:"resources"`
+	// Longest run in seconds by the job's name; empty when backup is off.
+	Deadlines map[string]int `json:"deadlines"`
 
 	// Images are the contracts of the platform's images.json, by name.
 	Images map[string]Image `json:"-"`

@@ -3,6 +3,8 @@ package kind
 import (
 	"slices"
 	"strings"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
 )
 
 // Answer is what a kind's units(state) has in its list: a unit, and what joins it to
@@ -32,7 +34,7 @@ type Joins struct {
 // settle joins units with each other, by what each says of itself. One that is
 // skipped has nothing to do with others.
 func settle(units []Discovered, joins []Joins) {
-	taken := func(i int) bool { return units[i].Need != "skip" }
+	taken := func(i int) bool { return units[i].Need != input.Skip }
 	for i := range units {
 		u := &units[i]
 		for j, other := range joins {

@@ -3,12 +3,14 @@ package kind
 import (
 	"slices"
 	"testing"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
 )
 
 // TestSettle: units are joined by what each says of itself, whatever their order; a
 // skipped one is joined with none, and none with itself.
 func TestSettle(t *testing.T) {
-	unit := func(id, need, namespace string) Discovered {
+	unit := func(id string, need input.Need, namespace string) Discovered {
 		return Discovered{Unit: Unit{ID: id, Need: need, Namespace: namespace, Capture: &Capture{}}}
 	}
 	units := []Discovered{

@@ -1,5 +1,9 @@
 package kind
 
+import (
+	"github.com/holdfast-backup/holdfast/renderer/input"
+)
+
 // Unit is one thing that is backed up and brought back as a whole: a database,
 // a bucket, a claim. A kind's units(state) returns a list of them; a field that
 // is not named here is an error that names the kind. Its schema, which judges what
@@ -17,7 +21,8 @@ type Unit struct {
 	// Namespace is where the unit's pods run and where its Secrets are.
 	Namespace string `json:"namespace"`
 	// Need is "required", "optional" or "skip"; skip demands a Reason.
-	Need   string `json:"need"`
+	Need input.Need `json:"need" enum:"required,optional"`
+	// What the state says about the need, as a sentence.
 	Reason string `json:"reason,omitempty"`
 	// Capture says how the data is read. It is absent when Need is skip.
 	Capture *Capture `json:"capture,omitempty"`
@@ -26,11 +31,11 @@ type Unit struct {
 	Connects []Connection `json:"connects,omitempty"`
 	// RBAC lists what the unit's pods may do at the API server; empty means
 	// that they get no token.
-	RBAC []Rule `json:"rbac,omitempty"`
+	RBAC []Rule `json:"rbac,omitempty" plan:"-"`
 	// ClusterRBAC lists what they may do in the whole cluster.
-	ClusterRBAC []Rule `json:"clusterRbac,omitempty"`
+	ClusterRBAC []Rule `json:"clusterRbac,omitempty" plan:"-"`
 	// Expect is what a good copy looks like.
-	Expect Expect `json:"expect"`
+	Expect Expect `json:"expect,omitzero" plan:"-"`
 	// Consistent lists ids of units that must be taken before this one.
 	Consistent []string `json:"consistent,omitempty"`
 	// RestoreOrder is the unit's place among the restores, if it is not its
@@ -42,18 +47,32 @@ type Unit struct {
 
 // Part tells the units apart that cover one place together.
 type Part struct {
+	// Number of the part, from 0.
 	Number int `json:"number"`
-	Of     int `json:"of"`
+	// How many parts there are.
+	Of int `json:"of"`
 }
 
-// Capture is how a unit's data is read. How is one of
-//
-//	dump    a pod of ours runs dump.sh and prints the dump
-//	exec    the same, but dump.sh reads through exec in a running pod
-//	volume  K8up reads a claim's files
-//	sync    a CronJob of ours runs dump.sh, which copies bucket to bucket
+// How is the way in which a unit's data is read.
+type How string
+
+// The ways of reading.
+const (
+	// Dump is a pod of ours that runs dump.sh and prints the dump.
+	Dump How = "dump"
+	// Exec is the same, but dump.sh reads through exec in a running pod.
+	Exec How = "exec"
+	// Volume is K8up that reads a claim's files.
+	Volume How = "volume"
+	// Sync is a CronJob of ours that runs dump.sh, which copies bucket to bucket.
+	Sync How = "sync"
+)
+
+// Capture is how a unit's data is read.
 type Capture struct {
-	How string `json:"how"`
+	// dump: a pod of ours prints a dump; exec: the same, read in a running pod; volume: K8up reads a
+	// claim; sync: a CronJob of ours copies a bucket.
+	How How `json:"how" enum:"dump,exec,volume,sync"`
 	// Image names an entry of the kind's images.json, or of the platform's
 	// ("k8up", "rclone").
 	Image string `json:"image,omitempty"`
@@ -71,8 +90,10 @@ type Capture struct {
 	Credentials []Credential `json:"credentials,omitempty"`
 	// Claim, UID and GID are the claim that how=volume reads and its owner.
 	Claim string `json:"claim,omitempty"`
-	UID   *int64 `json:"uid,omitempty"`
-	GID   *int64 `json:"gid,omitempty"`
+	// User id that owns the claim's files.
+	UID *int64 `json:"uid,omitempty"`
+	// Group id that owns the claim's files; absent if it is the uid.
+	GID *int64 `json:"gid,omitempty"`
 	// Owners are those of a claim with files of several. Only root reads them
 	// all, and gives them back to whom they belonged.
 	Owners []Owner `json:"owners,omitempty"`
@@ -94,21 +115,28 @@ type Capture struct {
 
 // Owner is whom files belong to.
 type Owner struct {
+	// Numeric user id.
 	UID int64 `json:"uid"`
+	// Numeric group id.
 	GID int64 `json:"gid"`
 }
 
 // SecretEnv is an environment variable whose value a Secret holds.
 type SecretEnv struct {
-	Name   string `json:"name"`
+	// Name of the environment variable.
+	Name string `json:"name"`
+	// Name of the Secret, in the unit's namespace.
 	Secret string `json:"secret"`
-	Key    string `json:"key"`
+	// Key in the Secret.
+	Key string `json:"key"`
 }
 
 // Credential is an environment variable whose value is a field of
 // backup-credentials.json: "secretsManager.password".
 type Credential struct {
-	Name  string `json:"name"`
+	// Name of the environment variable.
+	Name string `json:"name"`
+	// Field of backup-credentials.json, such as secretsManager.password.
 	Field string `json:"field"`
 	// Optional says that the variable is left out where the document has no
 	// such field. Else that is a problem.
@@ -118,18 +146,25 @@ type Credential struct {
 // File is an entry of a Secret or a ConfigMap, mounted as
 // /holdfast/files/<Name>. Exactly one of Secret and ConfigMap is set.
 type File struct {
-	Name      string `json:"name"`
-	Secret    string `json:"secret,omitempty"`
+	// Name of the file below /holdfast/files.
+	Name string `json:"name"`
+	// Name of the Secret, in the unit's namespace; either this or configMap is set.
+	Secret string `json:"secret,omitempty"`
+	// Name of the ConfigMap, in the unit's namespace; either this or secret is set.
 	ConfigMap string `json:"configMap,omitempty"`
-	Key       string `json:"key"`
+	// Key in the Secret or ConfigMap.
+	Key string `json:"key"`
 }
 
 // Workload names the owner of a running pod.
 type Workload struct {
+	// Kind of the workload, such as StatefulSet.
 	Kind string `json:"kind"`
+	// Name of the workload.
 	Name string `json:"name"`
 	// Pod is the very pod that exec reads: "cassandra-0".
-	Pod       string `json:"pod,omitempty"`
+	Pod string `json:"pod,omitempty"`
+	// Name of the container that exec reads in.
 	Container string `json:"container,omitempty"`
 }
 
@@ -137,8 +172,11 @@ type Workload struct {
 // Service name, a Service's DNS name, an external DNS name or an address;
 // "kubernetes" is the API server and needs no Port.
 type Connection struct {
-	Host    string `json:"host"`
-	Port    int    `json:"port,omitempty"`
+	// Name of a Service, a DNS name or an IP address; "kubernetes" is the API server.
+	Host string `json:"host"`
+	// TCP port, 1 to 65535; absent for the API server.
+	Port int `json:"port,omitempty"`
+	// What the connection is for.
 	Purpose string `json:"purpose"`
 	// HTTP says that HTTP is spoken, so that a proxy can carry it out.
 	HTTP bool `json:"http,omitempty"`
@@ -146,10 +184,14 @@ type Connection struct {
 
 // Rule is one RBAC rule, in Kubernetes' own form.
 type Rule struct {
-	APIGroups     []string `json:"apiGroups"`
-	Resources     []string `json:"resources"`
+	// API groups; "" is the core group.
+	APIGroups []string `json:"apiGroups"`
+	// Resources, in the plural, such as pods/exec.
+	Resources []string `json:"resources"`
+	// Names of the only objects that the rule allows.
 	ResourceNames []string `json:"resourceNames,omitempty"`
-	Verbs         []string `json:"verbs"`
+	// Verbs, such as get.
+	Verbs []string `json:"verbs"`
 }
 
 // Expect is what a good copy of the unit looks like. The dump script refuses
@@ -167,6 +209,8 @@ type Expect struct {
 
 // AllowEmpty says why a unit may be empty, and until when (RFC 3339 date).
 type AllowEmpty struct {
+	// Why the unit may be empty, as a sentence.
 	Reason string `json:"reason"`
-	Until  string `json:"until,omitempty"`
+	// Last day of the excuse, as an RFC 3339 date; absent if it has no end.
+	Until string `json:"until,omitempty"`
 }

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/holdfast-backup/holdfast/renderer/kind"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 	"github.com/holdfast-backup/holdfast/renderer/secrets"
@@ -275,16 +276,19 @@ func (in *inspector) complete() {
 		}
 	}
 	for _, i := range in.plan.Units {
-		runs := map[string]string{"sync": "CronJob", "dump": "Schedule", "exec": "Schedule", "volume": "Schedule"}[i.Capture.How]
+		runs := "Schedule"
+		if i.Capture.How == kind.Sync {
+			runs = "CronJob"
+		}
 		must(i.ID, runs+"/"+i.Namespace+"/"+i.Name)
-		if i.Capture.How == "dump" || i.Capture.How == "exec" {
+		if i.Capture.How == kind.Dump || i.Capture.How == kind.Exec {
 			must(i.ID, "PreBackupPod/"+i.Namespace+"/"+i.Name)
 		}
 		must(i.ID, "ConfigMap/"+i.Namespace+"/"+i.Lock)
 		must(i.ID, "Job/"+i.Namespace+"/"+i.Restore)
 	}
 	for _, m := range in.plan.Maintenance {
-		must(m.Job, "Schedule/"+m.Namespace+"/"+m.Name)
+		must(string(m.Job), "Schedule/"+m.Namespace+"/"+m.Name)
 	}
 	for _, m := range in.plan.Markers {
 		must("marker", "CronJob/"+m.Namespace+"/"+m.Name)

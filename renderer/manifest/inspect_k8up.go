@@ -151,7 +151,7 @@ func (in *inspector) repository(o Object, backend map[string]any, own plan.Repos
 // retention checks that a prune is one of the plan's, and keeps what the plan promises.
 func (in *inspector) retention(o Object, retention map[string]any) {
 	n := slices.IndexFunc(in.plan.Maintenance, func(m plan.Maintenance) bool {
-		return m.Job == "prune" && m.Name == o.Name() && m.Namespace == o.Namespace()
+		return m.Job == plan.JobPrune && m.Name == o.Name() && m.Namespace == o.Namespace()
 	})
 	if n < 0 {
 		in.add(o, "HF417", "", "no prune of that name is in the plan")
@@ -161,16 +161,10 @@ func (in *inspector) retention(o Object, retention map[string]any) {
 	if !slices.Equal(list(retention, "tags"), []any{m.Tag}) {
 		in.add(o, "HF417", "", "it prunes another tier than the plan, which says %s", m.Tag)
 	}
-	for _, keep := range []struct {
-		field string
-		want  int
-	}{
-		{"keepLast", m.Retention.KeepLast}, {"keepHourly", m.Retention.KeepHourly}, {"keepDaily", m.Retention.KeepDaily},
-		{"keepWeekly", m.Retention.KeepWeekly}, {"keepMonthly", m.Retention.KeepMonthly}, {"keepYearly", m.Retention.KeepYearly},
-	} {
-		_, set := retention[keep.field]
-		if found, _ := number(retention, keep.field); found != float64(keep.want) || set && keep.want == 0 {
-			in.add(o, "HF417", "retention is set in the policy or the state", "retention.%s is not the plan's, which is %d", keep.field, keep.want)
+	for _, rule := range m.Retention.Rules() {
+		_, set := retention[rule.Field]
+		if found, _ := number(retention, rule.Field); found != float64(rule.Keep) || set && rule.Keep == 0 {
+			in.add(o, "HF417", "retention is set in the policy or the state", "retention.%s is not the plan's, which is %d", rule.Field, rule.Keep)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package manifest
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -48,7 +46,7 @@ func Seal(objects []Object, p *plan.Plan, instance input.Instance, maker secrets
 			bundle.Files = append(bundle.Files, file)
 		}
 	}
-	planFile, err := encodePlan(p)
+	planFile, err := plan.Encode(p)
 	if err != nil {
 		problems = append(problems, broken("plan.json", err))
 	}
@@ -107,18 +105,6 @@ func kustomization(folder string, files []File) (File, bool) {
 		"resources":  resources,
 	}})
 	return File{Path: folder + "kustomization.yaml", Data: data}, err == nil
-}
-
-// encodePlan writes plan.json.
-func encodePlan(p *plan.Plan) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(p); err != nil {
-		return nil, fmt.Errorf("plan: %w", err)
-	}
-	return b.Bytes(), nil
 }
 
 // Owners remembers who makes which object, over all instances of a run. Of an

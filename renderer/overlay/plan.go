@@ -15,6 +15,9 @@ func (a *application) renamed() *plan.Plan {
 	p.Units = slices.Clone(p.Units)
 	for i := range p.Units {
 		a.unit(&p.Units[i])
+		if target := p.Units[i].Copy; target != nil {
+			p.Copies = target.Copies // each namespace's Secret has the same name
+		}
 	}
 	p.Repositories = map[string]plan.Repository{}
 	for id, r := range a.plan.Repositories {
@@ -78,10 +81,10 @@ func (a *application) unit(i *plan.Item) {
 		i.Name = now("Schedule", i.Name)
 	}
 	if i.Copy != nil {
-		target := *i.Copy
-		target.Secret = now("Secret", target.Secret)
-		target.CA = now("ConfigMap", target.CA)
-		i.Copy = &target
+		copies := *i.Copy.Copies
+		copies.Secret = now("Secret", copies.Secret)
+		copies.CA = now("ConfigMap", copies.CA)
+		i.Copy = &plan.Copy{Path: i.Copy.Path, Copies: &copies}
 	}
 }
 

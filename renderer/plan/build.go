@@ -76,7 +76,7 @@ func fillNil(v reflect.Value) {
 func build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	state := inst.State
 	p := &Plan{
-		SchemaVersion: 1,
+		SchemaVersion: 2,
 		Instance:      state.InstanceID,
 		Prefix:        prefix(state.InstanceID, set),
 		Cluster:       state.Cluster.Name,
@@ -95,11 +95,11 @@ func build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 		Labels:        Labels{},
 		Platform: Platform{
 			Images:    map[string]string{},
-			Resources: map[string]kind.Resources{},
+			Resources: map[string]input.Resources{},
 			Deadlines: map[string]int{},
 		},
-		Network: Network{APICIDRs: []string{}, Cluster: []string{}, Endpoints: []Endpoint{}, DNS: DNS{Labels: Labels{}}},
-		Flux:    Flux{DependsOn: []Reference{}},
+		Network: Network{APICIDRs: []string{}, Cluster: []string{}, Endpoints: []input.Endpoint{}, DNS: input.DNS{Labels: Labels{}}},
+		Flux:    Flux{DependsOn: []input.Reference{}},
 		inputs:  &inputs{instance: inst, set: set, discovered: withGroups(state.Consistency, units)},
 	}
 	b := &builder{inst: inst, set: set, plan: p, settings: newSettings(inst), found: map[string]kind.Discovered{}}
@@ -140,7 +140,7 @@ func (b *builder) decideFrame() {
 	n := state.Network
 	p.Network.Engine = cmp.Or(n.PolicyEngine, "kubernetes")
 	p.Network.Cluster = append(p.Network.Cluster, n.ClusterCIDRs...)
-	p.Network.DNS = DNS{Namespace: "kube-system", Labels: Labels{"k8s-app": "kube-dns"}}
+	p.Network.DNS = input.DNS{Namespace: "kube-system", Labels: Labels{"k8s-app": "kube-dns"}}
 	if n.APIServer != nil {
 		p.Network.APICIDRs, p.Network.APIPort = append(p.Network.APICIDRs, n.APIServer.CIDRs...), n.APIServer.Port
 	}
@@ -151,9 +151,9 @@ func (b *builder) decideFrame() {
 		}
 	}
 	for _, e := range n.Endpoints {
-		p.Network.Endpoints = append(p.Network.Endpoints, Endpoint{Host: e.Host, CIDRs: e.CIDRs})
+		p.Network.Endpoints = append(p.Network.Endpoints, e)
 	}
-	slices.SortStableFunc(p.Network.Endpoints, func(a, c Endpoint) int { return cmp.Compare(a.Host, c.Host) })
+	slices.SortStableFunc(p.Network.Endpoints, func(a, c input.Endpoint) int { return cmp.Compare(a.Host, c.Host) })
 	p.API = b.api("Snapshot objects, dump pods")
 	p.CAPem = map[string]string{}
 	if r := b.inst.Credentials.Restic; r != nil && r.CAPem != "" {
@@ -170,7 +170,7 @@ func (b *builder) decideFrame() {
 		p.Platform.Images[name], _ = b.settings.image("platform", name, b.set.Platform.Images[name].Reference)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.set.Platform.Resources)) {
-		p.Platform.Resources[name] = b.settings.resources(b.set.Platform.Resources[name], name)
+		p.Platform.Resources[name], _ = b.settings.resources(b.set.Platform.Resources[name], name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.set.Platform.Deadlines)) {
 		p.Platform.Deadlines[name], _ = b.settings.deadline(b.set.Platform.Deadlines[name], name)
@@ -185,7 +185,7 @@ func (b *builder) decideUnits() {
 	var requests []request
 	fixed := map[string]timetable{}
 	for _, u := range b.plan.inputs.discovered {
-		if u.Need == "skip" {
+		if u.Need == input.Skip {
 			b.plan.Exemptions = append(b.plan.Exemptions, Exemption{ID: u.ID, Kind: u.Kind.Name, Covers: u.Covers, Reason: u.Reason})
 			continue
 		}
@@ -197,7 +197,7 @@ func (b *builder) decideUnits() {
 	}
 	minutes := b.places(requests, fixed)
 	for _, u := range b.plan.inputs.discovered {
-		if u.Need == "skip" {
+		if u.Need == input.Skip {
 			continue
 		}
 		minute, placed := minutes[u.ID]
@@ -245,7 +245,7 @@ func (b *builder) places(requests []request, fixed map[string]timetable) map[str
 			taken[at%day] = true
 		}
 	}
-	return spread(p.Instance, requests, p.Window.minutes(p.TimeZone), func(minute int) bool { return taken[minute] })
+	return spread(p.Instance, requests, windowMinutes(p.Window, p.TimeZone), func(minute int) bool { return taken[minute] })
 }
 
 // depths counts for each unit the longest chain of units that must be taken
@@ -266,7 +266,7 @@ func depths(units map[string]kind.Discovered) (map[string]int, []string) {
 		visiting[id] = true
 		d := 0
 		for _, before := range units[id].Consistent {
-			if u, known := units[before]; known && u.Need != "skip" {
+			if u, known := units[before]; known && u.Need != input.Skip {
 				d = max(d, visit(before)+1)
 			}
 		}

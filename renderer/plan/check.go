@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
@@ -85,7 +86,7 @@ func (c *checker) coverage() {
 					"covers %s, which is no coverable place of this state", place)
 			}
 		}
-		if u.Need == "skip" && strings.TrimSpace(u.Reason) == "" {
+		if u.Need == input.Skip && strings.TrimSpace(u.Reason) == "" {
 			c.problemAt(unitPlace(u.Unit), "HF107", `say why: "reason": "…"`, "unit %s is skipped without a reason", u.ID)
 		}
 	}
@@ -134,7 +135,7 @@ func (c *checker) units() {
 			c.problemAt(unitPlace(u.Unit), "HF103", "keys must differ, also across servers", "another unit is %s, too", u.ID)
 		}
 		ids[u.ID] = true
-		if u.Capture == nil || u.Need == "skip" {
+		if u.Capture == nil || u.Need == input.Skip {
 			continue
 		}
 		source := c.plan.source(u.Unit)
@@ -142,7 +143,7 @@ func (c *checker) units() {
 			c.problemAt(unitPlace(u.Unit), "HF115", "one of the two must go", "%s and %s read the same data (%s)", other, u.ID, u.Capture.Source)
 		}
 		sources[source] = u.ID
-		if (u.Capture.How == "sync") != (u.Kind.Engine == kind.Rclone) {
+		if (u.Capture.How == kind.Sync) != (u.Kind.Engine == kind.Rclone) {
 			c.problemAt(unitPlace(u.Unit), "HF110", "sync is rclone's, all others are restic's",
 				"unit %s is captured by %s, but its engine is %s", u.ID, u.Capture.How, u.Kind.Engine)
 		}
@@ -154,7 +155,7 @@ func (c *checker) units() {
 				c.problemAt("unit "+u.ID, "HF117", "use capitals, digits and _", "%q is no name of an environment variable", name)
 			}
 		}
-		if u.Capture.How == "volume" {
+		if u.Capture.How == kind.Volume {
 			c.live(u.Unit)
 			c.owner(u.Unit)
 		}
@@ -251,7 +252,7 @@ func (c *checker) references() {
 		c.problemAt("unit "+id, "HF205", "widen backup.window: each source needs a minute of its own, "+
 			fmt.Sprintf("%d minutes after those that it must follow", followDistance),
 			"the window %s to %s has no minute left; of its %d minutes %d are in use",
-			p.Window.Start, p.Window.End, len(p.Window.minutes(p.TimeZone)), len(p.Units)-len(in.unplaced))
+			p.Window.Start, p.Window.End, len(windowMinutes(p.Window, p.TimeZone)), len(p.Units)-len(in.unplaced))
 	}
 }
 
@@ -410,7 +411,7 @@ func (c *checker) names() {
 		if len(i.Name) > MaxName {
 			c.problemAt(unitPlace(i.Unit), "HF301", "shorten the instance id or the key", "name %q has %d characters; a Schedule of more than %d hangs for ever", i.Name, len(i.Name), MaxName)
 		}
-		if claim := i.Capture.Claim; i.Capture.How == "volume" && (len(claim) > 63 || strings.Contains(claim, ".")) {
+		if claim := i.Capture.Claim; i.Capture.How == kind.Volume && (len(claim) > 63 || strings.Contains(claim, ".")) {
 			c.problemAt(unitPlace(i.Unit), "HF311", `copy the files to a claim of a shorter name, or skip it with "backup": "skip" and a reason`,
 				"K8up mounts claim %q as a volume of that name, which a pod cannot have", claim)
 		}
@@ -490,11 +491,11 @@ func (c *checker) times() {
 
 // follows says whether each start of t comes followDistance minutes or more after one of
 // first, in the same night: within twelve hours, or in the same window.
-func follows(t, first timetable, w Window) bool {
+func follows(t, first timetable, w input.Window) bool {
 	for _, at := range t {
 		if !slices.ContainsFunc(first, func(before int) bool {
 			d := (at - before + week) % week
-			return d >= followDistance && (d <= day/2 || w.spans(before%day, d))
+			return d >= followDistance && (d <= day/2 || windowSpans(w, before%day, d))
 		}) {
 			return false
 		}
@@ -607,7 +608,7 @@ func (c *checker) network() {
 					c.problemAt(unitPlace(i.Unit), "HF317", "name the host that is meant", "it connects to %s, where clouds hand out the node's credentials", e.Host)
 				}
 			}
-			if e.To == "any" && n.Engine == "kubernetes" && len(n.Cluster) == 0 {
+			if e.To == ToAny && n.Engine == "kubernetes" && len(n.Cluster) == 0 {
 				c.problemAt(unitPlace(i.Unit), "HF308", "give network.clusterCidrs, or network.endpoints for this host",
 					"the addresses of %s are not known, and neither are the cluster's own", e.Host)
 			}

@@ -16,7 +16,7 @@ func unit(id string, part *kind.Part, covers ...string) kind.Discovered {
 	name, _, _ := strings.Cut(id, "/")
 	return kind.Discovered{
 		Kind: kind.Kind{Name: name},
-		Unit: kind.Unit{ID: id, Covers: covers, Part: part, Need: "required"},
+		Unit: kind.Unit{ID: id, Covers: covers, Part: part, Need: input.Required},
 	}
 }
 
@@ -71,7 +71,7 @@ func TestCoverage(t *testing.T) {
 
 func TestDepths(t *testing.T) {
 	units := map[string]kind.Discovered{}
-	add := func(id, need string, after ...string) {
+	add := func(id string, need input.Need, after ...string) {
 		u := unit(id, nil)
 		u.Need, u.Consistent = need, after
 		units[id] = u
@@ -170,7 +170,7 @@ func TestOverlaps(t *testing.T) {
 			inputs:       &inputs{instance: input.Instance{Credentials: &input.Credentials{Tree: tree}}},
 		}
 		if copied != "" {
-			p.Units = []Item{{Copy: &Copy{Endpoint: endpoint, Path: copied}}}
+			p.Units = []Item{{Copy: &Copy{Path: copied, Copies: &Copies{Endpoint: endpoint}}}}
 		}
 		return p
 	}

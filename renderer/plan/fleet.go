@@ -96,7 +96,7 @@ func (p *Plan) source(u kind.Unit) string {
 	if u.Capture.Source == "" {
 		return ""
 	}
-	if u.Capture.How == "exec" {
+	if u.Capture.How == kind.Exec {
 		return p.Cluster + "/" + u.Namespace + "/" + u.Capture.Source
 	}
 	for _, c := range u.Connects {

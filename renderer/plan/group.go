@@ -21,7 +21,7 @@ func withGroups(groups []input.Group, units []kind.Discovered) []kind.Discovered
 	for _, group := range groups {
 		before := ""
 		for _, id := range group.Units {
-			i := slices.IndexFunc(units, func(u kind.Discovered) bool { return u.ID == id && u.Need != "skip" })
+			i := slices.IndexFunc(units, func(u kind.Discovered) bool { return u.ID == id && u.Need != input.Skip })
 			if i < 0 {
 				continue
 			}
@@ -37,9 +37,9 @@ func withGroups(groups []input.Group, units []kind.Discovered) []kind.Discovered
 // decideGroups shows the groups in the plan.
 func (b *builder) decideGroups() {
 	for _, group := range b.inst.State.Consistency {
-		b.plan.Groups = append(b.plan.Groups, Group{Name: group.Name, Units: group.Units})
+		b.plan.Groups = append(b.plan.Groups, group)
 	}
-	slices.SortStableFunc(b.plan.Groups, func(a, c Group) int { return cmp.Compare(a.Name, c.Name) })
+	slices.SortStableFunc(b.plan.Groups, func(a, c input.Group) int { return cmp.Compare(a.Name, c.Name) })
 }
 
 // groups is HF146 and HF147: each member is a unit that is backed up.
@@ -66,7 +66,7 @@ func (c *checker) groups() {
 					hint = fmt.Sprintf("did you mean %q?", near)
 				}
 				c.problemAt(at, "HF146", hint, "%q is no unit of this instance", id)
-			case unit.Need == "skip":
+			case unit.Need == input.Skip:
 				c.problemAt(at, "HF147", "take it out of the group, or back it up", "group %s needs %s, which is skipped", group.Name, id)
 			}
 		}

@@ -71,12 +71,12 @@ func (c *checker) exports() {
 	for _, u := range c.plan.inputs.discovered {
 		export := false
 		for _, place := range u.Covers {
-			if u.Need != "skip" && strings.HasPrefix(place, "/kubernetes/") {
+			if u.Need != input.Skip && strings.HasPrefix(place, "/kubernetes/") {
 				export = true
 				exported[[2]string{place, u.Namespace}] = true
 			}
 		}
-		if u.Need != "skip" && !export && sources[u.Namespace] == "" {
+		if u.Need != input.Skip && !export && sources[u.Namespace] == "" {
 			sources[u.Namespace] = u.ID
 		}
 	}

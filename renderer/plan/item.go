@@ -28,7 +28,6 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 		Kind:         k.Name,
 		Engine:       k.Engine,
 		Name:         name,
-		Container:    name,
 		File:         p.Instance + "/backup/" + file,
 		BaseFile:     p.Instance + "/repository/" + file,
 		RestoreFile:  p.Instance + "/restore/" + file,
@@ -45,7 +44,7 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	b.optional(&i)
 	i.PodLabels = b.labels("holdfast.dev/unit", name, "holdfast.dev/role", "source")
 	i.ServiceAccount = p.Prefix + "-backup"
-	if len(u.RBAC)+len(u.ClusterRBAC) > 0 || u.Capture.How == "sync" {
+	if len(u.RBAC)+len(u.ClusterRBAC) > 0 || u.Capture.How == kind.Sync {
 		i.ServiceAccount = name
 	}
 
@@ -59,7 +58,7 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 
 	i.Retention, from = b.settings.retention(u.ID, k)
 	i.decide("retention", i.Retention.String(), from)
-	i.Tier = i.Retention.tier()
+	i.Tier = tierOf(i.Retention)
 	i.Tags = []string{TierPrefix + i.Tier, u.ID}
 
 	i.DeadlineSeconds, from = b.settings.deadline(k.Deadline, u.ID, k.Name)
@@ -74,7 +73,8 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	i.Scratch, from = b.settings.scratch(cmp.Or(u.Capture.Scratch, k.Scratch), u.ID, k.Name)
 	i.decide("scratch", i.Scratch, from)
 	b.applySize(&i, k, from, deadlineFrom)
-	i.Resources = b.settings.resources(k.Resources, u.ID, k.Name)
+	i.Resources, from = b.settings.resources(k.Resources, u.ID, k.Name)
+	i.decide("resources", resourcesText(i.Resources), from)
 	losses, from := b.settings.losses(u.ID, k.Name)
 	for _, loss := range losses {
 		i.Decisions = append(i.Decisions, Decision{What: "loss", Value: loss.Name + " " + cmp.Or(loss.Items, "*"), From: from})
@@ -96,6 +96,19 @@ func (b *builder) item(u kind.Discovered, minute int) Item {
 	b.connect(&i)
 	b.environment(&i)
 	return i
+}
+
+// resourcesText is what people read: "100m cpu, 64Mi memory, at most 512Mi memory".
+func resourcesText(r input.Resources) string {
+	var parts []string
+	add := func(before string, amounts map[string]string) {
+		for _, name := range slices.Sorted(maps.Keys(amounts)) {
+			parts = append(parts, before+amounts[name]+" "+name)
+		}
+	}
+	add("", r.Requests)
+	add("at most ", r.Limits)
+	return strings.Join(parts, ", ")
 }
 
 // decide notes where a value comes from. A later note about the same value replaces an
@@ -156,12 +169,12 @@ func (b *builder) target(i *Item) {
 	if restic := b.inst.Credentials.Restic; restic != nil {
 		expected.Where = resticURL(restic.Endpoint, b.bucketPath(restic.Bucket, restic.Prefix, i.Namespace))
 	}
-	if i.Capture.How == "volume" {
+	if i.Capture.How == kind.Volume {
 		i.PodConfig = b.podConfigName(i)
 		expected.Path = "/data/" + i.Capture.Claim
 	} else {
 		// K8up stores what a dump prints under the container's name.
-		expected.Path = "/" + i.Namespace + "-" + i.Container + i.Capture.Extension
+		expected.Path = "/" + i.Namespace + "-" + i.Name + i.Capture.Extension
 	}
 	i.Expected = []Expected{expected}
 }
@@ -237,11 +250,18 @@ func (b *builder) copyTarget(i *Item) *Copy {
 		return nil
 	}
 	_, key, _ := strings.Cut(i.ID, "/")
-	target := &Copy{
+	return &Copy{Path: b.bucketPath(r.Bucket, r.Prefix, dnsLabel(key)), Copies: b.copies(r)}
+}
+
+// copies is what all targets have in common, worked out once.
+func (b *builder) copies(r *input.Rclone) *Copies {
+	if b.plan.Copies != nil {
+		return b.plan.Copies
+	}
+	copies := &Copies{
 		Endpoint:                r.Endpoint,
 		Region:                  r.Region,
 		Provider:                cmp.Or(r.Provider, "Other"),
-		Path:                    b.bucketPath(r.Bucket, r.Prefix, dnsLabel(key)),
 		Secret:                  b.plan.Prefix + "-rclone",
 		CA:                      b.caName(kind.Rclone),
 		Salted:                  b.inst.Credentials.Has("rclone.crypt.password2"),
@@ -253,9 +273,10 @@ func (b *builder) copyTarget(i *Item) *Copy {
 		CanarySHA256:            strings.Repeat("0", 64),
 	}
 	if canary := r.Crypt.Canary; canary != nil {
-		target.CanaryPath, target.CanarySHA256 = canary.Path, canary.SHA256
+		copies.CanaryPath, copies.CanarySHA256 = canary.Path, canary.SHA256
 	}
-	return target
+	b.plan.Copies = copies
+	return copies
 }
 
 // connect derives what the unit's pods may connect to.
@@ -280,7 +301,7 @@ func (b *builder) connect(i *Item) {
 	// first policy would deny ingress to everybody else.
 	if b.inst.State.Network.DefaultDenyIngress {
 		for _, e := range source {
-			if e.To == "namespace" && b.ownsNamespace(e.Namespace) {
+			if e.To == ToNamespace && b.ownsNamespace(e.Namespace) {
 				i.Ingress = append(i.Ingress, Ingress{Namespace: e.Namespace, Port: e.Port})
 			}
 		}

@@ -55,7 +55,7 @@ func (c *checker) live(u kind.Unit) {
 		}
 	}
 	for _, other := range c.plan.inputs.discovered {
-		if other.Capture == nil || other.Capture.How == "volume" {
+		if other.Capture == nil || other.Capture.How == kind.Volume {
 			continue
 		}
 		for _, server := range c.plan.servers(other.Unit) {

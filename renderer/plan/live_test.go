@@ -15,7 +15,7 @@ func TestLiveFiles(t *testing.T) {
 		t.Fatal(problems)
 	}
 	other := func(id, host string, workload *kind.Workload) kind.Discovered {
-		return kind.Discovered{Unit: kind.Unit{ID: id, Namespace: "app", Capture: &kind.Capture{How: "dump", Workload: workload},
+		return kind.Discovered{Unit: kind.Unit{ID: id, Namespace: "app", Capture: &kind.Capture{How: kind.Dump, Workload: workload},
 			Connects: []kind.Connection{{Host: apiServer}, {Host: host, Port: 1}}}}
 	}
 	units := []kind.Discovered{
@@ -56,7 +56,7 @@ func TestLiveFiles(t *testing.T) {
 		if namespace == "" {
 			namespace = "app"
 		}
-		u := kind.Unit{ID: "volume/" + test.claim, Namespace: namespace, Capture: &kind.Capture{How: "volume", Claim: test.claim}}
+		u := kind.Unit{ID: "volume/" + test.claim, Namespace: namespace, Capture: &kind.Capture{How: kind.Volume, Claim: test.claim}}
 		if test.workload != "" {
 			u.Capture.Workload = &kind.Workload{Kind: "StatefulSet", Name: test.workload}
 		}

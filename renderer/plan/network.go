@@ -45,28 +45,28 @@ func serviceNamespace(host, from, clusterDomain string) (string, bool) {
 func (b *builder) egress(from, purpose string, t target) Egress {
 	n := b.plan.Network
 	if t.host == apiServer {
-		return Egress{Purpose: purpose, To: "apiserver", CIDRs: n.APICIDRs, Port: n.APIPort}
+		return Egress{Purpose: purpose, To: ToAPIServer, CIDRs: n.APICIDRs, Port: n.APIPort}
 	}
 	out := Egress{Purpose: purpose, Host: t.host, Port: t.port}
 	if address, err := netip.ParseAddr(t.host); err == nil {
-		out.To, out.CIDRs = "cidr", []string{netip.PrefixFrom(address, address.BitLen()).String()}
+		out.To, out.CIDRs = ToCIDR, []string{netip.PrefixFrom(address, address.BitLen()).String()}
 		return out
 	}
 	if namespace, ok := serviceNamespace(t.host, from, b.inst.State.Cluster.ClusterDomain); ok {
-		out.To, out.Namespace = "namespace", namespace
+		out.To, out.Namespace = ToNamespace, namespace
 		return out
 	}
 	if n.Engine == "cilium" {
-		out.To = "host"
+		out.To = ToHost
 		return out
 	}
 	for _, endpoint := range n.Endpoints {
 		if endpoint.Host == t.host {
-			out.To, out.CIDRs = "cidr", endpoint.CIDRs
+			out.To, out.CIDRs = ToCIDR, endpoint.CIDRs
 			return out
 		}
 	}
-	out.To, out.Except = "any", b.closedRanges()
+	out.To, out.Except = ToAny, b.closedRanges()
 	return out
 }
 
@@ -141,10 +141,10 @@ func OpensMetadata(cidr netip.Prefix, except ...netip.Prefix) (netip.Prefix, boo
 func egresses(list []Egress) []Egress {
 	out := []Egress{}
 	named := slices.ContainsFunc(list, func(e Egress) bool {
-		return e.To != "apiserver" && (e.To != "cidr" || !isAddress(e.Host))
+		return e.To != ToAPIServer && (e.To != ToCIDR || !isAddress(e.Host))
 	})
 	if named {
-		out = append(out, Egress{Purpose: "names", To: "dns", Port: 53})
+		out = append(out, Egress{Purpose: "names", To: ToDNS, Port: 53})
 	}
 	for _, e := range list {
 		if !slices.ContainsFunc(out, func(o Egress) bool { return o.To == e.To && o.Host == e.Host && o.Port == e.Port }) {

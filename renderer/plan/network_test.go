@@ -19,7 +19,7 @@ func TestEgress(t *testing.T) {
 			APICIDRs:  []string{"192.0.2.10/32"},
 			APIPort:   6443,
 			Cluster:   []string{"10.42.0.0/16", "198.18.0.0/15", "fd00:10::/32"},
-			Endpoints: []Endpoint{{Host: "db.example.org", CIDRs: []string{"203.0.113.7/32"}}, {Host: "s3.intern.example", CIDRs: []string{"10.1.2.0/24"}}},
+			Endpoints: []input.Endpoint{{Host: "db.example.org", CIDRs: []string{"203.0.113.7/32"}}, {Host: "s3.intern.example", CIDRs: []string{"10.1.2.0/24"}}},
 		}
 	}
 	for _, test := range []struct {
@@ -30,37 +30,37 @@ func TestEgress(t *testing.T) {
 		want   Egress
 	}{
 		{name: "the API server by its endpoint's port", target: target{host: "kubernetes"},
-			want: Egress{To: "apiserver", CIDRs: []string{"192.0.2.10/32"}, Port: 6443}},
+			want: Egress{To: ToAPIServer, CIDRs: []string{"192.0.2.10/32"}, Port: 6443}},
 		{name: "a bare name is of the caller's namespace", target: target{host: "cassandra", port: 9042},
-			want: Egress{To: "namespace", Namespace: "app", Host: "cassandra", Port: 9042}},
+			want: Egress{To: ToNamespace, Namespace: "app", Host: "cassandra", Port: 9042}},
 		{name: "a Service's name", target: target{host: "db.data.svc.cluster.local", port: 1},
-			want: Egress{To: "namespace", Namespace: "data", Host: "db.data.svc.cluster.local", Port: 1}},
+			want: Egress{To: ToNamespace, Namespace: "data", Host: "db.data.svc.cluster.local", Port: 1}},
 		{name: "a Service's name with the root's dot", target: target{host: "db.data.svc.cluster.local.", port: 1},
-			want: Egress{To: "namespace", Namespace: "data", Host: "db.data.svc.cluster.local.", Port: 1}},
+			want: Egress{To: ToNamespace, Namespace: "data", Host: "db.data.svc.cluster.local.", Port: 1}},
 		{name: "a Service's name without the domain", target: target{host: "db.data.svc", port: 1},
-			want: Egress{To: "namespace", Namespace: "data", Host: "db.data.svc", Port: 1}},
+			want: Egress{To: ToNamespace, Namespace: "data", Host: "db.data.svc", Port: 1}},
 		{name: "a pod's name below its Service", target: target{host: "db-0.db.data.svc.cluster.local", port: 1},
-			want: Egress{To: "namespace", Namespace: "data", Host: "db-0.db.data.svc.cluster.local", Port: 1}},
+			want: Egress{To: ToNamespace, Namespace: "data", Host: "db-0.db.data.svc.cluster.local", Port: 1}},
 		{name: "a domain of the cluster's own", domain: "k8s.example", target: target{host: "db.data.svc.k8s.example", port: 1},
-			want: Egress{To: "namespace", Namespace: "data", Host: "db.data.svc.k8s.example", Port: 1}},
+			want: Egress{To: ToNamespace, Namespace: "data", Host: "db.data.svc.k8s.example", Port: 1}},
 		{name: "another cluster's Service is outside", domain: "k8s.example", target: target{host: "db.data.svc.cluster.local", port: 1},
-			want: Egress{To: "any", Except: closed, Host: "db.data.svc.cluster.local", Port: 1}},
+			want: Egress{To: ToAny, Except: closed, Host: "db.data.svc.cluster.local", Port: 1}},
 		{name: "an outside host of known addresses", target: target{host: "db.example.org", port: 5432},
-			want: Egress{To: "cidr", CIDRs: []string{"203.0.113.7/32"}, Host: "db.example.org", Port: 5432}},
+			want: Egress{To: ToCIDR, CIDRs: []string{"203.0.113.7/32"}, Host: "db.example.org", Port: 5432}},
 		{name: "an outside host of unknown addresses", target: target{host: "s3.example.org", port: 443},
-			want: Egress{To: "any", Except: closed, Host: "s3.example.org", Port: 443}},
+			want: Egress{To: ToAny, Except: closed, Host: "s3.example.org", Port: 443}},
 		{name: "an outside host of known private addresses", target: target{host: "s3.intern.example", port: 443},
-			want: Egress{To: "cidr", CIDRs: []string{"10.1.2.0/24"}, Host: "s3.intern.example", Port: 443}},
+			want: Egress{To: ToCIDR, CIDRs: []string{"10.1.2.0/24"}, Host: "s3.intern.example", Port: 443}},
 		{name: "a private address", target: target{host: "192.168.7.7", port: 9000},
-			want: Egress{To: "cidr", CIDRs: []string{"192.168.7.7/32"}, Host: "192.168.7.7", Port: 9000}},
+			want: Egress{To: ToCIDR, CIDRs: []string{"192.168.7.7/32"}, Host: "192.168.7.7", Port: 9000}},
 		{name: "an address", target: target{host: "198.51.100.4", port: 5432},
-			want: Egress{To: "cidr", CIDRs: []string{"198.51.100.4/32"}, Host: "198.51.100.4", Port: 5432}},
+			want: Egress{To: ToCIDR, CIDRs: []string{"198.51.100.4/32"}, Host: "198.51.100.4", Port: 5432}},
 		{name: "an address of version 6", target: target{host: "2001:db8::1", port: 5432},
-			want: Egress{To: "cidr", CIDRs: []string{"2001:db8::1/128"}, Host: "2001:db8::1", Port: 5432}},
+			want: Egress{To: ToCIDR, CIDRs: []string{"2001:db8::1/128"}, Host: "2001:db8::1", Port: 5432}},
 		{name: "Cilium knows hosts by name", engine: "cilium", target: target{host: "db.example.org", port: 5432},
-			want: Egress{To: "host", Host: "db.example.org", Port: 5432}},
+			want: Egress{To: ToHost, Host: "db.example.org", Port: 5432}},
 		{name: "Cilium: a Service is in its namespace", engine: "cilium", target: target{host: "db", port: 5432},
-			want: Egress{To: "namespace", Namespace: "app", Host: "db", Port: 5432}},
+			want: Egress{To: ToNamespace, Namespace: "app", Host: "db", Port: 5432}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			engine := test.engine
@@ -79,23 +79,23 @@ func TestEgress(t *testing.T) {
 
 // TestProxyEgress: a proxy is a host like any other.
 func TestProxyEgress(t *testing.T) {
-	declared := []Endpoint{{Host: "proxy.intern.example", CIDRs: []string{"10.9.9.9/32"}}}
+	declared := []input.Endpoint{{Host: "proxy.intern.example", CIDRs: []string{"10.9.9.9/32"}}}
 	for _, test := range []struct {
 		name, proxy string
-		endpoints   []Endpoint
+		endpoints   []input.Endpoint
 		want        Egress
 	}{
-		{name: "of unknown addresses", proxy: "http://proxy.intern.example:3128", want: Egress{To: "any", Host: "proxy.intern.example", Port: 3128}},
+		{name: "of unknown addresses", proxy: "http://proxy.intern.example:3128", want: Egress{To: ToAny, Host: "proxy.intern.example", Port: 3128}},
 		{name: "of a declared address", proxy: "http://proxy.intern.example:3128", endpoints: declared,
-			want: Egress{To: "cidr", Host: "proxy.intern.example", CIDRs: []string{"10.9.9.9/32"}, Port: 3128}},
-		{name: "by its address", proxy: "http://10.9.9.9:3128", want: Egress{To: "cidr", Host: "10.9.9.9", CIDRs: []string{"10.9.9.9/32"}, Port: 3128}},
+			want: Egress{To: ToCIDR, Host: "proxy.intern.example", CIDRs: []string{"10.9.9.9/32"}, Port: 3128}},
+		{name: "by its address", proxy: "http://10.9.9.9:3128", want: Egress{To: ToCIDR, Host: "10.9.9.9", CIDRs: []string{"10.9.9.9/32"}, Port: 3128}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := &builder{plan: &Plan{Network: Network{Engine: "kubernetes", Endpoints: test.endpoints}}, inst: input.Instance{State: &input.State{}}}
 			b.inst.State.Network.HTTPProxy = test.proxy
 			test.want.Purpose = "proxy"
 			got := b.storage("app", "https://s3.example.org")
-			if test.want.To == "any" {
+			if test.want.To == ToAny {
 				if !slices.Contains(got.Except, "10.0.0.0/8") || !slices.Contains(got.Except, "169.254.0.0/16") {
 					t.Errorf("except %s", got.Except)
 				}
@@ -162,10 +162,10 @@ func TestEndpointTarget(t *testing.T) {
 }
 
 func TestEgresses(t *testing.T) {
-	api := Egress{To: "apiserver", Port: 6443}
-	address := Egress{To: "cidr", Host: "198.51.100.4", CIDRs: []string{"198.51.100.4/32"}, Port: 5432}
-	host := Egress{To: "cidr", Host: "db.example.org", CIDRs: []string{"203.0.113.7/32"}, Port: 5432}
-	dns := Egress{Purpose: "names", To: "dns", Port: 53}
+	api := Egress{To: ToAPIServer, Port: 6443}
+	address := Egress{To: ToCIDR, Host: "198.51.100.4", CIDRs: []string{"198.51.100.4/32"}, Port: 5432}
+	host := Egress{To: ToCIDR, Host: "db.example.org", CIDRs: []string{"203.0.113.7/32"}, Port: 5432}
+	dns := Egress{Purpose: "names", To: ToDNS, Port: 53}
 	for _, test := range []struct {
 		name string
 		list []Egress

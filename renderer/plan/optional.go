@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
@@ -14,8 +15,8 @@ const needLabel = "holdfast.dev/need"
 // optional is what "optional" means, for every kind: an empty source is no
 // failure. The plan and a label say so, for nobody would hear of a loss.
 func (b *builder) optional(i *Item) {
-	if i.Need == "optional" {
-		i.Labels[needLabel] = i.Need
+	if i.Need == input.Optional {
+		i.Labels[needLabel] = string(i.Need)
 		i.limit("the source is optional: an empty one is no failure, so nobody hears of its loss")
 		if i.Expect.AllowEmpty == nil {
 			i.Expect.AllowEmpty = &kind.AllowEmpty{Reason: "the source is optional"}

@@ -3,6 +3,8 @@ package plan
 import (
 	"fmt"
 	"slices"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
 )
 
 // otherPlace is the place of the nth entry of the state's others.
@@ -29,7 +31,7 @@ func (p *Plan) ExtraResources() []string {
 // that no kind knows: what is not backed up is in the plan with its reason.
 func (b *builder) exemptOthers() {
 	for n, other := range b.inst.State.Others {
-		if other.Backup == "skip" && !b.plan.covered(otherPlace(n)) {
+		if other.Backup == input.Skip && !b.plan.covered(otherPlace(n)) {
 			b.plan.Exemptions = append(b.plan.Exemptions, Exemption{
 				ID: "others/" + other.Key, Product: other.Product, Covers: []string{otherPlace(n)}, Reason: other.Reason,
 			})

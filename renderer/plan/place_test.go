@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
 )
 
 // chains makes requests in layers, the nth of which follow some of the one
@@ -70,7 +72,7 @@ func isHashed(seed string, list []request, minutes []int) bool {
 }
 
 func TestSpread(t *testing.T) {
-	sixHours := Window{Start: "22:00", End: "04:00"}.minutes("UTC")
+	sixHours := windowMinutes(input.Window{Start: "22:00", End: "04:00"}, "UTC")
 	r := random(t)
 	t.Run("each has a minute of its own, followDistance minutes after what it follows", func(t *testing.T) {
 		for range 300 {
@@ -79,7 +81,7 @@ func TestSpread(t *testing.T) {
 		}
 	})
 	t.Run("sixty databases, their server and their buckets fit into four hours", func(t *testing.T) {
-		fourHours := Window{Start: "01:00", End: "05:00"}.minutes("UTC")
+		fourHours := windowMinutes(input.Window{Start: "01:00", End: "05:00"}, "UTC")
 		for n := range 200 {
 			seed := fmt.Sprint("instance-", n)
 			list := []request{{id: "postgresql/main-globals"}}
@@ -95,7 +97,7 @@ func TestSpread(t *testing.T) {
 	})
 	t.Run("a window holds as many as it has minutes", func(t *testing.T) {
 		for _, zone := range []string{"UTC", "Europe/Berlin"} {
-			minutes := Window{Start: "22:00", End: "04:00"}.minutes(zone)
+			minutes := windowMinutes(input.Window{Start: "22:00", End: "04:00"}, zone)
 			list := chains(r, len(minutes))
 			proveSpread(t, list, minutes, spread("instance", list, minutes, nil))
 			list = chains(r, len(minutes)+5)
@@ -164,7 +166,7 @@ func TestSpread(t *testing.T) {
 // but for those that want a minute which it takes, or which one of these leaves,
 // and those that follow what has moved.
 func TestNewSource(t *testing.T) {
-	minutes := Window{Start: "01:00", End: "05:00"}.minutes("UTC")
+	minutes := windowMinutes(input.Window{Start: "01:00", End: "05:00"}, "UTC")
 	r := random(t)
 	rounds, moved, most := 3000, 0, 0
 	for round := range rounds {

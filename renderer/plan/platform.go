@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/holdfast-backup/holdfast/renderer/input"
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 )
 
@@ -79,17 +80,17 @@ func (b *builder) decideMaintenance() {
 		base := Maintenance{Namespace: r.Namespace, Repository: id, Labels: maps.Clone(p.Labels)}
 
 		check := base
-		check.Job, check.Name, check.PodConfig = "check", p.Prefix+"-check", p.Prefix+"-check"
-		expression := b.settings.maintenance("check", weekly(step(0), 0), 0)
+		check.Job, check.Name, check.PodConfig = JobCheck, p.Prefix+"-check", p.Prefix+"-check"
+		expression := b.settings.maintenance(JobCheck, weekly(step(0), 0), 0)
 		check.Schedule = schedule(expression, p.TimeZone)
 		check.DeadlineSeconds = p.Platform.Deadlines["check"]
 		p.Maintenance = append(p.Maintenance, check)
 
 		for n, tier := range p.tiers(id) {
 			prune := base
-			prune.Job, prune.Tier, prune.Tag, prune.Retention = "prune", tier.name, TierPrefix+tier.name, tier.retention
+			prune.Job, prune.Tier, prune.Tag, prune.Retention = JobPrune, tier.name, TierPrefix+tier.name, tier.retention
 			prune.Name, prune.PodConfig = p.Prefix+"-prune-"+tier.name, p.Prefix+"-prune"
-			expression := b.settings.maintenance("prune", weekly(step(n+1), 6), n)
+			expression := b.settings.maintenance(JobPrune, weekly(step(n+1), 6), n)
 			prune.Schedule = schedule(expression, p.TimeZone)
 			prune.DeadlineSeconds = p.Platform.Deadlines["prune"]
 			p.Maintenance = append(p.Maintenance, prune)
@@ -99,12 +100,12 @@ func (b *builder) decideMaintenance() {
 
 type tier struct {
 	name      string
-	retention Retention
+	retention input.Retention
 }
 
 // tiers lists the retentions used in a repository, by name.
 func (p *Plan) tiers(repository string) []tier {
-	byName := map[string]Retention{}
+	byName := map[string]input.Retention{}
 	for _, i := range p.Units {
 		if i.Repository == repository {
 			byName[i.Tier] = i.Retention
@@ -123,13 +124,13 @@ func (b *builder) decidePods() {
 	p := b.plan
 	for _, id := range slices.Sorted(maps.Keys(p.Repositories)) {
 		namespace := p.Repositories[id].Namespace
-		add := func(name, role string, uid, gid int64, resources kind.Resources) {
+		add := func(name, role string, uid, gid int64, resources input.Resources) {
 			p.PodConfigs = append(p.PodConfigs, PodConfig{
 				Name: name, Namespace: namespace, Role: role, UID: uid, GID: gid, Root: uid == 0,
 				Labels: b.labels("holdfast.dev/role", role), Resources: resources,
 			})
 		}
-		dumps := slices.ContainsFunc(p.Units, func(i Item) bool { return i.Repository == id && i.Capture.How != "volume" })
+		dumps := slices.ContainsFunc(p.Units, func(i Item) bool { return i.Repository == id && i.Capture.How != kind.Volume })
 		if dumps {
 			add(p.Prefix+"-jobs", "job", nobody, nobody, p.Platform.Resources["job"])
 		}
@@ -138,7 +139,7 @@ func (b *builder) decidePods() {
 		}
 		seen := map[string]bool{}
 		for _, i := range p.Units {
-			if i.Repository == id && i.Capture.How == "volume" && !seen[i.PodConfig] {
+			if i.Repository == id && i.Capture.How == kind.Volume && !seen[i.PodConfig] {
 				seen[i.PodConfig] = true
 				add(i.PodConfig, "job", i.RunAsUID, i.RunAsGID, i.Resources)
 			}
@@ -161,7 +162,7 @@ func (b *builder) decideMarkers() {
 		}
 		var pairs []string
 		for _, i := range p.Units {
-			if i.Namespace == namespace && i.Capture.How == "volume" {
+			if i.Namespace == namespace && i.Capture.How == kind.Volume {
 				marker.Scripts = i.Scripts
 				marker.Claims = append(marker.Claims, i.Capture.Claim)
 				marker.Units = append(marker.Units, i.Name)

@@ -49,7 +49,7 @@ func (b *builder) decidePreflights() {
 // platformTrial starts an image of the platform as nobody.
 func (b *builder) platformTrial(f *Preflight, name, image string) {
 	f.Trials = append(f.Trials, Trial{
-		Name: name, Units: []string{name}, Need: "required", UID: nobody, GID: nobody,
+		Name: name, Units: []string{name}, Need: input.Required, UID: nobody, GID: nobody,
 		Image: b.plan.Platform.Images[image], Contract: f.addContract("platform", image, b.set.Platform.Images[image]),
 	})
 }
@@ -62,13 +62,13 @@ func (b *builder) addTrial(f *Preflight, i Item) {
 		Name: strings.TrimPrefix(i.Name, b.plan.Prefix+"-"), Units: []string{i.ID}, Kind: i.Kind, Need: i.Need,
 		Image: i.ResolvedImage, UID: i.RunAsUID, GID: i.RunAsGID, Root: i.Root, Item: i.Name, Scripts: i.Scripts,
 	}
-	if i.Capture.How == "volume" {
+	if i.Capture.How == kind.Volume {
 		t.Item, t.Image = "", b.plan.Platform.Images["k8up"]
 		t.Contract = f.addContract("platform", "k8up", b.set.Platform.Images["k8up"])
 		owner := fmt.Sprintf("%d-%d", i.RunAsUID, i.RunAsGID)
 		t.Name = k.Short + "-uid-" + owner
-		if t.Need != "required" {
-			t.Name += "-" + t.Need
+		if t.Need != input.Required {
+			t.Name += "-" + string(t.Need)
 		}
 		claim := i.Capture.Claim + " " + i.ID
 		if at := slices.IndexFunc(f.Trials, func(o Trial) bool { return o.Name == t.Name }); at >= 0 {
@@ -86,7 +86,7 @@ func (b *builder) addTrial(f *Preflight, i Item) {
 	} else {
 		t.Contract = f.addContract("platform", i.Capture.Image, b.set.Platform.Images[i.Capture.Image])
 	}
-	if i.Capture.How == "exec" {
+	if i.Capture.How == kind.Exec {
 		for _, name := range slices.Sorted(maps.Keys(k.Images)) {
 			if k.Images[name].Exec {
 				t.Inside = f.addContract(k.Name, name, k.Images[name])
@@ -111,11 +111,11 @@ func (f *Preflight) addContract(owner, name string, image kind.Image) string {
 // be tried one by one, as "host port need whose to".
 func (b *builder) connectionsIn(namespace string) (egress []Egress, endpoints []string) {
 	type endpoint struct {
-		need  string
+		need  input.Need
 		units []string
 	}
 	found := map[target]*endpoint{}
-	add := func(t target, need, unit string) {
+	add := func(t target, need input.Need, unit string) {
 		if t.host == apiServer {
 			return
 		}
@@ -124,7 +124,7 @@ func (b *builder) connectionsIn(namespace string) (egress []Egress, endpoints []
 			e = &endpoint{need: need}
 			found[t] = e
 		}
-		if need == "required" {
+		if need == input.Required {
 			e.need = need
 		}
 		if !slices.Contains(e.units, unit) {
@@ -149,19 +149,19 @@ func (b *builder) connectionsIn(namespace string) (egress []Egress, endpoints []
 		all = append(all, i.RestoreEgress...)
 	}
 	if r, restic := b.plan.Repositories[namespace]; restic {
-		add(b.viaProxy(namespace, endpointTarget(r.Endpoint)), "required", "repository/"+namespace)
+		add(b.viaProxy(namespace, endpointTarget(r.Endpoint)), input.Required, "repository/"+namespace)
 	}
-	all = slices.DeleteFunc(all, func(e Egress) bool { return e.To == "dns" })
+	all = slices.DeleteFunc(all, func(e Egress) bool { return e.To == ToDNS })
 	for t, e := range found {
 		whose := e.units[0]
 		if more := len(e.units) - 1; more > 0 {
 			whose += " and " + strconv.Itoa(more) + " more"
 		}
 		to := "-"
-		if b.plan.Network.Engine == "kubernetes" && b.egress(namespace, "", t).To == "any" {
+		if b.plan.Network.Engine == "kubernetes" && b.egress(namespace, "", t).To == ToAny {
 			to = "public"
 		}
-		endpoints = append(endpoints, strings.Join([]string{t.host, strconv.Itoa(t.port), e.need, whose, to}, "\t"))
+		endpoints = append(endpoints, strings.Join([]string{t.host, strconv.Itoa(t.port), string(e.need), whose, to}, "\t"))
 	}
 	slices.Sort(endpoints)
 	return egresses(all), append([]string{}, endpoints...)

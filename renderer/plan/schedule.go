@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/robfig/cron/v3"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
 )
 
 // Minutes of a day and of a week.
@@ -132,7 +134,7 @@ func skippedHour(name string) int {
 }
 
 // length is how many minutes the window has by the clock.
-func (w Window) length() int {
+func windowLength(w input.Window) int {
 	start, end := clock(w.Start), clock(w.End)
 	if end <= start {
 		end += day
@@ -142,15 +144,15 @@ func (w Window) length() int {
 
 // spans says whether a job that starts at that minute of the day, and one that
 // starts so much later, start in one night of the window.
-func (w Window) spans(minute, later int) bool {
-	return (minute-clock(w.Start)+day)%day+later < w.length()
+func windowSpans(w input.Window, minute, later int) bool {
+	return (minute-clock(w.Start)+day)%day+later < windowLength(w)
 }
 
 // minutes lists the window's minutes of the day in the order of the night.
-func (w Window) minutes(zone string) []int {
+func windowMinutes(w input.Window, zone string) []int {
 	start, skipped := clock(w.Start), skippedHour(zone)
 	var list []int
-	for m := start; m < start+w.length(); m++ {
+	for m := start; m < start+windowLength(w); m++ {
 		if minute := m % day; minute/60 != skipped {
 			list = append(list, minute)
 		}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
 )
 
 func random(t *testing.T) *rand.Rand {
@@ -179,7 +181,7 @@ func TestFollows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := follows(times, first, Window{Start: test.start, End: "06:00"}); got != test.want {
+			if got := follows(times, first, input.Window{Start: test.start, End: "06:00"}); got != test.want {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
@@ -189,19 +191,19 @@ func TestFollows(t *testing.T) {
 func TestWindowMinutes(t *testing.T) {
 	for _, test := range []struct {
 		name        string
-		window      Window
+		window      input.Window
 		zone        string
 		first, last int
 		count       int
 	}{
-		{name: "one night", window: Window{Start: "01:00", End: "05:00"}, zone: "UTC", first: 60, last: 299, count: 240},
-		{name: "over midnight", window: Window{Start: "22:30", End: "04:30"}, zone: "UTC", first: 22*60 + 30, last: 269, count: 360},
-		{name: "without the hour that one night lacks", window: Window{Start: "22:30", End: "04:30"}, zone: "Europe/Berlin", first: 22*60 + 30, last: 269, count: 300},
-		{name: "of another zone", window: Window{Start: "01:00", End: "02:00"}, zone: "Europe/London", count: 0},
-		{name: "the whole day", window: Window{Start: "03:00", End: "03:00"}, zone: "UTC", first: 180, last: 179, count: day},
+		{name: "one night", window: input.Window{Start: "01:00", End: "05:00"}, zone: "UTC", first: 60, last: 299, count: 240},
+		{name: "over midnight", window: input.Window{Start: "22:30", End: "04:30"}, zone: "UTC", first: 22*60 + 30, last: 269, count: 360},
+		{name: "without the hour that one night lacks", window: input.Window{Start: "22:30", End: "04:30"}, zone: "Europe/Berlin", first: 22*60 + 30, last: 269, count: 300},
+		{name: "of another zone", window: input.Window{Start: "01:00", End: "02:00"}, zone: "Europe/London", count: 0},
+		{name: "the whole day", window: input.Window{Start: "03:00", End: "03:00"}, zone: "UTC", first: 180, last: 179, count: day},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := test.window.minutes(test.zone)
+			got := windowMinutes(test.window, test.zone)
 			if len(got) != test.count {
 				t.Fatalf("%d minutes, want %d", len(got), test.count)
 			}
@@ -296,12 +298,12 @@ func TestMaintenance(t *testing.T) {
 			p := &Plan{
 				Instance:     "instance",
 				TimeZone:     zone,
-				Window:       Window{Start: "00:00", End: fmt.Sprintf("%02d:%02d", end/60, end%60)},
+				Window:       input.Window{Start: "00:00", End: fmt.Sprintf("%02d:%02d", end/60, end%60)},
 				Repositories: map[string]Repository{"ns": {Namespace: "ns"}},
 			}
 			for n := range 7 {
-				r := Retention{KeepDaily: 10 + n}
-				p.Units = append(p.Units, Item{Repository: "ns", Retention: r, Tier: r.tier()})
+				r := input.Retention{KeepDaily: 10 + n}
+				p.Units = append(p.Units, Item{Repository: "ns", Retention: r, Tier: tierOf(r)})
 			}
 			b := &builder{plan: p}
 			b.decideMaintenance()

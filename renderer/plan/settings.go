@@ -83,29 +83,26 @@ func (s settings) timezone() string {
 	return "UTC"
 }
 
-func (s settings) window() Window {
+func (s settings) window() input.Window {
 	for _, l := range s.levels {
 		if w := l.settings.Window; w != nil {
-			return Window{Start: w.Start, End: w.End}
+			return *w
 		}
 	}
-	return Window{Start: "01:00", End: "05:00"}
+	return input.Window{Start: "01:00", End: "05:00"}
 }
 
-func (s settings) retention(id string, k kind.Kind) (Retention, string) {
-	overrides := func(l *input.Settings) map[string]input.Keep { return l.Retention.Overrides }
+func (s settings) retention(id string, k kind.Kind) (input.Retention, string) {
+	overrides := func(l *input.Settings) map[string]input.Retention { return l.Retention.Overrides }
 	if r, from, ok := lookup(s, "retention/overrides", overrides, id, k.Name); ok {
-		return retentionOf(r), from
+		return r, from
 	}
-	if len(k.Retention) > 0 {
-		return Retention{
-			KeepLast: k.Retention["keepLast"], KeepHourly: k.Retention["keepHourly"], KeepDaily: k.Retention["keepDaily"],
-			KeepWeekly: k.Retention["keepWeekly"], KeepMonthly: k.Retention["keepMonthly"], KeepYearly: k.Retention["keepYearly"],
-		}, builtin + ": kind " + k.Name
+	if k.Retention != nil {
+		return *k.Retention, builtin + ": kind " + k.Name
 	}
 	for _, l := range s.levels {
 		if keep := l.settings.Retention.Default; keep != nil {
-			return retentionOf(*keep), l.from("retention/default")
+			return *keep, l.from("retention/default")
 		}
 	}
 	return builtinRetention(), builtin
@@ -158,24 +155,12 @@ func (s settings) losses(keys ...string) ([]input.Loss, string) {
 	return list, from
 }
 
-func (s settings) resources(preset kind.Resources, keys ...string) kind.Resources {
+func (s settings) resources(preset input.Resources, keys ...string) (input.Resources, string) {
 	pick := func(l *input.Settings) map[string]input.Resources { return l.Resources }
-	if v, _, ok := lookup(s, "resources", pick, keys...); ok {
-		return kind.Resources{Requests: amounts(v.Requests), Limits: amounts(v.Limits)}
+	if v, from, ok := lookup(s, "resources", pick, keys...); ok {
+		return v, from
 	}
-	return preset
-}
-
-// amounts lists the quantities that are set, by Kubernetes' names.
-func amounts(a input.Amounts) map[string]string {
-	list := map[string]string{}
-	if a.CPU != "" {
-		list["cpu"] = a.CPU
-	}
-	if a.Memory != "" {
-		list["memory"] = a.Memory
-	}
-	return list
+	return preset, builtin
 }
 
 // requireDigest says whether images must be pinned by digest.
@@ -190,11 +175,11 @@ func (s settings) requireDigest() bool {
 
 // maintenance is the cron line of a check or prune. A user's own line for prune
 // is moved by apart minutes for each further tier, so that no two meet.
-func (s settings) maintenance(job, preset string, number int) string {
+func (s settings) maintenance(job Job, preset string, number int) string {
 	for _, l := range s.levels {
 		m := l.settings.Maintenance
 		line := m.Check
-		if job == "prune" {
+		if job == JobPrune {
 			line = later(m.Prune, number*maintenanceDistance)
 		}
 		if line != "" {
@@ -228,7 +213,7 @@ func later(line string, minutes int) string {
 
 // transfer adds to an rclone unit's values how it copies.
 func (s settings) transfer(i *Item) {
-	t := input.Transfer{Transfers: 4, Checkers: 8, MaxDeletePercent: 25, HistoryDays: i.Retention.historyDays()}
+	t := input.Transfer{Transfers: 4, Checkers: 8, MaxDeletePercent: 25, HistoryDays: historyDays(i.Retention)}
 	for n := len(s.levels) - 1; n >= 0; n-- {
 		set := s.levels[n].settings.Transfer
 		t.Bandwidth = cmp.Or(set.Bandwidth, t.Bandwidth)
@@ -265,7 +250,7 @@ func (s settings) external() *External {
 
 // remote is where that store has a field of the credentials, nil if nobody says
 // it.
-func (s settings) remote(field, instance string) *Remote {
+func (s settings) remote(field, instance string) *input.Remote {
 	fields := func(l *input.Settings) map[string]input.Remote {
 		if l.External == nil {
 			return nil
@@ -276,7 +261,7 @@ func (s settings) remote(field, instance string) *Remote {
 	if !ok {
 		return nil
 	}
-	return &Remote{Key: strings.ReplaceAll(r.Key, "{instance}", instance), Property: r.Property}
+	return &input.Remote{Key: strings.ReplaceAll(r.Key, "{instance}", instance), Property: r.Property}
 }
 
 // TreePath returns the folder of the Git repository in which Flux expects the tree, as
@@ -300,7 +285,7 @@ func (s settings) flux(instance string) Flux {
 		Path:             ".",
 		SourceKind:       "GitRepository",
 		SourceName:       "flux-system",
-		DependsOn:        []Reference{{Name: "k8up"}},
+		DependsOn:        []input.Reference{{Name: "k8up"}},
 		DecryptionSecret: "sops-age",
 	}
 	for n := len(s.levels) - 1; n >= 0; n-- {
@@ -315,9 +300,9 @@ func (s settings) flux(instance string) Flux {
 			f.SourceKind, f.SourceName, f.SourceNamespace = set.SourceRef.Kind, set.SourceRef.Name, set.SourceRef.Namespace
 		}
 		if set.DependsOn != nil {
-			f.DependsOn = []Reference{}
+			f.DependsOn = []input.Reference{}
 			for _, d := range set.DependsOn {
-				f.DependsOn = append(f.DependsOn, Reference{Name: d.Name, Namespace: d.Namespace})
+				f.DependsOn = append(f.DependsOn, d)
 			}
 		}
 		if set.Decryption != nil {

@@ -71,7 +71,7 @@ func (b *builder) applySize(i *Item, k kind.Kind, scratchFrom, deadlineFrom stri
 	// A claim's restore keeps to the node's disk: a new volume of a class cannot be
 	// written without an fsGroup, and with one kubelet changes owner and modes of
 	// all that the pod mounts.
-	if i.Capture.How != "volume" {
+	if i.Capture.How != kind.Volume {
 		i.ScratchClass = b.settings.scratchClass()
 	}
 	i.Reserved = i.ScratchClass == "" && (size > 0 || scratchFrom != builtin)
@@ -91,7 +91,7 @@ func (b *builder) applySize(i *Item, k kind.Kind, scratchFrom, deadlineFrom stri
 		i.DumpScratch = streamScratch
 	}
 	// A claim's files go to the claim, however large they are.
-	if i.Capture.How != "volume" {
+	if i.Capture.How != kind.Volume {
 		i.DumpBytes = largestCopy(i.DumpScratch, k.Sizing.Dump)
 		i.RestoreBytes = largestCopy(i.Scratch, k.Sizing.Restore)
 	}
@@ -140,7 +140,7 @@ func (c *checker) sizes() {
 				"%s is stopped after %d s (%s), and a copy of %s in a month may take %d s", i.ID, i.DeadlineSeconds, from, shortBytes(i.Size), need)
 		}
 		// Who has set the time of a unit knows until when it runs.
-		if _, _, fixed := ask.cron(i.ID, i.Kind); !fixed && expected(k.Sizing, i.Size) > c.plan.Window.length()*60 {
+		if _, _, fixed := ask.cron(i.ID, i.Kind); !fixed && expected(k.Sizing, i.Size) > windowLength(c.plan.Window)*60 {
 			c.problemAt(unitPlace(i.Unit), "HF163", "widen the window, or give the unit a time of its own in schedules",
 				"%s takes some %d s for a copy of %s in a month, longer than the whole window from %s to %s",
 				i.ID, expected(k.Sizing, i.Size), shortBytes(i.Size), c.plan.Window.Start, c.plan.Window.End)

@@ -40,6 +40,8 @@ type ChangedUnit struct {
 // decided is a plan.json as plain values: another version of Holdfast may have written
 // it, with other fields.
 type decided struct {
+	// version is that of the form.
+	version    any
 	enabled    bool
 	units      map[string]map[string]any
 	exemptions map[string]bool
@@ -62,10 +64,19 @@ func comparePlans(before, after []byte) (Difference, error) {
 	}
 	d := Difference{Off: !is.enabled}
 	d.Instance, _ = is.rest["instance"].(string)
+	same := reflect.DeepEqual
+	if before != nil && !reflect.DeepEqual(was.version, is.version) {
+		same = agree
+		for _, units := range []map[string]map[string]any{was.units, is.units} {
+			for _, unit := range units {
+				delete(unit, "decisions") // the longer list has what nobody decided, too
+			}
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(was.units)) {
 		switch {
 		case is.units[id] != nil:
-			if changed := changedSettings(was.units[id], is.units[id]); len(changed) > 0 {
+			if changed := changedSettings(was.units[id], is.units[id], same); len(changed) > 0 {
 				d.Changed = append(d.Changed, ChangedUnit{ID: id, Settings: changed})
 			}
 		case is.exemptions[id]:
@@ -80,7 +91,7 @@ func comparePlans(before, after []byte) (Difference, error) {
 		}
 	}
 	if before != nil && was.enabled && is.enabled {
-		d.Settings = changedKeys("", was.rest, is.rest)
+		d.Settings = changedKeys("", was.rest, is.rest, same)
 	}
 	return d, nil
 }
@@ -93,6 +104,7 @@ func readDecided(data []byte) (decided, error) {
 	if _, named := d.rest["instance"].(string); !named {
 		return d, fmt.Errorf("it is no plan: it names no instance")
 	}
+	d.version = d.rest["schemaVersion"]
 	d.enabled, _ = d.rest["enabled"].(bool)
 	each := func(field string, visit func(id string, entry map[string]any)) error {
 		list, ok := d.rest[field].([]any)
@@ -122,10 +134,38 @@ func readDecided(data []byte) (decided, error) {
 	return d, nil
 }
 
+// agree says whether two values of plans of different forms may mean the same. One form
+// leaves out what the other says, and may say it in another way: only what both say in the
+// same way can differ.
+func agree(before, after any) bool {
+	switch after := after.(type) {
+	case map[string]any:
+		before, ok := before.(map[string]any)
+		for key := range after {
+			if was, said := before[key]; ok && said && !agree(was, after[key]) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		before, ok := before.([]any)
+		if !ok || len(before) != len(after) {
+			return !ok
+		}
+		for n := range after {
+			if !agree(before[n], after[n]) {
+				return false
+			}
+		}
+		return true
+	}
+	return before == nil || after == nil || reflect.TypeOf(before) != reflect.TypeOf(after) || reflect.DeepEqual(before, after)
+}
+
 // changedSettings names the fields of a unit that changed. Those that follow
 // from others are named only when nothing else is to be said.
-func changedSettings(before, after map[string]any) []string {
-	changed := changedKeys("", before, after)
+func changedSettings(before, after map[string]any, same func(was, is any) bool) []string {
+	changed := changedKeys("", before, after, same)
 	own := slices.DeleteFunc(slices.Clone(changed), func(name string) bool {
 		return slices.Contains([]string{
 			"covers", "decisions", "egress", "expectedSnapshots", "ingress", "labels", "podLabels", "restoreEgress", "tags", "tier",
@@ -139,18 +179,18 @@ func changedSettings(before, after map[string]any) []string {
 
 // changedKeys names the entries that differ, sorted; those of two bags of
 // settings one by one.
-func changedKeys(prefix string, before, after map[string]any) []string {
+func changedKeys(prefix string, before, after map[string]any, same func(was, is any) bool) []string {
 	all := maps.Clone(before)
 	maps.Copy(all, after)
 	var changed []string
 	for _, key := range slices.Sorted(maps.Keys(all)) {
-		if reflect.DeepEqual(before[key], after[key]) {
+		if same(before[key], after[key]) {
 			continue
 		}
 		was, wasBag := before[key].(map[string]any)
 		is, isBag := after[key].(map[string]any)
 		if prefix == "" && (key == "values" || key == "capture") && wasBag && isBag {
-			changed = append(changed, changedKeys(key+".", was, is)...)
+			changed = append(changed, changedKeys(key+".", was, is, same)...)
 			continue
 		}
 		changed = append(changed, prefix+key)

@@ -1,8 +1,12 @@
 package publish
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -60,5 +64,59 @@ func TestComparePlans(t *testing.T) {
 		if _, err := comparePlans([]byte(text), []byte(document(on, a, ""))); err == nil {
 			t.Errorf("%q is a plan", text)
 		}
+	}
+}
+
+// TestCompareForms: a plan of the form before this one is compared by what both forms say.
+// The two files are of the same inputs.
+func TestCompareForms(t *testing.T) {
+	t.Parallel()
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	before, after := read("plan-1.json"), read("plan-2.json")
+	edited := func(t *testing.T, document []byte, pairs ...string) []byte {
+		t.Helper()
+		for n := 0; n < len(pairs); n += 2 {
+			if !bytes.Contains(document, []byte(pairs[n])) {
+				t.Fatalf("the plan has no %s", pairs[n])
+			}
+			document = bytes.ReplaceAll(document, []byte(pairs[n]), []byte(pairs[n+1]))
+		}
+		return document
+	}
+	changed := func(unit string, settings ...string) []ChangedUnit {
+		return []ChangedUnit{{ID: unit, Settings: settings}}
+	}
+	for name, test := range map[string]struct {
+		edit []string
+		want Difference
+	}{
+		"the same":         {},
+		"another schedule": {edit: []string{`"57 2 * * *"`, `"58 2 * * *"`}, want: Difference{Changed: changed("volume/uploads", "schedule")}},
+		"another value":    {edit: []string{`"HOLDFAST_OWNER": "shop"`, `"HOLDFAST_OWNER": "own"`}, want: Difference{Changed: changed("postgresql/shop", "capture.env")}},
+		"another retention": {edit: []string{"7200,\n      \"retention\": {\n        \"keepDaily\": 30", "7200,\n      \"retention\": {\n        \"keepDaily\": 9"},
+			want: Difference{Changed: changed("volume/uploads", "retention")}},
+		"another unit": {edit: []string{`"volume/uploads"`, `"volume/others"`}, want: Difference{Appeared: []string{"volume/others"}, Vanished: []string{"volume/uploads"}}},
+		"the window":   {edit: []string{`"05:00"`, `"06:00"`}, want: Difference{Settings: []string{"window"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for form, before := range map[string][]byte{"another": before, "the same": after} {
+				want := test.want
+				want.Instance = "shop"
+				if form == "another" {
+					want.Settings = slices.Sorted(slices.Values(append([]string{"schemaVersion"}, want.Settings...)))
+				}
+				got, err := comparePlans(before, edited(t, after, test.edit...))
+				if err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("from %s form: got %+v, %v\nwant %+v", form, got, err, want)
+				}
+			}
+		})
 	}
 }

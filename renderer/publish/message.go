@@ -129,7 +129,7 @@ func (d difference) describe(b *strings.Builder, changes emit.Changes) {
 	if len(d.Settings) > 0 {
 		fmt.Fprintf(b, "of the instance: %s\n", name(strings.Join(d.Settings, ", ")))
 	}
-	number := map[string]int{}
+	number := map[emit.Action]int{}
 	secrets := map[string]string{}
 	for _, s := range d.plan.Secrets {
 		secrets[s.File] = s.Namespace + "/" + s.Name
@@ -138,7 +138,7 @@ func (d difference) describe(b *strings.Builder, changes emit.Changes) {
 	for _, change := range changes {
 		number[change.Action]++
 		if secret, ok := secrets[change.Path]; ok {
-			sealed = append(sealed, change.Action+" "+secret)
+			sealed = append(sealed, string(change.Action)+" "+secret)
 		}
 	}
 	list("Secrets", sealed)

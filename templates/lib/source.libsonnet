@@ -99,7 +99,7 @@ local suits(item, shape, hows) =
           terminationGracePeriodSeconds: 1,  // sleep ignores TERM
           containers: [
             k8s.container(
-              name=item.container,
+              name=item.name,
               image=item.image,
               command=['sleep', 'infinity'],
               env=k8s.secretEnv(item.secretEnv),
@@ -150,7 +150,7 @@ local suits(item, shape, hows) =
       initContainers: [tools(item, k8s.fromConfigMaps([item.name]))],
       containers: [
         k8s.container(
-          name=item.container,
+          name=item.name,
           image=item.image,
           command=[bin('guard.sh'), bin('dump.sh')],
           env=k8s.secretEnv(item.secretEnv) + rclone.backupSecrets(item.copy) + holder,
@@ -182,7 +182,7 @@ local suits(item, shape, hows) =
           podFailurePolicy: {
             rules: [{
               action: 'FailJob',
-              onExitCodes: { containerName: item.container, operator: 'In', values: [75] },
+              onExitCodes: { containerName: item.name, operator: 'In', values: [75] },
             }],
           },
         },
