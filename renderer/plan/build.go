@@ -150,9 +150,7 @@ func (b *builder) decideFrame() {
 			p.Network.DNS.Labels = n.DNS.Labels
 		}
 	}
-	for _, e := range n.Endpoints {
-		p.Network.Endpoints = append(p.Network.Endpoints, e)
-	}
+	p.Network.Endpoints = append(p.Network.Endpoints, n.Endpoints...)
 	slices.SortStableFunc(p.Network.Endpoints, func(a, c input.Endpoint) int { return cmp.Compare(a.Host, c.Host) })
 	p.API = b.api("Snapshot objects, dump pods")
 	p.CAPem = map[string]string{}

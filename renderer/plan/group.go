@@ -36,9 +36,7 @@ func withGroups(groups []input.Group, units []kind.Discovered) []kind.Discovered
 
 // decideGroups shows the groups in the plan.
 func (b *builder) decideGroups() {
-	for _, group := range b.inst.State.Consistency {
-		b.plan.Groups = append(b.plan.Groups, group)
-	}
+	b.plan.Groups = append(b.plan.Groups, b.inst.State.Consistency...)
 	slices.SortStableFunc(b.plan.Groups, func(a, c input.Group) int { return cmp.Compare(a.Name, c.Name) })
 }
 

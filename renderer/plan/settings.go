@@ -300,10 +300,7 @@ func (s settings) flux(instance string) Flux {
 			f.SourceKind, f.SourceName, f.SourceNamespace = set.SourceRef.Kind, set.SourceRef.Name, set.SourceRef.Namespace
 		}
 		if set.DependsOn != nil {
-			f.DependsOn = []input.Reference{}
-			for _, d := range set.DependsOn {
-				f.DependsOn = append(f.DependsOn, d)
-			}
+			f.DependsOn = set.DependsOn
 		}
 		if set.Decryption != nil {
 			f.DecryptionSecret = set.Decryption.Secret
