@@ -1,5 +1,5 @@
-// Constructors for Kubernetes' own objects. Arguments are named and have no
-// defaults: what an object says is decided by its caller, in sight.
+// Constructors for Kubernetes' own objects. Arguments have no defaults: what an
+// object says is decided by its caller, in sight.
 {
   // entries makes the list form of a map: [{name: …, value: …}], by name.
   entries(map):: [{ name: name, value: map[name] } for name in std.objectFields(map)],
@@ -53,7 +53,8 @@
   },
 
   // role makes a Role and its binding to an account; nothing for no rules.
-  role(name, namespace, labels, account, rules):: $.roleFor(name, namespace, labels, [account], rules),
+  role(name, namespace, labels, account, rules)::
+    $.roleFor(name=name, namespace=namespace, labels=labels, accounts=[account], rules=rules),
 
   // roleFor binds several accounts of the namespace.
   roleFor(name, namespace, labels, accounts, rules):: if std.length(rules) == 0 then [] else [
@@ -75,7 +76,13 @@
   // clusterRole is the same for the whole cluster. Its name has the namespace, which
   // keeps apart two instances of one id that are rendered without knowing of each other.
   clusterRole(name, namespace, labels, account, rules)::
-    $.clusterRoleFor(name, namespace, labels, [{ name: account, namespace: namespace }], rules),
+    $.clusterRoleFor(
+      name=name,
+      namespace=namespace,
+      labels=labels,
+      accounts=[{ name: account, namespace: namespace }],
+      rules=rules,
+    ),
 
   // clusterRoleFor binds several accounts, each {name, namespace}.
   clusterRoleFor(name, namespace, labels, accounts, rules):: if std.length(rules) == 0 then [] else [
@@ -144,7 +151,14 @@
   fieldEnv(name, path):: { name: name, valueFrom: { fieldRef: { fieldPath: path } } },
 
   job(name, namespace, labels, podLabels, deadline, backoffLimit, pod)::
-    $.object('batch/v1', 'Job', name, namespace, labels, $.jobSpec(podLabels, deadline, backoffLimit, pod)),
+    $.object(
+      'batch/v1',
+      'Job',
+      name=name,
+      namespace=namespace,
+      labels=labels,
+      spec=$.jobSpec(podLabels=podLabels, deadline=deadline, backoffLimit=backoffLimit, pod=pod),
+    ),
 
   jobSpec(podLabels, deadline, backoffLimit, pod):: {
     activeDeadlineSeconds: deadline,
@@ -153,7 +167,7 @@
   },
 
   cronJob(name, namespace, labels, schedule, jobSpec)::
-    $.object('batch/v1', 'CronJob', name, namespace, labels, {
+    $.object('batch/v1', 'CronJob', name=name, namespace=namespace, labels=labels, spec={
       schedule: schedule.cron,
       timeZone: schedule.timeZone,
       concurrencyPolicy: 'Forbid',

@@ -24,7 +24,7 @@ local resticVolume = 'holdfast-restic';
   // job is what every kind of K8up job needs. K8up inherits none of it from the
   // Schedule, so each block repeats it.
   // K8up counts the ended jobs of all Schedules in the namespace, hence history.
-  job(repository, schedule, podConfig, deadline, history=3):: {
+  job(repository, schedule, podConfig, deadline, history):: {
     schedule: schedule.k8up,
     podConfigRef: { name: podConfig },
     activeDeadlineSeconds: deadline,
@@ -34,10 +34,17 @@ local resticVolume = 'holdfast-restic';
   },
 
   schedule(name, namespace, labels, repository, jobs)::
-    k8s.object('k8up.io/v1', 'Schedule', name, namespace, labels, { backend: $.backend(repository) } + jobs),
+    k8s.object(
+      'k8up.io/v1',
+      'Schedule',
+      name=name,
+      namespace=namespace,
+      labels=labels,
+      spec={ backend: $.backend(repository) } + jobs,
+    ),
 
   preBackupPod(name, namespace, labels, command, extension, pod)::
-    k8s.object('k8up.io/v1', 'PreBackupPod', name, namespace, labels, {
+    k8s.object('k8up.io/v1', 'PreBackupPod', name=name, namespace=namespace, labels=labels, spec={
       backupCommand: command,
       fileExtension: extension,
       pod: { spec: pod },
@@ -45,7 +52,7 @@ local resticVolume = 'holdfast-restic';
 
   // podConfig's own labels land on the job's pods; those in its template do not.
   podConfig(name, namespace, labels, podSecurity, containerSecurity, resources)::
-    k8s.object('k8up.io/v1', 'PodConfig', name, namespace, labels, {
+    k8s.object('k8up.io/v1', 'PodConfig', name=name, namespace=namespace, labels=labels, spec={
       template: {
         spec: {
           securityContext: podSecurity,

@@ -24,7 +24,13 @@ local k8s = import 'k8s.libsonnet';
 
   // backupValues and backupSecrets are the backup's own side: the S3 remote BAK
   // and what the script needs to make the crypt remote above it.
-  backupValues(copy):: $.s3('BAK', copy.provider, copy.endpoint, copy.region, true) + {
+  backupValues(copy):: $.s3(
+    'BAK',
+    provider=copy.provider,
+    endpoint=copy.endpoint,
+    region=copy.region,
+    pathStyle=true,
+  ) + {
     RCLONE_CONFIG: '/holdfast/scratch/rclone.conf',
     RCLONE_CACHE_DIR: '/holdfast/scratch/cache',
     HOLDFAST_BACKUP: 'bak:' + copy.path,

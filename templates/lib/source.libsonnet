@@ -87,7 +87,7 @@ local suits(item, shape, hows) =
   dump(item)::
     assert suits(item, 'dump', ['dump', 'exec']);
     [
-      k8s.configMap(item.name, item.namespace, item.labels, item.values),
+      k8s.configMap(name=item.name, namespace=item.namespace, labels=item.labels, data=item.values),
       k8up.preBackupPod(
         name=item.name,
         namespace=item.namespace,
@@ -105,7 +105,7 @@ local suits(item, shape, hows) =
               env=k8s.secretEnv(item.secretEnv),
               envFrom=k8s.fromConfigMaps([item.name]),
               mounts=[k8s.scriptsMount, k8s.scratchMount] + lockMounts + k8s.filesMount(std.get(item.capture, 'files', [])),
-              resources=k8s.withScratch(item, item.resources, item.dumpScratch),
+              resources=k8s.withScratch(item, item.resources, size=item.dumpScratch),
               security=k8s.restrictedContainer,
             ),
           ],
@@ -124,7 +124,13 @@ local suits(item, shape, hows) =
     labels=item.labels,
     repository=item.repository,
     jobs={
-      backup: k8up.job(item.repository, item.schedule, item.podConfig, item.deadline, item.repository.history) + {
+      backup: k8up.job(
+        repository=item.repository,
+        schedule=item.schedule,
+        podConfig=item.podConfig,
+        deadline=item.deadline,
+        history=item.repository.history,
+      ) + {
         labelSelectors: [{ matchLabels: { 'holdfast.dev/unit': item.name } }],
         tags: item.tags,
       },
@@ -156,7 +162,7 @@ local suits(item, shape, hows) =
           env=k8s.secretEnv(item.secretEnv) + rclone.backupSecrets(item.copy) + holder,
           envFrom=k8s.fromConfigMaps([item.name]),
           mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.copiedTools] + k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(item.copy),
-          resources=k8s.withScratch(item, item.resources, item.scratch),
+          resources=k8s.withScratch(item, item.resources, size=item.scratch),
           security=k8s.restrictedContainer,
         ),
       ],
@@ -168,17 +174,17 @@ local suits(item, shape, hows) =
     };
     [
       k8s.configMap(
-        item.name,
-        item.namespace,
-        item.labels,
-        item.values + rclone.backupValues(item.copy) + guardValues(item, ttl=300, wait=0),
+        name=item.name,
+        namespace=item.namespace,
+        labels=item.labels,
+        data=item.values + rclone.backupValues(item.copy) + guardValues(item, ttl=300, wait=0),
       ),
       k8s.cronJob(
         name=item.name,
         namespace=item.namespace,
         labels=item.labels,
         schedule=item.schedule,
-        jobSpec=k8s.jobSpec(item.podLabels, item.deadline, 2, pod) + {
+        jobSpec=k8s.jobSpec(podLabels=item.podLabels, deadline=item.deadline, backoffLimit=2, pod=pod) + {
           podFailurePolicy: {
             rules: [{
               action: 'FailJob',
@@ -187,7 +193,13 @@ local suits(item, shape, hows) =
           },
         },
       ),
-    ] + k8s.role(item.name, item.namespace, item.labels, item.serviceAccount, lockRules(item)),
+    ] + k8s.role(
+      name=item.name,
+      namespace=item.namespace,
+      labels=item.labels,
+      account=item.serviceAccount,
+      rules=lockRules(item),
+    ),
 
   // restoreJob: validate, fetch and verify run before apply touches anything,
   // so the container's name is the phase. apply holds the unit's lock. What is
@@ -222,23 +234,23 @@ local suits(item, shape, hows) =
       envFrom=values,
       mounts=[k8s.scriptsMount, k8s.scratchMount, k8s.copiedTools] +
              k8s.filesMount(std.get(item.capture, 'files', [])) + k8up.caMount(storage) + mounts,
-      resources=k8s.withScratch(item, item.resources, item.scratch),
+      resources=k8s.withScratch(item, item.resources, size=item.scratch),
       security=if item.root then k8s.rootRestorer else k8s.restrictedContainer,
     );
     [
       k8s.configMap(
-        name,
-        item.namespace,
-        item.labels,
+        name=name,
+        namespace=item.namespace,
+        labels=item.labels,
         // An API server that is away for a few minutes is no reason to leave a
         // restore half done.
-        item.values + storageValues + guardValues(item, ttl=900, wait=if restic then item.deadline else 0) + {
+        data=item.values + storageValues + guardValues(item, ttl=900, wait=if restic then item.deadline else 0) + {
           // Less than the Job's: who is stopped with his pod says nothing.
           HOLDFAST_DEADLINE: std.toString(item.restoreDeadline - item.deadline),
           HOLDFAST_FILE_BYTES: std.toString(item.restoreBytes),
         } + request,
       ),
-      k8s.serviceAccount(name, item.namespace, item.labels),
+      k8s.serviceAccount(name=name, namespace=item.namespace, labels=item.labels),
       k8s.job(
         name=name,
         namespace=item.namespace,
@@ -265,11 +277,11 @@ local suits(item, shape, hows) =
         },
       ),
     ] + k8s.role(
-      name,
-      item.namespace,
-      item.labels,
-      name,
-      lockRules(item) + (
+      name=name,
+      namespace=item.namespace,
+      labels=item.labels,
+      account=name,
+      rules=lockRules(item) + (
         // guard.sh waits for the unit's dump pods to end.
         if restic then [{ apiGroups: [''], resources: ['pods'], verbs: ['list'] }] else []
       ) + rbac,
@@ -277,5 +289,5 @@ local suits(item, shape, hows) =
 
   // restoreClusterRole gives the restore's account rules for the whole cluster.
   restoreClusterRole(item, rules)::
-    k8s.clusterRole(item.restore, item.namespace, item.labels, item.restore, rules),
+    k8s.clusterRole(name=item.restore, namespace=item.namespace, labels=item.labels, account=item.restore, rules=rules),
 }

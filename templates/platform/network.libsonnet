@@ -41,7 +41,7 @@ local ciliumDNS(plan) = {
 
 // plain allows a selection of pods the given egress and no ingress.
 local plain(plan, name, namespace, labels, selector, egress) =
-  k8s.object('networking.k8s.io/v1', 'NetworkPolicy', name, namespace, labels, {
+  k8s.object('networking.k8s.io/v1', 'NetworkPolicy', name=name, namespace=namespace, labels=labels, spec={
     podSelector: selector,
     policyTypes: ['Ingress', 'Egress'],
     ingress: [],
@@ -51,7 +51,7 @@ local plain(plan, name, namespace, labels, selector, egress) =
 // special adds what only Cilium can express.
 local special(plan, name, namespace, labels, selector, egress) =
   if std.length(egress) == 0 then [] else [
-    k8s.object('cilium.io/v2', 'CiliumNetworkPolicy', name, namespace, labels, {
+    k8s.object('cilium.io/v2', 'CiliumNetworkPolicy', name=name, namespace=namespace, labels=labels, spec={
       endpointSelector: selector,
       egress: [ciliumRule(plan, e) for e in egress] +
               (if std.length([e for e in egress if e.to == 'host']) > 0 then [ciliumDNS(plan)] else []),
@@ -89,7 +89,7 @@ local role(plan, name) = { matchLabels: { 'holdfast.dev/instance': plan.instance
   // admission: a target that denies by default must admit the dump pod, the
   // restore, and the preflight.
   admission(plan, item):: [
-    k8s.object('networking.k8s.io/v1', 'NetworkPolicy', item.name + '.ingress', target.namespace, item.labels, {
+    k8s.object('networking.k8s.io/v1', 'NetworkPolicy', name=item.name + '.ingress', namespace=target.namespace, labels=item.labels, spec={
       podSelector: {},
       policyTypes: ['Ingress'],
       ingress: [{
@@ -122,7 +122,7 @@ local role(plan, name) = { matchLabels: { 'holdfast.dev/instance': plan.instance
     preflight.egress,
   ),
 
-  bootstrap(plan, repo, labels):: policies(
+  bootstrap(plan, repo):: policies(
     plan,
     plan.prefix + '-bootstrap',
     repo.namespace,
@@ -137,12 +137,19 @@ local role(plan, name) = { matchLabels: { 'holdfast.dev/instance': plan.instance
   shared(plan, namespace)::
     if plan.network.engine == 'none' then [] else
       [
-        k8s.object('networking.k8s.io/v1', 'NetworkPolicy', plan.prefix + '-default-deny', namespace, plan.labels, {
-          podSelector: { matchLabels: { 'holdfast.dev/instance': plan.instance } },
-          policyTypes: ['Ingress', 'Egress'],
-          ingress: [],
-          egress: [],
-        }),
+        k8s.object(
+          'networking.k8s.io/v1',
+          'NetworkPolicy',
+          name=plan.prefix + '-default-deny',
+          namespace=namespace,
+          labels=plan.labels,
+          spec={
+            podSelector: { matchLabels: { 'holdfast.dev/instance': plan.instance } },
+            policyTypes: ['Ingress', 'Egress'],
+            ingress: [],
+            egress: [],
+          },
+        ),
       ] +
       [
         policy

@@ -79,8 +79,8 @@ local restoreOf(kind, item) = (if std.objectHasAll(kind, 'restore') then kind el
         { path: item.file, objects: [o for o in made[item.name] if o.kind != 'ConfigMap'] + unit.objects(plan, item) }
         for item in items
       ] +
-      unit.scriptFiles(plan, items, scripts, shared, plan.instance + '/repository/') +
-      preflight.files(plan, items, bases, scripts, shared) +
+      unit.scriptFiles(plan, items, scripts=scripts, shared=shared, repository=plan.instance + '/repository/') +
+      preflight.files(plan, items, bases=bases, scripts=scripts, shared=shared) +
       [
         {
           path: plan.instance + '/repository/' + namespace + '/platform.yaml',
@@ -95,7 +95,7 @@ local restoreOf(kind, item) = (if std.objectHasAll(kind, 'restore') then kind el
         }
         for namespace in plan.namespaces
       ] +
-      [file for repo in std.objectValues(plan.repositories) for file in repository.maintenance(plan, repo, backup)] +
+      [file for repo in std.objectValues(plan.repositories) for file in repository.maintenance(plan, repo, backup=backup)] +
       [
         { path: item.restoreFile, objects: restoreOf(kinds[item.kind], item) + unit.restoreObjects(plan, item) }
         for item in items

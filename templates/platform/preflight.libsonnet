@@ -132,8 +132,8 @@ local job(plan, preflight, items, values, digest) =
       ])
     ),
   };
-  local spec = k8s.jobSpec(labels, preflight.deadline, 2, pod);
-  k8s.annotatedObject('batch/v1', 'Job', preflight.name, preflight.namespace, labels, k8s.replaced, spec {
+  local base = k8s.jobSpec(podLabels=labels, deadline=preflight.deadline, backoffLimit=2, pod=pod);
+  local spec = base {
     // A red finding stays what it is; a pod that was taken away is made again.
     podFailurePolicy: {
       rules: [{
@@ -141,21 +141,30 @@ local job(plan, preflight, items, values, digest) =
         onExitCodes: { containerName: 'report', operator: 'In', values: [65] },
       }],
     },
-    template: spec.template {
-      metadata: spec.template.metadata {
+    template: base.template {
+      metadata: base.template.metadata {
         // What stands in ConfigMaps changes the Job, too, so that it runs again.
         annotations: { 'holdfast.dev/inputs': digest },
       },
     },
-  });
+  };
+  k8s.annotatedObject(
+    'batch/v1',
+    'Job',
+    name=preflight.name,
+    namespace=preflight.namespace,
+    labels=labels,
+    annotations=k8s.replaced,
+    spec=spec,
+  );
 
 // The right to read K8up's Deployment, wherever it is: by its name and no other.
 local reader(plan) = k8s.clusterRoleFor(
-  plan.prefix + '-preflight',
-  plan.namespace,
-  plan.labels,
-  [{ name: p.name, namespace: p.namespace } for p in plan.preflights],
-  [{ apiGroups: ['apps'], resources: ['deployments'], resourceNames: [plan.preflights[0].values.K8UP_DEPLOYMENT], verbs: ['list'] }],
+  name=plan.prefix + '-preflight',
+  namespace=plan.namespace,
+  labels=plan.labels,
+  accounts=[{ name: p.name, namespace: p.namespace } for p in plan.preflights],
+  rules=[{ apiGroups: ['apps'], resources: ['deployments'], resourceNames: [plan.preflights[0].values.K8UP_DEPLOYMENT], verbs: ['list'] }],
 );
 
 {
@@ -184,8 +193,8 @@ local reader(plan) = k8s.clusterRoleFor(
       objects: [
         k8s.first(object)
         for object in [
-          k8s.serviceAccount(preflight.name, preflight.namespace, plan.labels),
-          k8s.configMap(preflight.name, preflight.namespace, plan.labels, data),
+          k8s.serviceAccount(name=preflight.name, namespace=preflight.namespace, labels=plan.labels),
+          k8s.configMap(name=preflight.name, namespace=preflight.namespace, labels=plan.labels, data=data),
           job(
             plan,
             preflight,
@@ -194,11 +203,11 @@ local reader(plan) = k8s.clusterRoleFor(
             std.md5(std.toString([data, [o.data for o in values], used])),
           ),
         ] + k8s.role(
-          preflight.name,
-          preflight.namespace,
-          plan.labels,
-          preflight.name,
-          if std.length(claimed) == 0 then []
+          name=preflight.name,
+          namespace=preflight.namespace,
+          labels=plan.labels,
+          account=preflight.name,
+          rules=if std.length(claimed) == 0 then []
           else [{ apiGroups: [''], resources: ['persistentvolumeclaims'], resourceNames: claimed, verbs: ['get'] }],
         ) + (
           if preflight.name == plan.preflights[0].name && preflight.namespace == plan.preflights[0].namespace then reader(plan) else []

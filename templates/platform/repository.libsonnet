@@ -5,14 +5,14 @@ local k8up = import '../lib/k8up.libsonnet';
 local network = import 'network.libsonnet';
 
 local environment(plan, repo, shared) = [
-  k8s.configMap(repo.environment, repo.namespace, plan.labels, {
+  k8s.configMap(name=repo.environment, namespace=repo.namespace, labels=plan.labels, data={
     AWS_DEFAULT_REGION: repo.region,
     RESTIC_BINARY: '/holdfast/bin/restic.sh',
   } + std.get(repo, 'proxy', {})),
-  k8s.configMap(repo.scripts, repo.namespace, plan.labels, shared['restic.sh']),
+  k8s.configMap(name=repo.scripts, namespace=repo.namespace, labels=plan.labels, data=shared['restic.sh']),
 ] + (
   if repo.ca == '' then []
-  else [k8s.configMap(repo.ca, repo.namespace, plan.labels, { 'ca.crt': plan.caPem.restic })]
+  else [k8s.configMap(name=repo.ca, namespace=repo.namespace, labels=plan.labels, data={ 'ca.crt': plan.caPem.restic })]
 );
 
 // The first use of a repository by several at once destroys it for good. So one
@@ -30,11 +30,11 @@ local bootstrap(plan, repo, shared) =
     k8s.annotatedObject(
       'batch/v1',
       'Job',
-      repo.bootstrap,
-      repo.namespace,
-      labels,
-      k8s.replaced,
-      k8s.jobSpec(labels, plan.platform.deadlines.bootstrap, 6, {
+      name=repo.bootstrap,
+      namespace=repo.namespace,
+      labels=labels,
+      annotations=k8s.replaced,
+      spec=k8s.jobSpec(podLabels=labels, deadline=plan.platform.deadlines.bootstrap, backoffLimit=6, pod={
         restartPolicy: 'Never',
         serviceAccountName: 'pod-executor',
         automountServiceAccountToken: false,
@@ -61,7 +61,7 @@ local bootstrap(plan, repo, shared) =
         volumes: [k8s.scriptsVolume(scripts), k8s.emptyDir('scratch', '256Mi')] + k8up.caVolume(repo),
       }),
     ),
-  ] + network.bootstrap(plan, repo, labels);
+  ] + network.bootstrap(plan, repo);
 
 // K8up runs prune as this account and makes it only at the first backup. It
 // belongs to the namespace, not to an instance: two instances in one namespace
@@ -114,7 +114,13 @@ local podConfig(config) = k8up.podConfig(
           labels=job.labels,
           repository=repo,
           jobs={
-            [job.job]: k8up.job(repo, job.schedule, job.podConfig, job.deadline) + (
+            [job.job]: k8up.job(
+              repository=repo,
+              schedule=job.schedule,
+              podConfig=job.podConfig,
+              deadline=job.deadline,
+              history=3,
+            ) + (
               if job.job == 'prune' then { retention: job.retention { tags: [job.tag] } } else {}
             ),
           },

@@ -24,14 +24,23 @@ local fetches(item) = std.member(['dump', 'exec'], item.capture.how);
   base(plan, item)::
     local preflight = plan.prefix + '-preflight';
     [lock(item.lock, item.namespace, item.labels)] +
-    (if item.serviceAccount == item.name then [k8s.serviceAccount(item.name, item.namespace, item.labels)] else []) +
-    k8s.roleFor(item.name, item.namespace, item.labels, [item.serviceAccount, preflight], std.get(item, 'rbac', [])) +
+    (
+      if item.serviceAccount != item.name then []
+      else [k8s.serviceAccount(name=item.name, namespace=item.namespace, labels=item.labels)]
+    ) +
+    k8s.roleFor(
+      name=item.name,
+      namespace=item.namespace,
+      labels=item.labels,
+      accounts=[item.serviceAccount, preflight],
+      rules=std.get(item, 'rbac', []),
+    ) +
     k8s.clusterRoleFor(
-      item.name,
-      item.namespace,
-      item.labels,
-      [{ name: name, namespace: item.namespace } for name in [item.serviceAccount, preflight]],
-      std.get(item, 'clusterRbac', []),
+      name=item.name,
+      namespace=item.namespace,
+      labels=item.labels,
+      accounts=[{ name: name, namespace: item.namespace } for name in [item.serviceAccount, preflight]],
+      rules=std.get(item, 'clusterRbac', []),
     ) +
     network.admission(plan, item),
 
@@ -78,12 +87,12 @@ local fetches(item) = std.member(['dump', 'exec'], item.capture.how);
   ],
 
   // shared: the account without rights.
-  shared(plan, namespace):: [k8s.serviceAccount(plan.prefix + '-backup', namespace, plan.labels)],
+  shared(plan, namespace):: [k8s.serviceAccount(name=plan.prefix + '-backup', namespace=namespace, labels=plan.labels)],
 
   // sharedBase: the lock that stops all units, and the CA of the copies' storage.
   sharedBase(plan, namespace):: [lock(plan.instanceLock, namespace, plan.labels)] + (
     local copies = [item.copy for item in plan.units if item.namespace == namespace && std.objectHas(item, 'copy')];
     if std.length(copies) == 0 || copies[0].ca == '' then []
-    else [k8s.configMap(copies[0].ca, namespace, plan.labels, { 'ca.crt': plan.caPem.rclone })]
+    else [k8s.configMap(name=copies[0].ca, namespace=namespace, labels=plan.labels, data={ 'ca.crt': plan.caPem.rclone })]
   ),
 }

@@ -3,7 +3,7 @@
 local k8s = import '../lib/k8s.libsonnet';
 
 // pod labels the claims; dump.sh of the kind that reads them does the work.
-local jobSpec(plan, marker) = k8s.jobSpec(marker.labels, plan.platform.deadlines.marker, 2, {
+local jobSpec(plan, marker) = k8s.jobSpec(podLabels=marker.labels, deadline=plan.platform.deadlines.marker, backoffLimit=2, pod={
   restartPolicy: 'Never',
   serviceAccountName: marker.name,
   automountServiceAccountToken: true,
@@ -25,8 +25,8 @@ local jobSpec(plan, marker) = k8s.jobSpec(marker.labels, plan.platform.deadlines
 
 local objects(plan, marker) =
   [
-    k8s.serviceAccount(marker.name, marker.namespace, plan.labels),
-  ] + k8s.role(marker.name, marker.namespace, plan.labels, marker.name, [
+    k8s.serviceAccount(name=marker.name, namespace=marker.namespace, labels=plan.labels),
+  ] + k8s.role(name=marker.name, namespace=marker.namespace, labels=plan.labels, account=marker.name, rules=[
     { apiGroups: [''], resources: ['persistentvolumeclaims'], resourceNames: marker.claims, verbs: ['get', 'patch'] },
   ]) + [
     k8s.cronJob(
@@ -40,11 +40,11 @@ local objects(plan, marker) =
     k8s.annotatedObject(
       'batch/v1',
       'Job',
-      marker.first,
-      marker.namespace,
-      marker.labels,
-      k8s.replaced,
-      jobSpec(plan, marker),
+      name=marker.first,
+      namespace=marker.namespace,
+      labels=marker.labels,
+      annotations=k8s.replaced,
+      spec=jobSpec(plan, marker),
     ),
   ];
 

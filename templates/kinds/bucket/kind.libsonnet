@@ -35,8 +35,13 @@ local unit(state, entry) =
       how: 'sync',
       image: 'rclone',
       source: 'bucket:' + store.endpoint + '/' + store.bucket + (if prefix == '' then '' else '/' + prefix),
-      env: rclone.s3('SRC', 'Other', store.endpoint, std.get(store, 'region', ''), std.get(store, 'pathStyle', true)) +
-           access(store).env + encryption(store).env + {
+      env: rclone.s3(
+        'SRC',
+        provider='Other',
+        endpoint=store.endpoint,
+        region=std.get(store, 'region', ''),
+        pathStyle=std.get(store, 'pathStyle', true),
+      ) + access(store).env + encryption(store).env + {
         HOLDFAST_SOURCE: 'src:' + store.bucket + (if prefix == '' then '' else '/' + prefix),
       },
       secretEnv: access(store).secretEnv + [rclone.secretKey('SRC', store.secretKeyRef)] + encryption(store).secretEnv,
