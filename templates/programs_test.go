@@ -108,6 +108,52 @@ func TestPrograms(t *testing.T) {
 			programs: "kinds/cassandra/statements.awk", args: "-v heads=heads", stdin: "CREATE TABLE a.b (x text);\nDROP TABLE a.b;\n",
 			want: "it holds \" DROP TABLE a.b\"\n",
 		},
+		"names in hexadecimal digits": {
+			programs: "kinds/mariadb/names.awk ={print(raw($1)\"|\"octal($1)\"|\"quoted($1)\"|\"folded($1)\"|\"hexed($2))}",
+			stdin:    "41606A SELECT\n", want: "A`j|\\0101\\0140\\0152|604160606A60|61606A|53454C454354\n",
+		},
+		"places in a dump": {
+			programs: "kinds/mariadb/place.awk ={place($0);print(SCHEMA\"|\"ITEM\"|\"TRIGGER)}",
+			stdin: "-- Current Database: `a``b`\n-- Table structure for table `t`\nDELIMITER ;;\n" +
+				"/*!50003 CREATE*/ /*!50017 DEFINER=`u`@`%`*/ /*!50003 TRIGGER `r` BEFORE INSERT\n-- Table structure for table `no`\nDELIMITER ;\n",
+			want: "a`b||\na`b|table\tt|\na`b|table\tt|\na`b|table\tt|trigger\tr\na`b|table\tt|trigger\tr\na`b|table\tt|\n",
+		},
+		"what a load stopped at": {
+			programs: "kinds/mariadb/place.awk kinds/mariadb/told.awk kinds/mariadb/stopped.awk", args: "-F \t errors -",
+			files: map[string]string{"errors": "1064\t3\t42000\tnear 'secret'\n1146\t3\t42S02\tagain\n1050\t4\t42S01\tTable 't' already exists\n"},
+			stdin: "-- Current Database: `a`\n-- Table structure for table `t`\nCREATE\nCREATE\n",
+			want:  "table a.t\terror 1064 (42000)\ntable a.t\tTable 't' already exists\n",
+		},
+		"warnings of a load": {
+			programs: "kinds/mariadb/names.awk kinds/mariadb/warnings.awk",
+			stdin: "Warning (Code 1265): Data truncated for column 'a' at row 1\nerror values: 61,62\nWarning (Code 1265): Data truncated for column 'b' at row 2\n" +
+				"a row\nWarning (Code 1264): Out of range value for column 'b' at row 1\n",
+			want: "1265\t'a'\n1264\t'b'\n",
+		},
+		"rights that are not there": {
+			programs: "kinds/mariadb/rights.awk", args: "here copied",
+			files: map[string]string{
+				"here":   "GRANT SELECT ON `a`.* TO `u`@`%`;\nGRANT ALL PRIVILEGES ON `b`.* TO `u`@`%`;\n",
+				"copied": "GRANT SELECT, INSERT ON `a`.* TO `u`@`%`;\nGRANT UPDATE (`x`, `y`) ON `b`.* TO `u`@`%`;\nCREATE USER IF NOT EXISTS `v`@`%` IDENTIFIED;\n",
+			},
+			want: "right INSERT ON `a`.* of `u`@`%`\tit is not there\naccount `v`@`%`\tit is not there\n",
+		},
+		"triggers of columns that are gone": {
+			programs: "kinds/mariadb/triggers.awk", args: "-F \t -v OFS=\t schemas columns triggers",
+			files: map[string]string{
+				"schemas": "61\n", "columns": "61\t74\tx\n",
+				"triggers": "61\t74\ttrigger a.t\tSET NEW.X = 'NEW.z' /* NEW.z */, NEW.`y` = 1\n62\t74\ttrigger b.t\tSET NEW.y = 1\n",
+			},
+			want: "invalid-trigger\ttrigger a.t\tits table has no column for NEW.`y`\n",
+		},
+		"rights of what is not copied": {
+			programs: "kinds/mariadb/names.awk kinds/mariadb/orphans.awk", args: "-F \t -v losses=losses items rights left",
+			files: map[string]string{
+				"items": "table\t61\t74\ttable a.t\n", "rights": "61\t74\tright 1\n61\t75\tright 2\n6D7973716C\t75\tright 3\n",
+				"left": "table\t61\t74\ttable a.t\ntrigger\t61\t76\ttrigger a.v\n",
+			},
+			want: "a\tu\na\tt\n",
+		},
 		"a list that is cut": {
 			programs: "lib/unpack.awk", args: "-v folder=.", files: map[string]string{"objects/.keep": "", "ranks/.keep": ""},
 			stdin: "1000 Secret/a\t{}\n", code: 1,
@@ -191,7 +237,7 @@ func TestProgramsParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found < 10 {
+	if found < 50 {
 		t.Errorf("only %d programs were found", found)
 	}
 }

@@ -105,7 +105,7 @@ read -r history <"$work/history"
 cat -- "$work/rights"
 
 # What was there before and is there still: the rest came or went meanwhile.
-mariadb "$@" --batch --skip-column-names <"$work/items.sql" >"$work/items.after"
+mariadb "$@" --batch --skip-column-names <"${HOLDFAST_ROOT:-/holdfast}/bin/items.sql" >"$work/items.after"
 awk 'FILENAME == ARGV[1] { after[$0]; next } $0 in after' "$work/items.after" "$work/items" >"$work/items.both"
 sed 's/^/-- item	/' "$work/items.both" >"$work/list"
 cat -- "$work/list"

@@ -48,13 +48,7 @@ fi
 
 # What an account may not see is missing without any error, so it must have the
 # rights to see everything.
-ask 'asking for privileges' "
-SELECT privilege FROM (SELECT 'SELECT' AS privilege UNION SELECT 'SHOW VIEW' UNION SELECT 'TRIGGER' UNION SELECT 'EVENT') AS needed
-WHERE privilege NOT IN (
-  SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES
-  WHERE GRANTEE = CONCAT(
-    CHAR(39), LEFT(CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - 1 - CHAR_LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1))),
-    CHAR(39), '@', CHAR(39), SUBSTRING_INDEX(CURRENT_USER(), '@', -1), CHAR(39)))" "$@" >"$WORK/lacking"
+attempt 69 'asking for privileges' mariadb "$@" --batch --skip-column-names <"$HOLDFAST_ROOT/bin/privileges.sql" >"$WORK/lacking"
 [ ! -s "$WORK/lacking" ] ||
   die 69 "$MARIADB_USER lacks global privileges, and what it may not see would be missing: $(tr '\n' ' ' <"$WORK/lacking")"
 
@@ -90,21 +84,13 @@ fi
 [ -s "$WORK/schemas" ] || die 65 'the server has no schema to dump'
 # The same in hexadecimal digits, in which any name can be handled.
 awk -F '\t' 'FILENAME == ARGV[1] { ours[$0]; next } { hex = $1; sub(/^[^\t]*\t/, "") } $0 in ours { print hex }' "$WORK/schemas" "$WORK/all" | sort >"$WORK/schemas.hex"
-awk "$NAMES"'{ print octal($1) }' "$WORK/schemas.hex" >"$WORK/schemas.octal"
+awk -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/octal.awk" "$WORK/schemas.hex" >"$WORK/schemas.octal"
 
-printf '%s;\n' "$ITEMS" >"$WORK/items.sql" || die 73 'scratch is full'
-ask 'listing what the schemas hold' "$ITEMS" "$@" >"$WORK/items.all"
+attempt 69 'listing what the schemas hold' mariadb "$@" --batch --skip-column-names <"$HOLDFAST_ROOT/bin/items.sql" >"$WORK/items.all"
 awk -F '\t' 'FILENAME == ARGV[1] { ours[$1]; next } $2 in ours' "$WORK/schemas.hex" "$WORK/items.all" >"$WORK/items.ours" || die 73 'scratch is full'
 count=$(wc -l <"$WORK/schemas.hex" | tr -d ' ')
 tables=$(count_lines '^table	' "$WORK/items.ours")
 [ "$tables" -ge "${MIN_TABLES:-0}" ] || die 65 "the server has $tables tables, fewer than $MIN_TABLES"
-
-# An awk function: hexed(TEXT) is printable ASCII in hexadecimal digits.
-# shellcheck disable=SC2016 # awk's own variables
-HEXED='
-BEGIN { for (i = 32; i < 127; i++) ascii = ascii sprintf("%c", i) }
-function hexed(text, i, s) { s = ""; for (i = 1; i <= length(text); i++) s = s sprintf("%02X", index(ascii, substr(text, i, 1)) + 31); return s }
-'
 
 # failing FILE LIMIT OPTION…: a line for each item of FILE that cannot be read: its
 # number, the error's, and its text.
@@ -112,8 +98,7 @@ failing() {
   failing_file=$1
   failing_limit=$2
   shift 2
-  awk -F '\t' -v limit="$failing_limit" "$NAMES$HEXED"'
-    { print "EXECUTE IMMEDIATE CONVERT(X\047" hexed("SELECT 1 FROM ") quoted($2) "2E" quoted($3) hexed(" LIMIT " limit) "\047 USING utf8mb4);" }' \
+  awk -F '\t' -v limit="$failing_limit" -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/probe.awk" \
     "$failing_file" >"$WORK/probe.sql" || die 73 'scratch is full'
   forced 'trying the tables' "$WORK/probe.sql" "$@" >>"$WORK/rows"
   sed -nE 's/^ERROR ([0-9]+) \([0-9A-Z]+\) at line ([0-9]+): (.*)$/\2	\1	\3/p' "$WORK/stderr" | sort -n -u -k 1,1
@@ -144,16 +129,11 @@ awk -F '\t' 'FILENAME == ARGV[1] { bad[$1]; next } FNR in bad' "$WORK/failing" "
 ask 'asking for foreign keys' "
 SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CONCAT('table ', TABLE_SCHEMA, '.', TABLE_NAME), HEX(CONSTRAINT_NAME)
 FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND CONSTRAINT_NAME LIKE '%\`%'" "$@" >"$WORK/keys"
-awk -F '\t' "$NAMES$HEXED"'{ print "EXECUTE IMMEDIATE CONVERT(X\047" hexed("SHOW CREATE TABLE ") quoted($1) "2E" quoted($2) "\047 USING utf8mb4);" }' "$WORK/keys" >"$WORK/keys.sql" ||
-  die 73 'scratch is full'
+awk -F '\t' -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/definitions.awk" \
+  "$WORK/keys" >"$WORK/keys.sql" || die 73 'scratch is full'
 forced 'reading the definitions' "$WORK/keys.sql" "$@" >"$WORK/keys.text"
-awk -F '\t' -v OFS='\t' -v losses="$WORK/losses" "$NAMES"'
-  FILENAME == ARGV[1] { text[FNR] = $0; next }
-  !index(text[FNR], "CONSTRAINT " raw(quoted($4)) " ") && !(($1, $2) in seen) {
-    seen[$1, $2]
-    print "name", $3, "the server does not quote the name of its foreign key" >>losses
-    print "table", $1, $2, $3
-  }' "$WORK/keys.text" "$WORK/keys" >>"$WORK/ignored.items" || die 73 'scratch is full'
+awk -F '\t' -v OFS='\t' -v losses="$WORK/losses" -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/foreign-keys.awk" \
+  "$WORK/keys.text" "$WORK/keys" >>"$WORK/ignored.items" || die 73 'scratch is full'
 
 # Rows that the server itself only passes on.
 ask 'asking for engines' "
@@ -169,23 +149,9 @@ SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME) FROM information_schema.TABLES WHERE T
 # The error value of an ENUM is told as '', of which the restore's server warns, or as
 # a label that is ''. So tables that have it are told apart: each is searched, unless
 # its rows are elsewhere.
-ask 'asking for labels' "
-SET SESSION group_concat_max_len = 1073741824;
-SELECT HEX(c.TABLE_SCHEMA), HEX(c.TABLE_NAME), CONCAT('table ', c.TABLE_SCHEMA, '.', c.TABLE_NAME), GROUP_CONCAT(HEX(c.COLUMN_NAME) ORDER BY ORDINAL_POSITION SEPARATOR ' ')
-FROM information_schema.COLUMNS AS c WHERE DATA_TYPE = 'enum' AND BINARY TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')
-GROUP BY BINARY c.TABLE_SCHEMA, BINARY c.TABLE_NAME" "$@" >"$WORK/enums"
-awk -F '\t' "$NAMES$HEXED"'
-  FILENAME == ARGV[1] { table[$2, $3]; next }
-  FILENAME == ARGV[2] { delete table[$2, $3]; next }
-  FILENAME == ARGV[3] { delete table[$1, $2]; next }
-  FILENAME == ARGV[4] { versioned[$1, $2]; next }
-  ($1, $2) in table {
-    n = split($4, column, " ")
-    sql = hexed("SELECT \047" $1 "\047, \047" $2 "\047 FROM ") quoted($1) "2E" quoted($2)
-    if (($1, $2) in versioned) sql = sql hexed(" FOR SYSTEM_TIME ALL")
-    for (i = 1; i <= n; i++) sql = sql hexed(i == 1 ? " WHERE " : " OR ") quoted(column[i]) hexed(" = 0")
-    print "EXECUTE IMMEDIATE CONVERT(X\047" sql hexed(" LIMIT 1") "\047 USING utf8mb4);"
-  }' "$WORK/table.items" "$WORK/ignored.items" "$WORK/engines" "$WORK/versioned" "$WORK/enums" >"$WORK/search.sql" || die 73 'scratch is full'
+attempt 69 'asking for labels' mariadb "$@" --batch --skip-column-names <"$HOLDFAST_ROOT/bin/enums.sql" >"$WORK/enums"
+awk -F '\t' -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/error-values.awk" \
+  "$WORK/table.items" "$WORK/ignored.items" "$WORK/engines" "$WORK/versioned" "$WORK/enums" >"$WORK/search.sql" || die 73 'scratch is full'
 # One that cannot be read, mariadb-dump tells of.
 forced 'searching the tables with an ENUM' "$WORK/search.sql" "$@" >"$WORK/erring"
 
@@ -198,13 +164,7 @@ read -r history <"$WORK/history"
 # the server tells in utf8 alone: one that it cannot say there is a question mark. A
 # value of such a label is an error value in the target. And a SET with a label that is
 # '' is told by numbers, which must not be labels, and which are not read in UTF-16.
-ask 'asking for labels and defaults' "
-SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CONCAT('column ', TABLE_SCHEMA, '.', TABLE_NAME, '.', COLUMN_NAME), HEX(COLUMN_NAME) FROM information_schema.COLUMNS
-WHERE CHARACTER_SET_NAME NOT IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary') AND (DATA_TYPE IN ('enum', 'set') OR COLUMN_DEFAULT IS NOT NULL)
-  AND (CONCAT(IF(DATA_TYPE IN ('enum', 'set'), COLUMN_TYPE, ''), COALESCE(COLUMN_DEFAULT, '')) LIKE '%?%' OR
-    CHARACTER_SET_NAME IN ('cp932', 'eucjpms', 'sjis', 'ujis', 'big5') AND CONCAT(COLUMN_TYPE, COALESCE(COLUMN_DEFAULT, '')) REGEXP '[^ -~]')
-  OR DATA_TYPE = 'set' AND COLUMN_TYPE REGEXP CONCAT('[(,]', CHAR(39, 39), '[,)]') AND
-    (COLUMN_TYPE REGEXP CONCAT(CHAR(39), '[0-9]+', CHAR(39)) OR CHARACTER_SET_NAME IN ('ucs2', 'utf16', 'utf16le', 'utf32'))" "$@" >"$WORK/labels"
+attempt 69 'asking for labels and defaults' mariadb "$@" --batch --skip-column-names <"$HOLDFAST_ROOT/bin/labels.sql" >"$WORK/labels"
 awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { print "changed-characters", $3, "a label or default that may become another" }' \
   "$WORK/schemas.hex" "$WORK/labels" >>"$WORK/losses"
 
@@ -215,75 +175,19 @@ awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { pri
 # the error value of an ENUM is told as what is too long for a label. Tables with
 # error values have a dump of their own, too, and those whose history the tool refuses.
 # Of a SET a label that is '' is the same text as none: it is told as a number.
-ask 'asking for columns' "
-SET SESSION group_concat_max_len = 1073741824;
-SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CASE MAX(start) WHEN 1 THEN 'times' WHEN 2 THEN 'numbers' ELSE '-' END,
-  IF(MAX(special), HEX(GROUP_CONCAT(
-    CASE special WHEN 1 THEN CONCAT('CAST(', quoted, ' AS DOUBLE)') WHEN 2 THEN CONCAT('CAST(', quoted, ' AS BINARY)')
-      WHEN 3 THEN CONCAT('LEAST(GREATEST(CAST(', quoted, ' AS DOUBLE), 1e-', NUMERIC_SCALE, ' - 1e', most, '), 1e', most, ' - 1e-', NUMERIC_SCALE, ')')
-      WHEN 6 THEN CONCAT('CAST(', quoted, ' AS UNSIGNED)')
-      WHEN 4 THEN CONCAT('IF(', quoted, ' = 0, REPEAT(0, 256), ', quoted, ')') WHEN 5 THEN CONCAT('IF(', quoted, ' = 0, REPEAT(0, 256), CAST(', quoted, ' AS BINARY))') ELSE quoted END
-    ORDER BY ORDINAL_POSITION SEPARATOR ', ')), '')
-FROM (
-  SELECT TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION, CONCAT('\`', REPLACE(COLUMN_NAME, '\`', '\`\`'), '\`') AS quoted,
-    IF(COALESCE(GENERATION_EXPRESSION, '') = 'ROW START', IF(DATA_TYPE = 'bigint', 2, 1), 0) AS start,
-    NUMERIC_SCALE, NUMERIC_PRECISION - NUMERIC_SCALE AS most,
-    CASE WHEN DATA_TYPE = 'float' AND NUMERIC_SCALE IS NOT NULL THEN 3
-      WHEN DATA_TYPE = 'float' OR DATA_TYPE = 'double' AND NUMERIC_SCALE IS NOT NULL THEN 1
-      WHEN DATA_TYPE = 'enum' AND COLUMN_TYPE LIKE CONCAT('%', CHAR(39, 39), '%') THEN IF(CHARACTER_SET_NAME IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary'), 4, 5)
-      WHEN DATA_TYPE = 'set' AND COLUMN_TYPE REGEXP CONCAT('[(,]', CHAR(39, 39), '[,)]') THEN 6
-      WHEN CHARACTER_SET_NAME NOT IN ('utf8mb3', 'utf8', 'utf8mb4', 'latin1', 'ascii', 'binary') THEN 2 ELSE 0 END AS special
-  FROM information_schema.COLUMNS WHERE BINARY TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')) AS c
-GROUP BY BINARY TABLE_SCHEMA, BINARY TABLE_NAME HAVING MAX(special) OR MAX(start)" "$@" >"$WORK/columns"
-awk -F '\t' -v history="$history" -v ignored="$WORK/ignored" -v losses="$WORK/losses" "$NAMES$HEXED"'
-  FILENAME == ARGV[1] { left[$2, $3]; next }
-  FILENAME == ARGV[2] { versioned[$1, $2]; next }
-  FILENAME == ARGV[3] { start[$1, $2] = $3; list[$1, $2] = $4; next }
-  FILENAME == ARGV[4] { erring[$1, $2]; next }
-  FILENAME == ARGV[5] { if (($1, $2) in erring) error[$1, $2] = $4; next }
-  FILENAME == ARGV[6] { error[$1, $2] = error[$1, $2] " " $4; next }
-  $1 == "table" && !(($2, $3) in left) {
-    kept = "no"
-    if (($2, $3) in versioned) {
-      if (history == "no") why = "servers before 10.11 do not tell it"
-      else if (start[$2, $3] == "numbers") why = "it is kept by numbers of transactions, which mean nothing elsewhere"
-      else kept = "yes"
-      if (kept == "no") print "history\t" $4 "\tits current rows alone are copied: " why >>losses
-    }
-    columns = list[$2, $3]
-    if (columns == "" && !(($2, $3) in error) && (kept == "yes" || history == "no" || !(($2, $3) in versioned))) next
-    if (columns != "") {
-      hidden = kept == "yes" && start[$2, $3] != "times"
-      columns = hexed("0 UNION ALL SELECT ") columns (hidden ? hexed(", row_start, row_end") : "") hexed(" FROM ") quoted($3) (kept == "yes" ? hexed(" FOR SYSTEM_TIME ALL") : "")
-    }
-    columns_in_error = (($2, $3) in error) ? error[$2, $3] : "-"
-    sub(/^ /, "", columns_in_error); gsub(/ /, ",", columns_in_error)
-    print octal($2), octal($3), kept, columns_in_error, octal(columns)
-    print octal($2 "2E" $3) >>ignored
-  }' "$WORK/ignored.items" "$WORK/versioned" "$WORK/columns" "$WORK/erring" "$WORK/enums" "$WORK/labels" "$WORK/items.ours" >"$WORK/special" || die 73 'scratch is full'
-awk -F '\t' "$NAMES"'{ print octal($2 "2E" $3) }' "$WORK/ignored.items" >>"$WORK/ignored" || die 73 'scratch is full'
+attempt 69 'asking for columns' mariadb "$@" --batch --skip-column-names <"$HOLDFAST_ROOT/bin/columns.sql" >"$WORK/columns"
+awk -F '\t' -v history="$history" -v ignored="$WORK/ignored" -v losses="$WORK/losses" \
+  -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/special.awk" \
+  "$WORK/ignored.items" "$WORK/versioned" "$WORK/columns" "$WORK/erring" "$WORK/enums" "$WORK/labels" "$WORK/items.ours" >"$WORK/special" ||
+  die 73 'scratch is full'
+awk -F '\t' -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/ignored.awk" \
+  "$WORK/ignored.items" >>"$WORK/ignored" || die 73 'scratch is full'
 
 # A default goes on naming a sequence that is gone, and reading the table does not tell.
 ask 'asking for defaults' "
 SELECT HEX(COLUMN_DEFAULT) FROM information_schema.COLUMNS WHERE COLUMN_DEFAULT LIKE '%val(\`%' AND BINARY TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')" "$@" >"$WORK/defaults"
-# shellcheck disable=SC2016 # awk's own variables, and SQL's backticks
-awk -F '\t' "$NAMES$HEXED"'
-  function bare(s, i, h) {
-    s = substr(s, 2, length(s) - 2); gsub(/``/, "`", s)
-    h = ""; for (i = 1; i <= length(s); i++) h = h byte[substr(s, i, 1)]
-    return h
-  }
-  BEGIN { for (i = 1; i < 256; i++) byte[sprintf("%c", i)] = sprintf("%02X", i) }
-  FILENAME == ARGV[1] { if ($1 == "sequence") there[$2, $3]; next }
-  {
-    s = raw($1)
-    while (match(s, /val\(`([^`]|``)*`[.]`([^`]|``)*`/)) {
-      name = substr(s, RSTART + 4, RLENGTH - 4); s = substr(s, RSTART + RLENGTH)
-      match(name, /^`([^`]|``)*`/)
-      schema = bare(substr(name, 1, RLENGTH)); name = bare(substr(name, RLENGTH + 2))
-      if (!((schema, name) in there)) print schema, name
-    }
-  }' "$WORK/items.all" "$WORK/defaults" | sort -u >"$WORK/sequences.gone" || die 73 'scratch is full'
+awk -F '\t' -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/sequences.awk" \
+  "$WORK/items.all" "$WORK/defaults" | sort -u >"$WORK/sequences.gone" || die 73 'scratch is full'
 
 # A trigger goes on naming a column that is gone, and cannot be made again. It is
 # copied in any case. The text is as somebody wrote it.
@@ -293,27 +197,8 @@ SELECT HEX(EVENT_OBJECT_SCHEMA), HEX(EVENT_OBJECT_TABLE), CONCAT('trigger ', TRI
 [ ! -s "$WORK/triggers" ] || ask 'asking for the columns of triggers' "
 SELECT HEX(TABLE_SCHEMA), HEX(TABLE_NAME), COLUMN_NAME FROM information_schema.COLUMNS
 WHERE (BINARY TABLE_SCHEMA, BINARY TABLE_NAME) IN (SELECT BINARY EVENT_OBJECT_SCHEMA, BINARY EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS)" "$@" >"$WORK/triggered"
-# shellcheck disable=SC2016 # awk's own variables, and SQL's backticks
-awk -F '\t' -v OFS='\t' '
-  function plain(s) { gsub(/\\\\/, "\001", s); gsub(/\\[nt]/, " \n", s); gsub(/\001/, "\\", s); return s }
-  FILENAME == ARGV[1] { ours[$1]; next }
-  FILENAME == ARGV[2] { column[$1, $2, tolower(plain($3))]; next }
-  $1 in ours {
-    s = plain($4); before = ""
-    # Each word with what it belongs to; texts and comments are passed over.
-    while (s != "") {
-      if (match(s, /^(\047([^\047\\]|\\.|\047\047)*\047|"([^"\\]|\\.|"")*"|#[^\n]*|--[ \n][^\n]*|\/[*]([^!M*]|[*]+[^*\/])([^*]|[*]+[^*\/])*[*]+\/)/)) { s = substr(s, RLENGTH + 1); before = " "; continue }
-      if (before != "." && match(s, /^([Nn][Ee][Ww]|[Oo][Ll][Dd])[ \n]*[.][ \n]*(`([^`]|``)*`|[A-Za-z0-9_$\200-\377]+)/)) {
-        name = whole = substr(s, 1, RLENGTH); s = substr(s, RLENGTH + 1); before = "w"
-        sub(/^[A-Za-z]+[ \n]*[.][ \n]*/, "", name)
-        if (name ~ /^`/) { name = substr(name, 2, length(name) - 2); gsub(/``/, "`", name) }
-        if (!(($1, $2, tolower(name)) in column)) { print "invalid-trigger", $3, "its table has no column for " whole; break }
-        continue
-      }
-      if (match(s, /^(`([^`]|``)*`|[A-Za-z0-9_$@\200-\377]+)/)) { s = substr(s, RLENGTH + 1); before = "w"; continue }
-      before = substr(s, 1, 1); s = substr(s, 2)
-    }
-  }' "$WORK/schemas.hex" "$WORK/triggered" "$WORK/triggers" >>"$WORK/losses" || die 73 'scratch is full'
+awk -F '\t' -v OFS='\t' -f "$HOLDFAST_ROOT/bin/triggers.awk" \
+  "$WORK/schemas.hex" "$WORK/triggered" "$WORK/triggers" >>"$WORK/losses" || die 73 'scratch is full'
 
 # What needs something that is not copied cannot be made again. It is looked for in
 # the text, as the server writes it: `schema`.`name`. Other views may need a view
@@ -325,23 +210,15 @@ awk -F '\t' -v OFS='\t' '
   cat -- "$WORK/sequences.gone"
 } >"$WORK/absent"
 while [ -s "$WORK/absent" ]; do
-  awk "$NAMES"'
-    BEGIN { print "SELECT \047view\047, HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CONCAT(\047view \047, TABLE_SCHEMA, \047.\047, TABLE_NAME) FROM information_schema.VIEWS WHERE 0" }
-    function text(s, h) { s = quoted($1) "2E"; if ($2 != "-") s = s quoted($2); return s }
-    { print "OR LOCATE(X\047" text() "\047, BINARY VIEW_DEFINITION)"; rest = rest "OR LOCATE(X\047" text() "\047, BINARY COLUMN_DEFAULT)\n" }
-    END { print "UNION ALL SELECT \047table\047, HEX(TABLE_SCHEMA), HEX(TABLE_NAME), CONCAT(\047table \047, TABLE_SCHEMA, \047.\047, TABLE_NAME) FROM information_schema.COLUMNS WHERE COLUMN_DEFAULT LIKE \047%(%\047 AND (0\n" rest ");" }' \
-    "$WORK/absent" >"$WORK/absent.sql" || die 73 'scratch is full'
+  awk -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/needing.awk" "$WORK/absent" >"$WORK/absent.sql" || die 73 'scratch is full'
   attempt 69 'asking for what needs others' mariadb "$@" --batch --skip-column-names <"$WORK/absent.sql" >"$WORK/needing"
-  awk -F '\t' -v left="$WORK/ignored.items" '
-    FILENAME == ARGV[1] { ours[$1]; next }
-    FILENAME == ARGV[2] { ignored[$2, $3]; next }
-    $2 in ours && !(($2, $3) in ignored) && !(($2, $3) in seen) { seen[$2, $3]; print }' \
+  awk -F '\t' -f "$HOLDFAST_ROOT/bin/newly.awk" \
     "$WORK/schemas.hex" "$WORK/ignored.items" "$WORK/needing" >"$WORK/newly" || die 73 'scratch is full'
   awk -F '\t' -v OFS='\t' '{ print "outside", $4, "it needs what is not copied" }' "$WORK/newly" >>"$WORK/losses"
-  awk -F '\t' "$NAMES"'{ print octal($2 "2E" $3) }' "$WORK/newly" >>"$WORK/ignored"
+  awk -F '\t' -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/ignored.awk" "$WORK/newly" >>"$WORK/ignored"
   cat -- "$WORK/newly" >>"$WORK/ignored.items"
   # A table that was left out for that has no dump of its own, either.
-  awk -F '\t' "$NAMES"'FILENAME == ARGV[1] { gone[octal($2) " " octal($3) " "]; next } { line = $0; split(line, part, " "); if (!((part[1] " " part[2] " ") in gone)) print }' \
+  awk -F '\t' -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/special-left.awk" \
     "$WORK/newly" FS=' ' "$WORK/special" >"$WORK/special.left" || die 73 'scratch is full'
   mv -- "$WORK/special.left" "$WORK/special" || die 73 'scratch is full'
   awk -F '\t' '{ print $2, $3 }' "$WORK/newly" >"$WORK/absent"
@@ -363,22 +240,14 @@ awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { ours[$1]; next } $1 in ours { pri
 ask 'asking for rights' "
 SELECT HEX(Db), HEX(Table_name), CONCAT('right of ', User, '@', Host, ' on ', Db, '.', Table_name) FROM mysql.tables_priv
 UNION ALL SELECT HEX(Db), HEX(Routine_name), CONCAT('right of ', User, '@', Host, ' on ', Db, '.', Routine_name) FROM mysql.procs_priv" "$@" >"$WORK/rights.all"
-awk -F '\t' -v losses="$WORK/losses" "$NAMES"'
-  FILENAME == ARGV[1] { there[$2, $3]; next }
-  !(($1, $2) in there) && raw($1) != "mysql" && raw($1) != "sys" && raw($1) != "information_schema" && raw($1) != "performance_schema" {
-    print "right\t" $3 "\twhat it is for does not exist" >>losses
-    print raw($1) "\t" raw($2)
-  }' "$WORK/items.all" "$WORK/rights.all" >"$WORK/orphans.raw" || die 73 'scratch is full'
-awk -F '\t' "$NAMES"'$1 != "trigger" { print raw($2) "\t" raw($3) }' "$WORK/ignored.items" >>"$WORK/orphans.raw" || die 73 'scratch is full'
+awk -F '\t' -v losses="$WORK/losses" -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/orphans.awk" \
+  "$WORK/items.all" "$WORK/rights.all" "$WORK/ignored.items" >"$WORK/orphans.raw" || die 73 'scratch is full'
 ignored_accounts "$@"
 awk -F '\t' -v OFS='\t' '{ print "account", $1, "the server ignores it: it is only in its tables" }' "$WORK/accounts.ignored" >>"$WORK/losses" || die 73 'scratch is full'
 accounts "$WORK/grants" "$@"
 # The tool makes those roles alone that an account may give, by itself or by another.
 ask 'listing the roles' "SELECT HEX(CONCAT(' ROLE IF NOT EXISTS ', QUOTE(User), ' ')), User FROM mysql.user WHERE is_role = 'Y' AND User <> 'PUBLIC'" "$@" >"$WORK/roles"
-awk -F '\t' "$NAMES"'
-  FILENAME == ARGV[1] { role[raw($1)] = $2; next }
-  / ROLE IF NOT EXISTS / { for (text in role) if (index($0, text)) delete role[text] }
-  END { for (text in role) print "account\trole " role[text] "\tno account may give it, and the tool leaves it out" }' \
+awk -F '\t' -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/roles.awk" \
   "$WORK/roles" "$WORK/grants" >>"$WORK/losses" || die 73 'scratch is full'
 clean_losses
 settle_losses
@@ -390,43 +259,13 @@ grep -Ev -e "$object" -- "$WORK/grants" >"$WORK/copy.head" || die 73 'scratch is
 accounts_size=$(file_size "$WORK/copy.head")
 # Schemas and sequences come first: a column of any table may have the next number
 # for its default.
-ask 'reading the schemas' "
-SELECT HEX(SCHEMA_NAME), HEX(CONCAT('--\n-- Current Database: ', q, '\n--\n\nCREATE DATABASE IF NOT EXISTS ', q, ' DEFAULT CHARACTER SET ',
-  DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME, IF(SCHEMA_COMMENT = '', '', CONCAT(' COMMENT ', QUOTE(SCHEMA_COMMENT))), ';\n'))
-FROM (SELECT *, CONCAT('\`', REPLACE(SCHEMA_NAME, '\`', '\`\`'), '\`') AS q FROM information_schema.SCHEMATA) AS s" "$@" >"$WORK/create"
-awk -F '\t' "$NAMES"'
-  FILENAME == ARGV[1] { create[$1] = $2; next }
-  FILENAME == ARGV[2] { left[$1, $2, $3]; next }
-  ($1, $2, $3) in left { next }
-  $1 == "schema" { printf "%s", raw(create[$2]) }
-  $1 == "sequence" { in_schema[$2] = in_schema[$2] " " $3 }
-  END {
-    for (schema in in_schema) {
-      printf "%s", raw(create[schema])
-      n = split(in_schema[schema], list, " ")
-      for (i = 1; i <= n; i++) {
-        name = title = raw(quoted(list[i]))
-        gsub(/\n/, "\n-- ", title)
-        printf "--\n-- Sequence structure for %s\n--\n\nCREATE SEQUENCE IF NOT EXISTS %s.%s;\n", title, raw(quoted(schema)), name
-      }
-    }
-  }' "$WORK/create" "$WORK/ignored.items" "$WORK/items.ours" >>"$WORK/copy.head" || die 73 'scratch is full'
+attempt 69 'reading the schemas' mariadb "$@" --batch --skip-column-names <"$HOLDFAST_ROOT/bin/create.sql" >"$WORK/create"
+awk -F '\t' -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/create.awk" \
+  "$WORK/create" "$WORK/ignored.items" "$WORK/items.ours" >>"$WORK/copy.head" || die 73 'scratch is full'
 schemas_size=$(($(file_size "$WORK/copy.head") - accounts_size))
 
-# shellcheck disable=SC2016 # backticks are SQL's, the rest is awk's own
-awk -v object="$object" -v left="$WORK/rights.left" '
-  function unquoted(s) { s = substr(s, 2, length(s) - 2); gsub(/``/, "`", s); return s }
-  FILENAME == ARGV[1] { ours[$0]; next }
-  FILENAME == ARGV[2] { gone[$0]; next }
-  $0 ~ object {
-    match($0, / ON ((PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY) )?`([^`]|``)*`[.]`([^`]|``)*`/)
-    s = substr($0, RSTART, RLENGTH)
-    sub(/^[^`]*/, "", s)
-    match(s, /^`([^`]|``)*`/)
-    schema = unquoted(substr(s, 1, RLENGTH))
-    name = unquoted(substr(s, RLENGTH + 2))
-    if ((schema in ours || schema == "mysql" || schema == "sys") && !((schema "\t" name) in gone)) print; else print >left
-  }' "$WORK/schemas" "$WORK/orphans.raw" "$WORK/grants" >"$WORK/granted" || die 73 'scratch is full'
+awk -v object="$object" -v left="$WORK/rights.left" -f "$HOLDFAST_ROOT/bin/granted.awk" \
+  "$WORK/schemas" "$WORK/orphans.raw" "$WORK/grants" >"$WORK/granted" || die 73 'scratch is full'
 if [ -s "$WORK/rights.left" ]; then
   say "$(wc -l <"$WORK/rights.left" | tr -d ' ') rights on tables and routines that are not copied are left out"
 fi
@@ -465,18 +304,7 @@ tail -c "$((parts + list_size + $(file_size "$WORK/rights") + 64))" <"$WORK/foot
 
 # The tool said of each table that it came to it. A name may be like a message, and
 # have lines of its own.
-awk -F '\t' "$NAMES"'
-  FILENAME == ARGV[1] { before[$1, $2, $3]; next }
-  FILENAME == ARGV[2] && ($1 == "table" || $1 == "view" || $1 == "sequence") {
-    n = split(($1 == "sequence" ? "-- Retrieving sequence structure for  " : "-- Retrieving table structure for table ") raw($3) "...", part, "\n")
-    for (i = 2; i <= n; i++) known[part[i]]
-    if (($1, $2, $3) in before) { expected[part[1]]++; text[part[1]] = text[part[1]] " " $4 }
-    next
-  }
-  FILENAME == ARGV[2] { next }
-  { said[$0]++ }
-  !/^-- / && !($0 in known) && $0 != "" { print "warning\tmariadb-dump\t" $0 }
-  END { for (line in expected) if (said[line] < expected[line]) print "left-out\t" text[line] "\tmariadb-dump did not come to it" }' \
+awk -F '\t' -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/noticed.awk" \
   "$WORK/items" "$WORK/items.after" "$WORK/said" >"$WORK/noticed" || die 73 'scratch is full'
 if grep '^left-out	' "$WORK/noticed" >"$WORK/stderr"; then
   say 'mariadb-dump left out what is still there:'

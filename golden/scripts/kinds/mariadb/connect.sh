@@ -17,30 +17,6 @@ case $MARIADB_TLS in
   *) die 64 'MARIADB_TLS is none of disable, require, verify-ca' ;;
 esac
 
-# Everything that schemas hold, an item a line: what it is, its schema and its name
-# in hexadecimal digits, and "what schema.name" for people. Names may hold anything,
-# line breaks too. The client's --batch escapes those.
-ITEMS="
-SELECT i.what, HEX(i.place), HEX(i.name), CONCAT(i.what, ' ', i.place, IF(i.what = 'schema', '', '.'), i.name) FROM (
-  SELECT 'schema' AS what, SCHEMA_NAME AS place, '' AS name FROM information_schema.SCHEMATA
-  UNION ALL SELECT CASE TABLE_TYPE WHEN 'VIEW' THEN 'view' WHEN 'SEQUENCE' THEN 'sequence' ELSE 'table' END, TABLE_SCHEMA, TABLE_NAME
-    FROM information_schema.TABLES WHERE TABLE_TYPE <> 'TEMPORARY'
-  UNION ALL SELECT LOWER(ROUTINE_TYPE), ROUTINE_SCHEMA, ROUTINE_NAME FROM information_schema.ROUTINES
-  UNION ALL SELECT 'trigger', TRIGGER_SCHEMA, TRIGGER_NAME FROM information_schema.TRIGGERS
-  UNION ALL SELECT 'event', EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS
-) AS i WHERE BINARY i.place NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')"
-
-# awk functions: raw(HEX) is the name, octal(HEX) the same for printf %b, quoted(HEX)
-# the hexadecimal digits of it between backticks, folded(HEX) without capitals.
-# shellcheck disable=SC2016 # awk's own variables
-NAMES='
-function code(hex, i) { return index("0123456789ABCDEF", substr(hex, i, 1)) * 16 + index("0123456789ABCDEF", substr(hex, i + 1, 1)) - 17 }
-function raw(hex, i, s) { s = ""; for (i = 1; i < length(hex); i += 2) s = s sprintf("%c", code(hex, i)); return s }
-function octal(hex, i, s) { s = ""; for (i = 1; i < length(hex); i += 2) s = s sprintf("\\0%03o", code(hex, i)); return s }
-function quoted(hex, i, s) { s = "60"; for (i = 1; i < length(hex); i += 2) s = s substr(hex, i, 2) (substr(hex, i, 2) == "60" ? "60" : ""); return s "60" }
-function folded(hex, i, s, c) { s = ""; for (i = 1; i < length(hex); i += 2) { c = code(hex, i); s = s sprintf("%02X", c >= 65 && c <= 90 ? c + 32 : c) }; return s }
-'
-
 # forced WHAT FILE OPTION…: runs its statements. With --force the client goes on after an
 # error, and always ends well: what it says counts.
 forced() {
@@ -64,7 +40,7 @@ ignored_accounts() {
   awk -F '\t' '{ print $1 }' "$WORK/accounts.all" >"$WORK/accounts.sql" || die 73 'scratch is full'
   forced 'asking for each account' "$WORK/accounts.sql" "$@" >/dev/null
   sed -nE 's/^ERROR 1141 [(][0-9A-Z]+[)] at line ([0-9]+): .*$/\1/p' "$WORK/stderr" >"$WORK/accounts.failing"
-  awk -F '\t' "$NAMES"'FILENAME == ARGV[1] { failing[$1]; next } FNR in failing { print $2 "\t" raw($3) }' \
+  awk -F '\t' -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/ignored-accounts.awk" \
     "$WORK/accounts.failing" "$WORK/accounts.all" >"$WORK/accounts.ignored" || die 73 'scratch is full'
 }
 
@@ -78,9 +54,8 @@ accounts() {
   bounded mariadb-dump "$@" --comments --skip-dump-date --insert-ignore --force \
     --system=users,servers,udfs,plugins >"$WORK/accounts.raw" 2>"$WORK/stderr" || accounts_status=$?
   # Of one that is ignored the tool says so, goes on, and ends with 2.
-  awk -F '\t' '
-    FILENAME == ARGV[1] { known["mariadb-dump: Couldn\047t execute \047SHOW CREATE USER " $2 "\047: "]; known["mariadb-dump: Couldn\047t execute \047SHOW GRANTS FOR " $2 "\047: "]; next }
-    { for (text in known) if (index($0, text) == 1) next; print }' "$WORK/accounts.ignored" "$WORK/stderr" >"$WORK/accounts.said" || die 73 'scratch is full'
+  awk -F '\t' -f "$HOLDFAST_ROOT/bin/accounts-said.awk" \
+    "$WORK/accounts.ignored" "$WORK/stderr" >"$WORK/accounts.said" || die 73 'scratch is full'
   if [ "$accounts_status" -ne 0 ] && { [ -s "$WORK/accounts.said" ] || [ ! -s "$WORK/stderr" ]; }; then
     cp -- "$WORK/accounts.said" "$WORK/stderr" || die 73 'scratch is full'
     failed 69 'mariadb-dump of the accounts' "$accounts_status"
@@ -112,11 +87,7 @@ accounts() {
       -e '/^SELECT COALESCE\(CURRENT_ROLE\(\),/d' -e '/^CREATE ROLE IF NOT EXISTS mariadb_dump_import_role;$/d' \
       -e '/^GRANT mariadb_dump_import_role TO CURRENT_USER\(\);$/d' -e '/^SET ROLE (mariadb_dump_import_role|NONE);$/d' \
       -e '/^DROP ROLE mariadb_dump_import_role;$/d' -e '/^[/]\*M!100203 EXECUTE IMMEDIATE CONCAT\(.SET ROLE /d' \
-      "$WORK/accounts.raw" | awk -F '\t' '
-      FILENAME == ARGV[1] { ignored[$2]; next }
-      # The tool goes on to name them where roles are given.
-      /^\/[*]/ { for (who in ignored) if (index($0, " " who " ")) next }
-      { print }' "$WORK/accounts.ignored" -
+      "$WORK/accounts.raw" | awk -F '\t' -f "$HOLDFAST_ROOT/bin/accounts-known.awk" "$WORK/accounts.ignored" -
     sed 's/$/;/' "$WORK/public"
   } >"$accounts_to" || die 73 'scratch is full'
 }
