@@ -108,6 +108,15 @@ func TestPrograms(t *testing.T) {
 			programs: "kinds/cassandra/statements.awk", args: "-v heads=heads", stdin: "CREATE TABLE a.b (x text);\nDROP TABLE a.b;\n",
 			want: "it holds \" DROP TABLE a.b\"\n",
 		},
+		"names of tables": {
+			programs: "kinds/cassandra/tables.awk", stdin: "CREATE TABLE A.\"B\"\nCREATE INDEX c\nCREATE MATERIALIZED VIEW a.Bc\n", want: "A/B\na/bc\n",
+		},
+		"a table that only the schema has": {
+			programs: "kinds/cassandra/compare.awk", args: "part=schema schema part=list list",
+			files: map[string]string{"schema": "a/b\na/c\n", "list": "schema.cql\na/b-1/snapshots/holdfast/manifest.json\na/d-2/snapshots/holdfast/manifest.json\n"},
+			want: "no-schema\ta.d\tits rows are in the snapshot, and it is not in the schema: it was dropped meanwhile\n" +
+				"no-snapshot\ta.c\tit is in the schema, and there is no snapshot of it: it was made meanwhile\n",
+		},
 		"names in hexadecimal digits": {
 			programs: "kinds/mariadb/names.awk ={print(raw($1)\"|\"octal($1)\"|\"quoted($1)\"|\"folded($1)\"|\"hexed($2))}",
 			stdin:    "41606A SELECT\n", want: "A`j|\\0101\\0140\\0152|604160606A60|61606A|53454C454354\n",
@@ -237,7 +246,7 @@ func TestProgramsParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found < 50 {
+	if found < 55 {
 		t.Errorf("only %d programs were found", found)
 	}
 }

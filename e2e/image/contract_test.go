@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -183,6 +184,12 @@ type run struct {
 	copied  bool      // kubectl comes from another image
 }
 
+// handedOver finds the files that a script makes one program of, for another's pod.
+var (
+	handedOver = regexp.MustCompile(`\$\(cat --((?: "\$HOLDFAST_ROOT/bin/in-pod-[a-z]+\.sh")+)\)`)
+	inPod      = regexp.MustCompile(`in-pod-[a-z]+\.sh`)
+)
+
 // runs are all scripts of all examples, in the images that they run in.
 func runs(t *testing.T, contracts map[string]kind.Image) []run {
 	t.Helper()
@@ -258,10 +265,13 @@ func runs(t *testing.T, contracts map[string]kind.Image) []run {
 						}
 						if parsed[text] == nil {
 							parsed[text] = parse(t, todo[i], text)
-							for name, program := range texts[place(o, folder)] {
-								if strings.HasPrefix(name, "in-pod-") && strings.Contains(text, "/bin/"+name+`"`) {
-									parsed[text].programs = append(parsed[text].programs, parse(t, name, program.(string)))
+							for _, m := range handedOver.FindAllStringSubmatch(text, -1) {
+								var program strings.Builder
+								for _, name := range inPod.FindAllString(m[1], -1) {
+									part, _ := texts[place(o, folder)][name].(string)
+									program.WriteString(part)
 								}
+								parsed[text].programs = append(parsed[text].programs, parse(t, m[1], program.String()))
 							}
 						}
 						key += "\n" + text

@@ -56,7 +56,7 @@ entries() {
   wait "$entries_schema" || :
   return "$entries_status"
 }
-program=$(cat -- "$HOLDFAST_ROOT/bin/in-pod-dump.sh")
+program=$(cat -- "$HOLDFAST_ROOT/bin/in-pod-credentials.sh" "$HOLDFAST_ROOT/bin/in-pod-dump.sh")
 stream entries kubectl exec --stdin --namespace="$HOLDFAST_NAMESPACE" --container="$CASSANDRA_CONTAINER" "$CASSANDRA_POD" -- \
   sh -c "$program" holdfast holdfast "$CASSANDRA_DATA_DIR" "$@"
 rm -f -- "$WORK/stdin"
@@ -73,19 +73,8 @@ schemas=$(count_lines '/snapshots/[^/]+/schema\.cql$' "$WORK/list")
 [ "$count" -eq "$schemas" ] || die 65 "the tar holds $count manifests, but $schemas schemas of tables"
 # What was dropped or made between the snapshot and the schema is in one of them only.
 tables "$WORK/schema.cql.heads" >"$WORK/described"
-# shellcheck disable=SC2016 # awk's own variables
-attempt 65 'comparing tables and schema' awk '
-  part == "schema" { known[$0] = 1; next }
-  { split($0, path, "/"); table = path[2]; sub(/-[^-]*$/, "", table); table = path[1] "/" table }
-  # A view has rows of its own; an index lies in the folder of its table.
-  path[3] == "snapshots" && path[5] == "manifest.json" {
-    there[table] = 1
-    if (!(table in known)) print "no-schema\t" path[1] "." substr(table, length(path[1]) + 2) "\tits rows are in the snapshot, and it is not in the schema: it was dropped meanwhile"
-  }
-  END { for (table in known) if (!(table in there)) {
-    split(table, path, "/")
-    print "no-snapshot\t" path[1] "." path[2] "\tit is in the schema, and there is no snapshot of it: it was made meanwhile"
-  } }' part=schema "$WORK/described" part=list "$WORK/list" >"$WORK/losses"
+attempt 65 'comparing tables and schema' awk -f "$HOLDFAST_ROOT/bin/compare.awk" \
+  part=schema "$WORK/described" part=list "$WORK/list" >"$WORK/losses"
 clean_losses
 data=$(count_lines '-Data\.db$' "$WORK/list")
 if [ "$data" -eq 0 ]; then

@@ -30,12 +30,7 @@ trap "exit 129" HUP
 trap "exit 143" TERM
 trap "exit 130" INT
 trap "finish \"\$@\"" EXIT
-IFS= read -r user
-IFS= read -r password
-{
-  printf "[PlainTextAuthProvider]\nusername = %s\npassword = %s\n" "$user" "$password"
-  printf "[plain_text_auth]\nusername = %s\npassword = %s\n" "$user" "$password"
-} >"$tmp/credentials"
+credentials "$tmp/credentials"
 # cqlsh makes a folder for its history, and where it cannot, as in the home of
 # a read-only image, it says so in the midst of its answer.
 CQL_HISTORY=$tmp/history; export CQL_HISTORY

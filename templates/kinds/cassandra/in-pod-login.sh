@@ -5,11 +5,6 @@ set -eu
 umask 077
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/holdfast.XXXXXX")
 trap "rm -rf \"\$tmp\"" EXIT
-IFS= read -r user
-IFS= read -r password
-{
-  printf "[PlainTextAuthProvider]\nusername = %s\npassword = %s\n" "$user" "$password"
-  printf "[plain_text_auth]\nusername = %s\npassword = %s\n" "$user" "$password"
-} >"$tmp/credentials"
+credentials "$tmp/credentials"
 [ -d "$1" ] || { echo "there is no folder $1" >&2; exit 1; }
 cqlsh --credentials="$tmp/credentials" --execute="SELECT keyspace_name FROM system_schema.keyspaces LIMIT 1" </dev/null >&2

@@ -15,13 +15,5 @@ only_cql() {
 # tables FILE.heads, on stdout: KEYSPACE/TABLE of each table and view, as their folders
 # are called.
 tables() {
-  # shellcheck disable=SC2016 # awk's own variables
-  attempt 65 'reading the schema' awk '
-    /^CREATE (TABLE|MATERIALIZED VIEW) /{
-      sub(/^CREATE (TABLE|MATERIALIZED VIEW) /, "")
-      if ($0 !~ /"/) $0 = tolower($0)
-      gsub(/"/, "")
-      sub(/[.]/, "/")
-      print
-    }' "$1"
+  attempt 65 'reading the schema' awk -f "$HOLDFAST_ROOT/bin/tables.awk" "$1"
 }

@@ -8,13 +8,8 @@ LC_ALL=C; export LC_ALL
 folder=$1 data=$2 overwrite=$3
 shift 3
 cd "$folder"
-IFS= read -r user
-IFS= read -r password
+credentials credentials
 cat >leave
-{
-  printf "[PlainTextAuthProvider]\nusername = %s\npassword = %s\n" "$user" "$password"
-  printf "[plain_text_auth]\nusername = %s\npassword = %s\n" "$user" "$password"
-} >credentials
 # As in dump.sh: else cqlsh warns on the stdout that is read here.
 CQL_HISTORY=$folder/history; export CQL_HISTORY
 [ -d "${HOME:-/}/.cassandra" ] || { HOME=$folder; export HOME; }

@@ -13,7 +13,7 @@ need HOLDFAST_NAMESPACE CASSANDRA_POD CASSANDRA_CONTAINER CASSANDRA_DATA_DIR CAS
 one_line CASSANDRA_USER "$CASSANDRA_USER"
 one_line CASSANDRA_PASSWORD "$CASSANDRA_PASSWORD"
 
-program=$(cat -- "$HOLDFAST_ROOT/bin/in-pod-login.sh")
+program=$(cat -- "$HOLDFAST_ROOT/bin/in-pod-credentials.sh" "$HOLDFAST_ROOT/bin/in-pod-login.sh")
 login() {
   printf '%s\n%s\n' "$CASSANDRA_USER" "$CASSANDRA_PASSWORD" >"$WORK/stdin"
   attempt 69 "cqlsh in $CASSANDRA_POD" \

@@ -74,7 +74,7 @@ while IFS= read -r keyspace; do
   set -- "$@" "$keyspace"
 done <"$WORK/keyspaces"
 
-program=$(cat -- "$HOLDFAST_ROOT/bin/in-pod-restore.sh")
+program=$(cat -- "$HOLDFAST_ROOT/bin/in-pod-credentials.sh" "$HOLDFAST_ROOT/bin/in-pod-restore.sh")
 printf '%s\n%s\n' "$CASSANDRA_USER" "$CASSANDRA_PASSWORD" >"$WORK/stdin"
 cat -- "$WORK/leave.tables" >>"$WORK/stdin" || die 73 'scratch is full'
 status=0
