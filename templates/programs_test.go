@@ -163,6 +163,28 @@ func TestPrograms(t *testing.T) {
 			},
 			want: "a\tu\na\tt\n",
 		},
+		"names of objects": {
+			programs: "kinds/bucket/names.awk ={print(slashed($0)\"|\"utf8($0)\"|\"string($0))}",
+			stdin:    "a//b\n\"\\\n\xff\n", want: "a/／b|1|\"a//b\"\n\"\\|1|\"\\\"\\\\\"\n\xff|0|\"\xff\"\n",
+		},
+		"headers of objects": {
+			programs: "kinds/bucket/names.awk kinds/bucket/heads.awk", args: "-v losses=losses -v said=said",
+			stdin: "2026/11/23 20:00:00 DEBUG : HTTP REQUEST (req 0xc1)\n2026/11/23 20:00:00 DEBUG : HEAD /b/a%20c HTTP/1.1\nHost: x\n" +
+				"2026/11/23 20:00:00 DEBUG : HTTP RESPONSE (req 0xc1)\n2026/11/23 20:00:00 DEBUG : HTTP/1.1 200 OK\nContent-Type: text/plain\nServer: x\n2026/11/23 20:00:00 DEBUG : \n",
+			want: "／b/a c\t[{\"Key\":\"content-type\",\"Value\":\"text/plain\"}]\n",
+		},
+		"lines unlike others": {
+			programs: "kinds/bucket/unlike.awk", args: "-v other=other", files: map[string]string{"other": "a\t1\nc\t1\n"},
+			stdin: "a\t1\nb\t1\nc\t2\n", want: "b\t1\nc\t2\n",
+		},
+		"names that are numbers": {
+			programs: "kinds/bucket/unlike.awk", args: "-v other=other", files: map[string]string{"other": "1\n"}, stdin: "01\n1\n2\n", want: "01\n2\n",
+		},
+		"pieces of a list": {programs: "kinds/bucket/pieces.awk", args: "-v piece=2 -v name=piece.", stdin: "a\nb\nc\n", want: "2\n"},
+		"what a bucket lacks": {
+			programs: "kinds/bucket/verdict.awk", args: "-v after=after -v failing=failing", files: map[string]string{"after": "a\t1\nb\t1\nd\t1\n", "failing": "c\tdenied\n"},
+			stdin: "a\t1\nb\t2\nc\t3\n", want: "missing\tb\tit has 1 bytes in the target, and 2 in the copy\nmissing\tc\tdenied\nmore\td\n",
+		},
 		"a list that is cut": {
 			programs: "lib/unpack.awk", args: "-v folder=.", files: map[string]string{"objects/.keep": "", "ranks/.keep": ""},
 			stdin: "1000 Secret/a\t{}\n", code: 1,
@@ -246,7 +268,7 @@ func TestProgramsParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found < 55 {
+	if found < 65 {
 		t.Errorf("only %d programs were found", found)
 	}
 }

@@ -153,61 +153,7 @@ rm -f -- "$WORK/asked"
 compare() {
   sort -t "$TAB" -k 1,1 -k 2,2 <"$WORK/known" >"$WORK/known.sorted" || die 73 'scratch is full'
   for compare_list in todo new changed gone; do : >"$WORK/$compare_list"; done
-  # shellcheck disable=SC2016 # awk's own variables
-  awk -v work="$WORK/" '
-    BEGIN {
-      FS = OFS = "\t"
-      copies = work "copy"; knowns = work "known.sorted"
-      read_copy()
-      read_known()
-    }
-    function read_copy(   line) {
-      if ((getline line < copies) > 0) { split(line, copy, "\t"); copy_name = copy[1] "" } else copy_end = 1
-    }
-    function read_known(   line) {
-      if ((getline line < knowns) > 0) { split(line, known, "\t"); known_name = known[1] "" } else known_end = 1
-    }
-    function is_gone() {
-      print copy_name > (work "gone")
-      gone++
-      read_copy()
-    }
-    {
-      name = $1 ""
-      while (!copy_end && copy_name < name) is_gone()
-      while (!known_end && known_name < name) read_known()
-      asked = written = size = ""
-      doubt = 0
-      while (!known_end && known_name == name) {
-        # Each of several runs that did not end may be the last that copied it.
-        if (known[5] == "" && ($3 "" != known[4] "" || known[3] != "" && $2 "" != known[3] "")) doubt = 1
-        asked = known[4] ""
-        size = known[3] ""
-        written = known[5] ""
-        read_known()
-      }
-      if (copy_end || copy_name != name) {
-        print $1, $2, $3 > (work "todo")
-        print name > (work "new")
-        new++
-        next
-      }
-      # Not every server tells less than a second: what has another size than it was
-      # asked for has other headers as well.
-      if (written != "") differs = $3 "" != asked || $2 "" != size || copy[3] "" < written
-      else differs = $3 "" > copy[3] "" || doubt
-      if (differs || $2 != copy[2]) {
-        print $1, $2, $3 > (work "todo")
-        print name > (work "changed")
-        changed++
-        if (written == "") replaced++
-      }
-      read_copy()
-    }
-    END {
-      while (!copy_end) is_gone()
-      print new + 0, changed + 0, gone + 0, replaced + 0
-    }' "$WORK/source" >"$WORK/compared" || die 73 'scratch is full'
+  awk -v work="$WORK/" -f "$HOLDFAST_ROOT/bin/compare.awk" "$WORK/source" >"$WORK/compared" || die 73 'scratch is full'
   require_scratch
   read -r NEW CHANGED GONE REPLACED <"$WORK/compared" || die 73 'scratch is full'
 }
@@ -219,29 +165,12 @@ within() {
 
 # unlike A B: the lines of B whose names and contents are not in A; both are sorted.
 unlike() {
-  awk -v other="$1" '
-    BEGIN { FS = "\t"; read_other() }
-    function read_other() {
-      if ((getline line < other) > 0) { split(line, part, "\t"); name = part[1] "" } else end = 1
-    }
-    {
-      while (!end && name < $1 "") read_other()
-      # As text: "01" is not "1".
-      if (end || line "" != $0 "") print
-    }' "$2"
+  awk -v other="$1" -f "$HOLDFAST_ROOT/bin/unlike.awk" "$2"
 }
 
 # merged A B: the lines of B whose name is in A; both are sorted.
 merged() {
-  awk -v other="$1" '
-    BEGIN { FS = "\t"; read_other() }
-    function read_other() {
-      if ((getline line < other) > 0) { split(line, part, "\t"); name = part[1] "" } else end = 1
-    }
-    {
-      while (!end && name < $1 "") read_other()
-      if (!end && name == $1 "") print
-    }' "$2"
+  awk -v other="$1" -f "$HOLDFAST_ROOT/bin/merged.awk" "$2"
 }
 
 # 2. The source. A prefix that does not exist lists as empty, without an error.
@@ -315,15 +244,8 @@ transfer() {
 # for the names in $WORK/asking showed.
 store_metadata() {
   sort -t "$TAB" -k 1,1 <"$WORK/heads" >"$WORK/heads.sorted" || die 73 'scratch is full'
-  awk -v other="$WORK/heads.sorted" -v stamp="$stamp" '
-    BEGIN { FS = OFS = "\t"; read_other() }
-    function read_other(   line) {
-      if ((getline line < other) > 0) { at = index(line, "\t"); name = substr(line, 1, at - 1); headers = substr(line, at + 1) } else end = 1
-    }
-    {
-      while (!end && name < $1 "") read_other()
-      if (!end && name == $1 "") print $1, stamp, $2, $3, headers
-    }' "$WORK/asked" >"$WORK/stored" || die 73 'scratch is full'
+  awk -v other="$WORK/heads.sorted" -v stamp="$stamp" -f "$HOLDFAST_ROOT/bin/stored.awk" \
+    "$WORK/asked" >"$WORK/stored" || die 73 'scratch is full'
   require_scratch
   # Each object that was asked for has an answer, or is gone. The last asking counts.
   names_of "$WORK/heads.sorted" >"$WORK/knows" || die 73 'scratch is full'
@@ -452,9 +374,7 @@ while [ $((NEW + CHANGED + GONE)) -gt 0 ] || [ -n "$all" ] || [ -s "$WORK/mute" 
   names_of "$WORK/todo" >"$WORK/todo.names" || die 73 'scratch is full'
   merged "$WORK/todo.names" "$WORK/stored" >"$WORK/doubtful" || die 73 'scratch is full'
   if [ -s "$WORK/doubtful" ]; then
-    awk -v doubtful="$WORK/doubtful" '
-      BEGIN { FS = OFS = "\t"; while ((getline line < doubtful) > 0) { split(line, part, "\t"); doubt[part[1]] } }
-      { if ($1 in doubt) $3 = ""; print }' "$WORK/stored" >"$WORK/doubted" || die 73 'scratch is full'
+    awk -v doubtful="$WORK/doubtful" -f "$HOLDFAST_ROOT/bin/doubted.awk" "$WORK/stored" >"$WORK/doubted" || die 73 'scratch is full'
     rclone_run 69 'storing metadata again' copyto --crypt-strict-names --ignore-times "$WORK/doubted" "enc:metadata/$stamp"
   fi
   within "$(((COUNT * MAX_DELETE_PERCENT + 99) / 100))" ||
@@ -527,13 +447,8 @@ if [ -s "$WORK/anew" ]; then
   awk -v OFS='\t' '{ print "metadata", $0, "its headers could not be read" }' "$WORK/headless" >>"$WORK/losses" || die 73 'scratch is full'
 fi
 if [ -s "$WORK/lost.before" ]; then
-  awk -v anew="$WORK/anew.sorted" -v copies="$WORK/copy" 'BEGIN { FS = "\t" }
-    $1 != "name" { lines[++n] = $0; item[n] = $2; wanted[$2] }
-    END {
-      while ((getline line < anew) > 0) asked[line]
-      while ((getline line < copies) > 0) { split(line, part, "\t"); if (part[1] in wanted) there[part[1]] }
-      for (i = 1; i <= n; i++) if (!(item[i] in asked) && item[i] in there) print lines[i]
-    }' "$WORK/lost.before" >>"$WORK/losses" || die 73 'scratch is full'
+  awk -v anew="$WORK/anew.sorted" -v copies="$WORK/copy" -f "$HOLDFAST_ROOT/bin/lost-still.awk" \
+    "$WORK/lost.before" >>"$WORK/losses" || die 73 'scratch is full'
 fi
 sort -u <"$WORK/losses" >"$WORK/lost.now" || die 73 'scratch is full'
 mv -- "$WORK/lost.now" "$WORK/losses"

@@ -114,64 +114,10 @@ names_of() {
   awk 'BEGIN { FS = "\t" } { print $1 }' "$1"
 }
 
-# What awk needs for names: slashed(NAME) is the name by which rclone finds a key
-# that it lists with an empty part, such as "a//b": the other slashes are written
-# as "／". utf8(TEXT) tells whether it is, string(TEXT) writes it in JSON. By bytes,
-# without patterns: not every awk has patterns of bytes.
-# shellcheck disable=SC2016 # awk's own variables
-AWK_NAMES='
-  function slashed(text,   part, n, i, out) {
-    if (text !~ /^\/|\/$|\/\//) return text
-    n = split(text, part, "/")
-    out = part[1]
-    for (i = 2; i <= n; i++) out = out (part[i - 1] == "" || i == n && part[i] == "" ? "\357\274\217" : "/") part[i]
-    return out
-  }
-  function replaced(text, from, to,   at, out) {
-    while ((at = index(text, from)) > 0) {
-      out = out substr(text, 1, at - 1) to
-      text = substr(text, at + length(from))
-    }
-    return out text
-  }
-  function utf8(text,   i, n, c, more, least, most) {
-    if (!("A" in code)) for (i = 1; i < 256; i++) code[sprintf("%c", i)] = i
-    n = length(text)
-    for (i = 1; i <= n; i++) {
-      c = code[substr(text, i, 1)]
-      if (more > 0) {
-        if (c < least || c > most) return 0
-        least = 128
-        most = 191
-        more--
-        continue
-      }
-      if (c < 128) continue
-      if (c < 194 || c > 244) return 0
-      more = c < 224 ? 1 : c < 240 ? 2 : 3
-      least = c == 224 ? 160 : c == 240 ? 144 : 128
-      most = c == 237 ? 159 : c == 244 ? 143 : 191
-    }
-    return more == 0
-  }
-  function string(text) {
-    return "\"" replaced(replaced(replaced(text, "\\", "\\\\"), "\"", "\\\""), "\t", "\\t") "\""
-  }
-'
-
 # keyed LISTING, on stdout: each object once, by its name. An object that stands for
 # a folder is listed as a folder without a time; other folders are no objects.
 keyed() {
-  awk "$AWK_NAMES"'
-    BEGIN { FS = OFS = "\t" }
-    $1 ~ /\/$/ && $2 == -1 {
-      if ($3 !~ /^2000-01-01T00:00:00/) next
-      $2 = 0
-    }
-    {
-      $1 = slashed($1)
-      print
-    }' "$1"
+  awk -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/keyed.awk" "$1"
 }
 
 # list_into FILE REMOTE WHAT [OPTION…]: every object of a remote, sorted by name, as
@@ -234,10 +180,7 @@ list_source() {
 PIECE=${PIECE:-20000}
 pieces() {
   rm -f -- "$WORK"/piece.*
-  awk -v piece="$PIECE" -v name="$WORK/piece." '
-    (NR - 1) % piece == 0 { if (n) close(name n); n++ }
-    { print > (name n) }
-    END { print n + 0 }' "$1" >"$WORK/pieces" || die 73 'scratch is full'
+  awk -v piece="$PIECE" -v name="$WORK/piece." -f "$HOLDFAST_ROOT/bin/pieces.awk" "$1" >"$WORK/pieces" || die 73 'scratch is full'
   require_scratch
   read -r PIECES <"$WORK/pieces"
 }
@@ -305,86 +248,7 @@ stamps() {
 #
 #   SRC_ROOT   what stands before a key in a request's path
 heads() {
-  # shellcheck disable=SC2016 # awk's own variables
-  awk -v losses="$WORK/losses" -v said="$WORK/stderr" "$AWK_NAMES"'
-    BEGIN {
-      for (i = 1; i < 256; i++) byte[sprintf("%02X", i)] = sprintf("%c", i)
-      quote = "\342\200\233"
-      root = ENVIRON["SRC_ROOT"]
-      split("cache-control content-disposition content-encoding content-language content-type", list, " ")
-      for (i in list) system_header[list[i]] = 1
-    }
-    function picture(i) { return "\342\220" sprintf("%c", 128 + i) }
-    function name_of(path,   part, n, i, key) {
-      n = split(path, part, "%")
-      key = part[1]
-      for (i = 2; i <= n; i++) key = key byte[toupper(substr(part[i], 1, 2))] substr(part[i], 3)
-      if (substr(key, 1, length(root)) != root) return ""
-      key = substr(key, length(root) + 1)
-      if (key ~ /[^ -~]/) {
-        key = replaced(key, quote, quote quote)
-        for (i = 0; i <= 33; i++) if (i != 32) key = replaced(key, picture(i), quote picture(i))
-        key = replaced(key, "\357\274\217", quote "\357\274\217")
-        for (i = 1; i < 32; i++) key = replaced(key, sprintf("%c", i), picture(i))
-        key = replaced(key, "\177", picture(33))
-      }
-      n = split(key, part, "/")
-      key = ""
-      for (i = 1; i <= n; i++) {
-        if (part[i] == ".") part[i] = "\357\274\216"
-        else if (part[i] == "..") part[i] = "\357\274\216\357\274\216"
-        else if (part[i] == "\357\274\216") part[i] = quote part[i]
-        else if (part[i] == "\357\274\216\357\274\216") part[i] = quote "\357\274\216" quote "\357\274\216"
-        key = key (i > 1 ? "/" : "") part[i]
-      }
-      return slashed(key)
-    }
-    function lose(what, why) { printf "%s\t%s\t%s\n", what, name, why >> losses }
-    # Lines of others may stand between what belongs together, and values and names come
-    # from others: a line of the log begins with its time.
-    /^[0-9\/]+ [0-9:]+ DEBUG : HTTP (REQUEST|RESPONSE) \(req 0x[0-9a-f]+\)$/ {
-      id = $NF
-      expected = $(NF - 2)
-      next
-    }
-    /^[0-9\/]+ [0-9:]+ DEBUG : / {
-      text = substr($0, index($0, " DEBUG : ") + 9)
-      sub(/\r$/, "", text)
-      if (open) {
-        printf "%s\t[%s]\n", name, headers
-        open = 0
-      }
-      if (expected == "REQUEST" && text ~ /^[A-Z]+ \/[^ ]* HTTP\/[0-9.]+$/) {
-        expected = ""
-        if (text !~ /^(HEAD|GET) /) next
-        sub(/^[A-Z]+ /, "", text)
-        sub(/ HTTP\/[0-9.]+$/, "", text)
-        sub(/[?].*$/, "", text)
-        path[id] = text
-      } else if (expected == "RESPONSE" && text ~ /^HTTP\/[0-9.]+ [0-9]+[A-Za-z -]*$/) {
-        expected = ""
-        if (text ~ /^HTTP\/[0-9.]+ 200/ && id in path) {
-          name = name_of(path[id])
-          headers = ""
-          open = name != ""
-        }
-        delete path[id]
-      }
-      next
-    }
-    open && /^[!-9;-~]+: / {
-      key = tolower(substr($0, 1, index($0, ": ") - 1))
-      value = substr($0, index($0, ": ") + 2)
-      sub(/\r$/, "", value)
-      if (key in system_header || key ~ /^x-amz-meta-/) {
-        if (value ~ /[^ -~\t]/ && !utf8(value)) lose("metadata", key " is no text in UTF-8")
-        else headers = headers (headers == "" ? "" : ",") "{\"Key\":" string(key) ",\"Value\":" string(value) "}"
-      } else if (key == "x-amz-tagging-count" && value > 0) lose("tags", value " tags")
-      else if (key == "x-amz-missing-meta" && value > 0) lose("metadata", value " headers that the server does not tell")
-      else if (key == "expires" || key == "x-amz-website-redirect-location") lose("metadata", key ": " value)
-      next
-    }
-    /^[0-9\/]+ [0-9:]+ (ERROR|CRITICAL|NOTICE) *: / && !/ -vv as --dump/ { print > said }'
+  awk -v losses="$WORK/losses" -v said="$WORK/stderr" -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/heads.awk"
 }
 
 # source_root sets SRC_ROOT for heads, and SOURCE_HEADED: the source, such that its

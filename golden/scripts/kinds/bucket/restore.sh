@@ -107,10 +107,8 @@ fi
 # did not copy. A version in current has the time that the source had, one in history
 # the time at which it was copied: so no later one is its own.
 # It costs a request for each object, so only those are asked for that it may concern.
-awk -v unfinished="$WORK/unfinished" '
-  BEGIN { FS = OFS = "\t"; while ((getline line < unfinished) > 0) open[line] }
-  FILENAME ~ /metadata$/ { if ($2 in open) asked[$1]; next }
-  $3 != "current" || $1 in asked { print $3, $1 }' "$WORK/metadata" "$WORK/wanted" >"$WORK/asking" || die 73 'scratch is full'
+awk -v unfinished="$WORK/unfinished" -f "$HOLDFAST_ROOT/bin/asking.awk" \
+  "$WORK/metadata" "$WORK/wanted" >"$WORK/asking" || die 73 'scratch is full'
 names_of "$WORK/asking" >"$WORK/folders.all" || die 73 'scratch is full'
 sort -u <"$WORK/folders.all" >"$WORK/folders" || die 73 'scratch is full'
 : >"$WORK/times"
@@ -127,14 +125,8 @@ while IFS= read -r folder <&3; do
     awk -v folder="$folder" 'BEGIN { FS = OFS = "\t" } { print folder, $1, $2 }' "$WORK/timed" >>"$WORK/times" || die 73 'scratch is full'
   done
 done 3<"$WORK/folders"
-awk -v times="$WORK/times" -v unfinished="$WORK/unfinished" '
-  BEGIN {
-    FS = OFS = "\t"
-    while ((getline line < unfinished) > 0) open[line]
-    while ((getline line < times) > 0) { split(line, part, "\t"); time[part[1] OFS part[2]] = part[3] }
-  }
-  FILENAME ~ /metadata$/ { print $1, 1, $2, $5, $3, substr($4, 1, 19), ($2 in open) + 0; next }
-  { print $1, 2, $3, $2, time[$3 OFS $1] }' "$WORK/metadata" "$WORK/wanted" >"$WORK/both" || die 73 'scratch is full'
+awk -v times="$WORK/times" -v unfinished="$WORK/unfinished" -f "$HOLDFAST_ROOT/bin/both.awk" \
+  "$WORK/metadata" "$WORK/wanted" >"$WORK/both" || die 73 'scratch is full'
 sort -t "$TAB" -k 1,1 -k 2,2 -k 3,3 <"$WORK/both" >"$WORK/both.sorted" || die 73 'scratch is full'
 rm -f -- "$WORK/both" "$WORK/metadata"
 
@@ -147,47 +139,8 @@ mkdir -- "$WORK/byname"
 if grep -qxF -e hot -- "$WORK/state"; then
   rclone_status cat --crypt-strict-names enc:hot >"$WORK/hot" || failed 69 'reading what changed under way' $?
 fi
-# shellcheck disable=SC2016 # awk's own variables
-awk -v folder="$WORK/byname/" -v hot="$WORK/hot" -v damaged="$WORK/damaged" "$AWK_NAMES"'
-  BEGIN {
-    FS = OFS = "\t"
-    while ((getline line < hot) > 0) { split(line, part, "\t"); changing[part[1]] }
-    target = string(ENVIRON["HOLDFAST_SOURCE"])
-  }
-  $1 "" != name { name = $1 ""; n = 0 }
-  $2 == 1 { n++; stamp[n] = $3; headers[n] = $4; size[n] = $5; time[n] = $6 ""; open[n] = $7; next }
-  {
-    bare = $3
-    sub(/^history\//, "", bare)
-    # If none is of its time, it changed while it was copied: the last of a whole run.
-    sure = 1
-    other = last = 0
-    for (i = n; i > 0; i--) if ($3 == "current" || stamp[i] < bare) {
-      if ($5 == "" || time[i] ~ /^2000-01-01/ || ($3 == "current" ? time[i] == $5 "" : time[i] <= $5 "")) break
-      if (!last) last = i
-      if (!other && !open[i]) other = i
-    }
-    if (i == 0 && last) {
-      i = other ? other : last
-      sure = 0
-    }
-    if (i == 0) without++
-    else if (sure && size[i] != "" && size[i] != $4 && !(name in changing)) {
-      print name, "its copy has " ($4 < 0 ? 0 : $4) " bytes, and had " size[i] " when it was made: it was cut" > damaged
-      next
-    }
-    config = "\"_config\":{\"NoCheckDest\":true,\"IgnoreTimes\":true,\"NoTraverse\":true,\"NoUnicodeNormalization\":true,\"UploadHeaders\":" (i ? headers[i] : "[]") "}"
-    if (name !~ /[^ -~]/ || utf8(name))
-      print $1, "{\"_path\":\"operations/copyfile\",\"srcFs\":\"enc:" $3 "\",\"srcRemote\":" string(name) ",\"dstFs\":" target ",\"dstRemote\":" string(name) "," config "}"
-    else {
-      files++
-      file = folder files
-      print name > file
-      close(file)
-      print $1, "{\"_path\":\"sync/copy\",\"srcFs\":\"enc:" $3 "\",\"dstFs\":" target ",\"_filter\":{\"FilesFromRaw\":[" string(file) "]}," config "}"
-    }
-  }
-  END { if (without) print without > (folder "without") }' "$WORK/both.sorted" >"$WORK/requests" || die 73 'scratch is full'
+awk -v folder="$WORK/byname/" -v hot="$WORK/hot" -v damaged="$WORK/damaged" \
+  -f "$HOLDFAST_ROOT/bin/names.awk" -f "$HOLDFAST_ROOT/bin/requests.awk" "$WORK/both.sorted" >"$WORK/requests" || die 73 'scratch is full'
 require_scratch
 rm -f -- "$WORK/both.sorted"
 [ ! -s "$WORK/byname/without" ] ||
@@ -204,10 +157,7 @@ fi
 copy_back() {
   : >"$WORK/failing"
   rm -f -- "$WORK"/batch.*
-  awk -v name="$WORK/batch." '
-    BEGIN { room = 0 }
-    { size = length($0) + 1; if (size > room) { if (n) close(name n); n++; room = 98304 } room -= size; print > (name n) }
-    END { print n + 0 }' "$1" >"$WORK/batches" || die 73 'scratch is full'
+  awk -v name="$WORK/batch." -f "$HOLDFAST_ROOT/bin/batches.awk" "$1" >"$WORK/batches" || die 73 'scratch is full'
   require_scratch
   read -r batches <"$WORK/batches"
   shift
@@ -218,11 +168,7 @@ copy_back() {
     awk 'BEGIN { FS = "\t" } { printf "%s%s", comma, substr($0, length($1) + 2); comma = "," } END { printf "]}" }' "$WORK/batch.$batch" >>"$WORK/json" ||
       die 73 'scratch is full'
     rclone_run 69 'copying back' rc --loopback job/batch "$@" --json="$(cat "$WORK/json")" >"$WORK/answer"
-    awk -v requests="$WORK/batch.$batch" '
-      BEGIN { FS = "\t" }
-      /^\t\t\{/ { getline line < requests; split(line, part, "\t"); name = part[1]; answers++ }
-      /^\t\t\t"error": / { why = $0; sub(/^\t*"error": "/, "", why); sub(/",?$/, "", why); print name "\t" why }
-      END { while ((getline line < requests) > 0) { split(line, part, "\t"); print part[1] "\trclone did not answer" } }' "$WORK/answer" >>"$WORK/failing" ||
+    awk -v requests="$WORK/batch.$batch" -f "$HOLDFAST_ROOT/bin/answers.awk" "$WORK/answer" >>"$WORK/failing" ||
       die 73 'scratch is full'
     rm -f -- "$WORK/batch.$batch"
   done
@@ -243,26 +189,8 @@ cat "$WORK/damaged" >>"$WORK/failing" || die 73 'scratch is full'
 
 # 5. What is there now, by names and sizes.
 list_source "$WORK/after" 'measuring the target again'
-awk -v after="$WORK/after" -v failing="$WORK/failing" '
-  BEGIN {
-    FS = "\t"
-    while ((getline line < failing) > 0) { split(line, part, "\t"); why[part[1]] = part[2] }
-    read_after()
-  }
-  function read_after() {
-    if ((getline line < after) > 0) { split(line, there, "\t"); there_name = there[1] "" } else end = 1
-  }
-  {
-    name = $1 ""
-    while (!end && there_name < name) { print "more\t" there_name; read_after() }
-    if (end || there_name != name) print "missing\t" name "\t" (name in why ? why[name] : "it is not in the target")
-    else {
-      if (name in why) print "missing\t" name "\t" why[name]
-      else if (there[2] != $2) print "missing\t" name "\tit has " there[2] " bytes in the target, and " $2 " in the copy"
-      read_after()
-    }
-  }
-  END { while (!end) { print "more\t" there_name; read_after() } }' "$WORK/wanted" >"$WORK/verdict" || die 73 'scratch is full'
+awk -v after="$WORK/after" -v failing="$WORK/failing" -f "$HOLDFAST_ROOT/bin/verdict.awk" \
+  "$WORK/wanted" >"$WORK/verdict" || die 73 'scratch is full'
 require_scratch
 sed -n "s/^missing$TAB//p" "$WORK/verdict" >"$WORK/lacking" || die 73 'scratch is full'
 while IFS=$TAB read -r name why <&3; do
