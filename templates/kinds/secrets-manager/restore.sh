@@ -23,11 +23,7 @@ require_tools mv
 
 INPUT=${HOLDFAST_INPUT:-$HOLDFAST_SCRATCH/input}
 [ -f "$INPUT" ] || die 64 "$INPUT is absent"
-attempt_silently 65 'reading the dump' jq -c '
-  ((env.HOLDFAST_ONLY // "") | split("\n") | map(select(test("[^[:space:]]")))) as $only
-  | if .format == "holdfast.dev/kv-v2" and .formatVersion == 1 then . else error("this is no dump of a key-value store") end
-  | .secrets | to_entries[]
-  | select(($only | length) == 0 or (.key as $path | $only | index([$path]) != null))' "$INPUT" >"$WORK/entries"
+attempt_silently 65 'reading the dump' jq -c -f "$HOLDFAST_ROOT/bin/chosen.jq" "$INPUT" >"$WORK/entries"
 if [ ! -s "$WORK/entries" ]; then
   if [ -z "$HOLDFAST_ALLOW_EMPTY" ] || [ -n "${HOLDFAST_ONLY:-}" ]; then
     die 65 'the dump holds none of these secrets'
@@ -43,16 +39,6 @@ not_back() {
   missing "$path" "$1: HTTP $STATUS${not_back_why:+, $not_back_why}"
 }
 
-# For jq: the settings of a path, or of the mount, as they compare.
-SETTINGS='def settings: { cas_required: (.cas_required // false), max_versions: (.max_versions // 0),
-  delete_version_after: (.delete_version_after // "0s"), custom_metadata: (.custom_metadata // {}) };
-# A time of deletion may be one to come.
-def dead: .destroyed or ((.deletion_time // "") | . != "" and (sub("[.][0-9]+"; "") | fromdate) <= now);
-# Fractions of a second have as many digits as needed, so they are padded.
-def instant: (. // "") | capture("^(?<s>[^.Z]*)(\\.(?<f>[0-9]+))?Z$") // {s: "9999", f: ""}
-  | .s + "." + (((.f // "") + "000000000")[0:9]);
-'
-
 # mount_settings: those of the dump, where the mount has others. They come first, for
 # each write obeys them. Others than a new mount's are somebody's.
 mount_settings() {
@@ -64,10 +50,8 @@ mount_settings() {
   fi
   call GET config '""' ''
   [ "$STATUS" = 200 ] || { not_back 'reading them'; return 0; }
-  attempt_silently 65 "comparing $path" jq -r --slurpfile copy "$WORK/config" "$SETTINGS"'
-    (.data | settings) as $have
-    | if $have == ($copy[0] | settings) then "same"
-      elif ($copy[0] | settings) == ({} | settings) then "own" elif $have == ({} | settings) then "new" else "other" end' "$WORK/body" >"$WORK/verdict"
+  attempt_silently 65 "comparing $path" jq -r --slurpfile copy "$WORK/config" -L "$HOLDFAST_ROOT/bin" \
+    -f "$HOLDFAST_ROOT/bin/compare-mount.jq" "$WORK/body" >"$WORK/verdict"
   read -r verdict <"$WORK/verdict"
   case $verdict in
     same) return 0 ;;
@@ -83,7 +67,8 @@ mount_settings() {
       fi
       ;;
   esac
-  attempt_silently 65 "reading $path" jq -c "$SETTINGS"'settings | del(.custom_metadata)' "$WORK/config" >"$WORK/request"
+  attempt_silently 65 "reading $path" jq -c -L "$HOLDFAST_ROOT/bin" \
+    'include "settings"; settings | del(.custom_metadata)' "$WORK/config" >"$WORK/request"
   call POST config '""' '' "$WORK/request"
   case $STATUS in
     200 | 204) say "$path: written" ;;
@@ -111,27 +96,16 @@ compare_entry() {
   esac
   if [ "$dead" = true ] && [ "$gone" = true ]; then
     # What was deleted in the copy may be just so here.
-    attempt_silently 65 "comparing $path" jq -r --slurpfile there "$WORK/there" "$SETTINGS"'
-      $there[0].data.versions // {} | to_entries | map(select(.value | dead | not) | .key | tonumber) | max // empty' "$WORK/entry" >"$WORK/versions"
+    attempt_silently 65 "comparing $path" jq -r --slurpfile there "$WORK/there" -L "$HOLDFAST_ROOT/bin" \
+      'include "settings"; $there[0].data.versions // {} | to_entries | map(select(.value | dead | not) | .key | tonumber) | max // empty' \
+      "$WORK/entry" >"$WORK/versions"
     if read -r version <"$WORK/versions"; then
       call GET data "$path" "?version=$version"
       [ "$STATUS" = 200 ] || echo '{}' >"$WORK/body"
     fi
   fi
-  attempt_silently 65 "comparing $path" jq -r --slurpfile entry "$WORK/entry" --slurpfile there "$WORK/there" --arg dead "$dead" "$SETTINGS"'
-    $entry[0].value as $copy
-    | (($there[0].data | settings) == ($copy.metadata | settings)) as $settled
-    | (if ($copy | has("data") | not) then (if $there[0].data == null then "absent" else "same" end)
-       elif $dead == "true" and (.data.data? | type) != "object" then "absent"
-       elif .data.data == $copy.data and ($dead == "true") == ($copy.deleted == true) then "same"
-       elif $dead == "true" then "absent"
-       elif (.data.metadata.created_time | instant) > ($copy.version.created_time | instant) then "newer"
-       else "older" end) as $verdict
-    | (if $settled then "same"
-       elif $there[0].data == null or $verdict == "absent" then "absent"
-       elif ($there[0].data.updated_time | instant) > ($copy.metadata.updated_time | instant) then "newer"
-       else "older" end) as $settings
-    | $verdict + " " + $settings' "$WORK/body" >"$WORK/verdict"
+  attempt_silently 65 "comparing $path" jq -r --slurpfile entry "$WORK/entry" --slurpfile there "$WORK/there" --arg dead "$dead" \
+    -L "$HOLDFAST_ROOT/bin" -f "$HOLDFAST_ROOT/bin/compare-entry.jq" "$WORK/body" >"$WORK/verdict"
   read -r VERDICT SETTLED <"$WORK/verdict"
 }
 
@@ -162,7 +136,8 @@ bring_back() {
   fi
   # A path without a value exists by its settings, even if they are those of any.
   if [ "$SETTLED" != same ] || [ "$valued" = false ]; then
-    attempt_silently 65 "reading $path" jq -c "$SETTINGS"'.value.metadata | settings' "$WORK/entry" >"$WORK/request"
+    attempt_silently 65 "reading $path" jq -c -L "$HOLDFAST_ROOT/bin" \
+      'include "settings"; .value.metadata | settings' "$WORK/entry" >"$WORK/request"
     call POST metadata "$path" '' "$WORK/request"
     case $STATUS in
       200 | 204) ;;

@@ -68,10 +68,9 @@ esac
 # $WORK/metadata tells, as an answer in $WORK/alive, which is empty if there is none.
 living() {
   : >"$WORK/alive"
-  attempt_silently 65 "reading the versions of $1" jq -r '
-    # A time of deletion may be one to come.
-    def dead: .destroyed or ((.deletion_time // "") | . != "" and (sub("[.][0-9]+"; "") | fromdate) <= now);
-    .data.versions | to_entries | map(select(.value | dead | not) | .key | tonumber) | sort | reverse[]' "$WORK/metadata" >"$WORK/versions"
+  attempt_silently 65 "reading the versions of $1" jq -r -L "$HOLDFAST_ROOT/bin" \
+    'include "settings"; .data.versions | to_entries | map(select(.value | dead | not) | .key | tonumber) | sort | reverse[]' \
+    "$WORK/metadata" >"$WORK/versions"
   while IFS= read -r version <&5; do
     call GET data "$1" "?version=$version"
     case $STATUS in
@@ -110,20 +109,8 @@ read_secret() {
   fi
   printf '%s\n' "$1" >"$WORK/path"
   attempt_silently 65 "checking $1 (neither a value nor a deleted one)" jq -cs --slurpfile path "$WORK/path" --slurpfile metadata "$WORK/metadata" \
-    --slurpfile alive "$WORK/alive" --arg status "$STATUS" '
-    .[0] | if (.errors // [] | length) > 0 then error("the server reports errors")
-    elif ($metadata[0].data.versions | type) != "object" then error("no metadata")
-    elif $status == "200" and (.data.data | type) == "object" then
-      { path: $path[0], data: .data.data, version: .data.metadata, metadata: $metadata[0].data }
-    elif $status == "404" and ((.data.metadata.deletion_time // "") != "" or .data.metadata.destroyed == true) then
-      if ($alive | length) == 0 then { path: $path[0], deleted: true, version: .data.metadata, metadata: $metadata[0].data }
-      elif ($alive[0].data.data | type) == "object" then
-        { path: $path[0], deleted: true, data: $alive[0].data.data, version: $alive[0].data.metadata, metadata: $metadata[0].data }
-      else error("no value") end
-    elif $status == "404" and ($metadata[0].data.current_version == 0) then
-      { path: $path[0], deleted: true, metadata: $metadata[0].data }
-    else error("neither a value nor a deleted one")
-    end' "$WORK/body" >>"$WORK/entries"
+    --slurpfile alive "$WORK/alive" --arg status "$STATUS" \
+    -f "$HOLDFAST_ROOT/bin/entry.jq" "$WORK/body" >>"$WORK/entries"
 }
 while IFS= read -r path <&4; do
   read_secret "$path" required
@@ -132,14 +119,9 @@ while IFS= read -r path <&4; do
   read_secret "$path" optional
 done 4<"$WORK/maybe"
 
-attempt_silently 65 'sorting the secrets' jq -S -s --slurpfile config "$WORK/config" '
-  { mount: env.SM_MOUNT, prefix: (env.SM_PREFIX // ""), format: "holdfast.dev/kv-v2", formatVersion: 1,
-    config: $config[0], count: (map(select(has("data"))) | length),
-    secrets: (map({key: .path, value: del(.path)}) | from_entries) }' "$WORK/entries" >"$WORK/dump"
-attempt_silently 65 'checking the secrets' jq -r '
-  .secrets as $have
-  | (env.SM_EXPECT_PATHS // "") | split("\n") | map(select(test("[^[:space:]]")) | gsub("^/+"; "")) | unique[]
-  | if $have[.].deleted == true or ($have[.].data // {} | length) == 0 then "\(.) has no value" else empty end' "$WORK/dump" >"$WORK/wrong"
+attempt_silently 65 'sorting the secrets' jq -S -s --slurpfile config "$WORK/config" \
+  -f "$HOLDFAST_ROOT/bin/dump.jq" "$WORK/entries" >"$WORK/dump"
+attempt_silently 65 'checking the secrets' jq -r -f "$HOLDFAST_ROOT/bin/expected.jq" "$WORK/dump" >"$WORK/wrong"
 [ ! -s "$WORK/wrong" ] || die 65 "expected secrets: $(tr '\n' ';' <"$WORK/wrong")"
 attempt_silently 65 'counting the secrets' jq .count "$WORK/dump" >"$WORK/count"
 read -r count <"$WORK/count"
