@@ -185,6 +185,23 @@ func TestPrograms(t *testing.T) {
 			programs: "kinds/bucket/verdict.awk", args: "-v after=after -v failing=failing", files: map[string]string{"after": "a\t1\nb\t1\nd\t1\n", "failing": "c\tdenied\n"},
 			stdin: "a\t1\nb\t2\nc\t3\n", want: "missing\tb\tit has 1 bytes in the target, and 2 in the copy\nmissing\tc\tdenied\nmore\td\n",
 		},
+		"a whole walk":       {programs: "kinds/volume/classes.awk", stdin: "81a4 0 0\n81a4 0 0\nend\n", want: "81a4 0 0 2\n"},
+		"a walk that is cut": {programs: "kinds/volume/classes.awk", stdin: "81a4 0 0\n", want: "81a4 0 0 1\n", code: 1},
+		"more than the snapshot has": {
+			programs: "kinds/volume/complete.awk", args: "-v before=0 pass=1 now pass=2 classes", files: map[string]string{"now": "81a4 0 0 2\n", "classes": "81a4 0 0 1\n"}, code: 1,
+		},
+		"more than the snapshot has, as before": {
+			programs: "kinds/volume/complete.awk", args: "-v before=1 pass=1 now pass=2 classes", files: map[string]string{"now": "81a4 0 0 2\n", "classes": "81a4 0 0 1\n"},
+		},
+		"what differs of a claim": {
+			programs: "kinds/volume/differ.awk", args: "-v strip=5",
+			stdin: "E 81a4 1 1 /a\nE 81a4 1 1 /b c\nend\nA 81a4 1 1 /data/a\nA 81a4 1 2 /data/b c\nend\n",
+			want:  "/b c\tit was of 1:1 with mode 81a4, and is of 1:2 with mode 81a4\n",
+		},
+		"what a claim lacks": {
+			programs: "kinds/volume/differ.awk", args: "-v strip=5",
+			stdin: "E 81a4 1 1 /a\nend\n", want: "/a\tit is not in the target\n",
+		},
 		"a list that is cut": {
 			programs: "lib/unpack.awk", args: "-v folder=.", files: map[string]string{"objects/.keep": "", "ranks/.keep": ""},
 			stdin: "1000 Secret/a\t{}\n", code: 1,
@@ -268,7 +285,7 @@ func TestProgramsParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found < 65 {
+	if found < 70 {
 		t.Errorf("only %d programs were found", found)
 	}
 }

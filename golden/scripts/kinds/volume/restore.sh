@@ -13,7 +13,6 @@
 #                        files that are not in the snapshot stay
 #
 # Run it with the application's uid: only root could give files away.
-# shellcheck disable=SC2016 # jq has variables of its own
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 . "$HOLDFAST_ROOT/bin/common.sh"
@@ -61,25 +60,7 @@ if [ "$before" -gt 0 ] && [ "${HOLDFAST_OVERWRITE:-no}" != yes ]; then
   die 65 "the target holds $before files and folders; set HOLDFAST_OVERWRITE=yes to write among them"
 fi
 
-# What a walk finds of an entry, and what the snapshot has of it: type and mode as
-# stat prints them in hex, user, group. restic says nothing of what it could not set
-# where it is not root: somebody else's group, and the mode that goes with it.
-cat >"$WORK/entry.jq" <<'JQ' || die 73 'scratch is full'
-def hex: (. / 256 | floor) as $a | (. / 16 % 16 | floor) as $b | [$a, $b, . % 16] | map("0123456789abcdef"[.:. + 1]) | join("");
-def bit($value): (. / $value | floor) % 2;
-def entries($root):
-  inputs | select(.struct_type == "node" or .message_type == "node")
-  | select(.path | startswith($root + "/"))
-  # Its server makes a socket anew; restic leaves it out, too.
-  | select(.type != "socket")
-  | select(.path | (. == $root + "/lost+found" or startswith($root + "/lost+found/")) | not);
-def class:
-  ({file: "8", dir: "4", symlink: "a", fifo: "1", dev: "6", chardev: "2"}[.type] // "?") as $type
-  | ((.mode // 0) | . % 512 + bit(1048576) * 512 + bit(4194304) * 1024 + bit(8388608) * 2048) as $mode
-  | "\($type)\(if .type == "symlink" then "1ff" else $mode | hex end) \(.uid // 0) \(.gid // 0)";
-JQ
-
-# snapshot FILTER, on stdout: of restic's list of the snapshot. A million files have no
+# snapshot PROGRAM, on stdout: of restic's list of the snapshot. A million files have no
 # room on scratch: jq reads them as they come. Without a lock, as below: one that a
 # prune left behind on a bad day would keep us out.
 snapshot() {
@@ -90,7 +71,7 @@ snapshot() {
     status=0
     bounded restic --no-lock --json ls -- "$id" 2>"$WORK/stderr" || status=$?
     echo "$status" >"$WORK/status"
-  } | jq -r -n "$(cat -- "$WORK/entry.jq") (env.HOLDFAST_SNAPSHOT_PATH | rtrimstr(\"/\")) as \$root | $1" 2>"$WORK/jq.stderr" || snapshot_status=$?
+  } | jq -r -n -L "$HOLDFAST_ROOT/bin" -f "$1" 2>"$WORK/jq.stderr" || snapshot_status=$?
   read -r status <"$WORK/status" || die 73 'scratch is full'
   [ "$status" -eq 0 ] || failed 69 'listing the snapshot' "$status"
   [ "$snapshot_status" -ne 0 ] || return 0
@@ -107,11 +88,7 @@ found() {
 }
 
 # By classes, for there are few: a line of each has what stat says, and how many.
-snapshot 'reduce entries($root) as $node ({entries: 0, files: 0, classes: {}};
-    .entries += 1
-    | if $node.type == "file" then .files += 1 else . end
-    | .classes[$node | class] += 1)
-  | "\(.entries) \(.files)", (.classes | to_entries[] | "\(.key) \(.value)")' >"$WORK/expected"
+snapshot "$HOLDFAST_ROOT/bin/classes.jq" >"$WORK/expected"
 read -r expected files <"$WORK/expected"
 sed 1d "$WORK/expected" >"$WORK/classes" || die 73 'scratch is full'
 awk '{ n[$2 " " $3] += $4 } END { for (owner in n) print owner, n[owner] }' "$WORK/classes" >"$WORK/owners" || die 73 'scratch is full'
@@ -141,46 +118,24 @@ bounded restic --no-lock --quiet --json restore --sparse --exclude=/lost+found -
   >"$WORK/out" 2>"$WORK/stderr" || restored=$?
 [ "$restored" -eq 0 ] || grep -q 'There were [0-9]* errors' "$WORK/stderr" || failed 69 'restic restore' "$restored"
 mv -- "$WORK/stderr" "$WORK/said" || die 73 'scratch cannot be written'
-attempt 73 'writing to scratch' jq -rR '
-  def plain: gsub("[\u0000-\u001f\u007f]"; "?");
-  (fromjson? // empty) | objects | select(.message_type == "error")
-  | "\(.item // "" | plain)\t\(.error.message? // "restic does not say why" | plain)"' "$WORK/said" >"$WORK/refused"
+attempt 73 'writing to scratch' jq -rR -f "$HOLDFAST_ROOT/bin/refused.jq" "$WORK/said" >"$WORK/refused"
 # What is no message of an entry is a warning, such as of a server that was away.
-attempt 73 'writing to scratch' jq -rR '
-  . as $line | (fromjson? // null) | if type != "object" then $line
-  elif .message_type == "error" or .message_type == "exit_error" then empty else $line end' "$WORK/said" >"$WORK/warnings"
+attempt 73 'writing to scratch' jq -rR -f "$HOLDFAST_ROOT/bin/warnings.jq" "$WORK/said" >"$WORK/warnings"
 # Each error that restic counts has a message of its own.
 [ "$restored" -eq 0 ] || [ -s "$WORK/refused" ] || die 69 'restic restore failed, and says of nothing why'
 
 [ ! -s "$WORK/warnings" ] || masked "$WORK/warnings" >&2
 
-found '%f %u %g' | awk '
-  $0 == "end" { whole = 1; next }
-  { n[$0]++ }
-  END { for (class in n) print class, n[class]; exit !whole }' >"$WORK/now" || die 69 'the target cannot be read'
+found '%f %u %g' | awk -f "$HOLDFAST_ROOT/bin/classes.awk" >"$WORK/now" || die 69 'the target cannot be read'
 # In a target that held files before, there may be more of each.
-awk -v before="$before" '
-  pass == 1 { now[$1 " " $2 " " $3] = $4; next }
-  { class = $1 " " $2 " " $3; want[class] = $4; if (now[class] < $4) wrong = 1 }
-  END { if (before == 0) for (class in now) if (now[class] > want[class]) wrong = 1; exit wrong }' \
+awk -v before="$before" -f "$HOLDFAST_ROOT/bin/complete.awk" \
   pass=1 "$WORK/now" pass=2 "$WORK/classes" && complete=yes || complete=no
 if [ "$complete" = no ]; then
   # Which ones: here the names are needed. One with a line break, or with bytes that
   # are no text, is not told apart here; it is counted.
   {
-    snapshot 'entries($root) | "E \(class) \(.path[($root | length):])" | gsub("[\u0000-\u001f\u007f]"; "?")' && found 'A %f %u %g %n'
-  } | awk -v strip="${#TARGET}" '
-    function name(n) { sub(/^[AE] [^ ]* [0-9]* [0-9]* /, "", n); return n }
-    function show(class, part) { split(class, part, " "); return part[2] ":" part[3] " with mode " part[1] }
-    $1 == "E" { want[name($0)] = $2 " " $3 " " $4; next }
-    $0 == "end" { whole = 1 }
-    $1 == "A" { path = substr(name($0), strip + 1); if (path in want) have[path] = $2 " " $3 " " $4 }
-    END {
-      for (path in want)
-        if (!(path in have)) { if (path !~ /[?]|\357\277\275/) print path "\tit is not in the target" }
-        else if (have[path] != want[path]) print path "\tit was of " show(want[path]) ", and is of " show(have[path])
-      exit !whole
-    }' >"$WORK/differ" || die 69 'what differs cannot be told'
+    snapshot "$HOLDFAST_ROOT/bin/paths.jq" && found 'A %f %u %g %n'
+  } | awk -v strip="${#TARGET}" -f "$HOLDFAST_ROOT/bin/differ.awk" >"$WORK/differ" || die 69 'what differs cannot be told'
   awk -F '\t' 'pass == 1 { told[$1] = 1; next } !($1 in told)' pass=1 "$WORK/refused" pass=2 "$WORK/differ" >"$WORK/more" || die 69 'awk failed'
   cat -- "$WORK/more" >>"$WORK/refused" || die 73 'scratch is full'
   # Nothing that has a name is missing, but the numbers say that something is.
