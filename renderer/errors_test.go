@@ -245,6 +245,11 @@ func elsewhere() map[string]string {
 		"HF515": "cmd/holdfast TestScript/exposed",
 		"HF516": "renderer/publish TestAttributes",
 		"HF520": "cmd/holdfast TestWithoutValues",
+		"HF600": "renderer/coverage TestListings",
+		"HF601": "renderer/coverage TestPlantedGaps",
+		"HF602": "renderer/coverage TestPlantedGaps",
+		"HF603": "renderer/coverage TestPlantedGaps",
+		"HF604": "renderer/coverage TestPlantedGaps",
 	}
 }
 

@@ -42,6 +42,7 @@ func newApp(c console) *cli.App {
 		command(newPlan(c)),
 		command(newCheck(c)),
 		command(newDiff(c)),
+		command(newCoverage(c)),
 		command(newRedact(c)),
 		command(newKRM(c)),
 		command(newExplain(c)),

@@ -217,8 +217,8 @@ func TestGoNamesNoSection(t *testing.T) {
 	// As a whole, or as a part of a path; prose may have such words.
 	word := regexp.MustCompile("[\"`/.](" + strings.Join(names, "|") + ")[\"`/.]")
 	// A pod has volumes; charts name the claims of their databases after the product;
-	// help and messages give examples.
-	allowed := []string{"renderer/manifest", "renderer/plan/live.go", "cmd/holdfast/explain.go"}
+	// help and messages give examples; API groups of other operators have their products' names.
+	allowed := []string{"renderer/manifest", "renderer/plan/live.go", "cmd/holdfast/explain.go", "renderer/coverage/others.go"}
 	for _, s := range sourceFiles(t) {
 		if slices.Contains(allowed, s.pkg) || slices.Contains(allowed, s.file) {
 			continue

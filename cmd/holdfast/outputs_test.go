@@ -31,12 +31,13 @@ const schemaBase = "https://holdfast.dev/schemas/"
 // that is written or read.
 func outputSchemas() map[string]reflect.Type {
 	return map[string]reflect.Type{
-		"plan.schema.json":   reflect.TypeFor[plan.Plan](),
-		"unit.schema.json":   reflect.TypeFor[kind.Answer](),
-		"kind.schema.json":   reflect.TypeFor[kind.Kind](),
-		"check.schema.json":  reflect.TypeFor[checkResult](),
-		"kinds.schema.json":  reflect.TypeFor[kindsResult](),
-		"images.schema.json": reflect.TypeFor[map[string]kind.Image](),
+		"plan.schema.json":     reflect.TypeFor[plan.Plan](),
+		"unit.schema.json":     reflect.TypeFor[kind.Answer](),
+		"kind.schema.json":     reflect.TypeFor[kind.Kind](),
+		"check.schema.json":    reflect.TypeFor[checkResult](),
+		"coverage.schema.json": reflect.TypeFor[coverageResult](),
+		"kinds.schema.json":    reflect.TypeFor[kindsResult](),
+		"images.schema.json":   reflect.TypeFor[map[string]kind.Image](),
 	}
 }
 

@@ -210,8 +210,13 @@ func junitReport(result checkResult, dir string) (string, error) {
 		suite.Skipped++
 		suite.Cases = append(suite.Cases, junitCase{Class: "not checked", Name: []string{"credentials", "values"}[i], Skipped: &junitSkipped{line}})
 	}
-	suite.Tests = len(suite.Cases)
-	data, err := xml.MarshalIndent(suite, "", "  ")
+	return suite.text()
+}
+
+// text is the suite as XML.
+func (s junitSuite) text() (string, error) {
+	s.Tests = len(s.Cases)
+	data, err := xml.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return "", err
 	}

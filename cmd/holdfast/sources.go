@@ -153,26 +153,34 @@ func (r *reader) all(paths []string, name string) ([]input.Document, error) {
 
 // document reads one file, or stdin.
 func (r *reader) document(path string) (input.Document, error) {
+	name, data, err := r.bytes(path, maxDocument)
+	if err != nil {
+		return input.Document{}, err
+	}
+	r.secrets.learn(data)
+	return input.Document{Name: name, Data: data}, nil
+}
+
+// bytes reads so much of a file, or of stdin.
+func (r *reader) bytes(path string, limit int64) (name string, data []byte, err error) {
 	from, name := r.stdin, "stdin"
 	if path == "-" {
 		if r.used {
-			return input.Document{}, usageError{"stdin can be read only once", "give a file for all documents but one"}
+			return name, nil, usageError{"stdin can be read only once", "give a file for all documents but one"}
 		}
 		r.used = true
 	} else {
 		file, err := os.Open(path) //nolint:gosec // the user names it
 		if err != nil {
-			return input.Document{}, unreadable(path, err)
+			return name, nil, unreadable(path, err)
 		}
 		defer func() { _ = file.Close() }() // read only
 		from, name = file, path
 	}
-	data, err := io.ReadAll(io.LimitReader(from, maxDocument))
-	if err != nil {
-		return input.Document{}, unreadable(name, err)
+	if data, err = io.ReadAll(io.LimitReader(from, limit)); err != nil {
+		return name, nil, unreadable(name, err)
 	}
-	r.secrets.learn(data)
-	return input.Document{Name: name, Data: data}, nil
+	return name, data, nil
 }
 
 // files lists the files of that name that a path stands for: itself, the one

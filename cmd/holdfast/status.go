@@ -28,7 +28,7 @@ const statusTable = `EXIT STATUS:
    0  done
    1  a bug of Holdfast, or the system refused to read or write
    2  wrong usage
-   3  a problem in the inputs; nothing was written
+   3  a problem in the inputs, and nothing was written; a gap (coverage)
    4  the tree differs (check, diff)
 `
 
@@ -58,6 +58,11 @@ func (e differs) Error() string {
 	return fmt.Sprintf("%s differs from what render would write: %s", e.dir, count(e.files, "file", "files"))
 }
 
+// gaps are what coverage found missing.
+type gaps struct{ found problem.List }
+
+func (e gaps) Error() string { return count(len(e.found), "gap", "gaps") }
+
 // outside marks an error of package emit as a failure. Its problems stay what
 // they are, and so do the bugs that it finds in a bundle.
 func outside(err error) error {
@@ -77,6 +82,7 @@ func report(stderr io.Writer, err error) int {
 	var usage usageError
 	var different differs
 	var failed failure
+	var missing gaps
 	var library cli.ExitCoder
 	var function functionError
 	switch {
@@ -90,6 +96,12 @@ func report(stderr io.Writer, err error) int {
 			say("%s\n", p)
 		}
 		say("holdfast: %s, nothing was written\n", count(len(problems), "problem", "problems"))
+		return statusInput
+	case errors.As(err, &missing):
+		for _, p := range missing.found {
+			say("%s\n", p)
+		}
+		say("holdfast: %s\n", missing)
 		return statusInput
 	case errors.As(err, &usage):
 		say("holdfast: error: %s\n", withoutControls(usage))

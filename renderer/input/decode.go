@@ -50,6 +50,7 @@ func decodePolicy(r *report, d *checked) *Policy {
 	p := &Policy{Tree: d.Tree}
 	decodeValue(r, d, "", d.Root, &p.Settings)
 	decode(r, d, "retired", &p.Retired)
+	decode(r, d, "exempt", &p.Exempt)
 	decode(r, d, "namespaces", &p.Namespaces)
 	decode(r, d, "serviceAccountName", &p.ServiceAccountName)
 	decode(r, d, "namespace", &p.Namespace)

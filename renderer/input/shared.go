@@ -107,6 +107,16 @@ type Group struct {
 	Units []string `json:"units"`
 }
 
+// Exempt is what lives, and needs no backup.
+type Exempt struct {
+	// What it is, such as claim:monitoring/*; a * stands for any text without a slash.
+	Source string `json:"source"`
+	// Why it needs none, as a sentence.
+	Reason string `json:"reason"`
+	// Last day on which this counts, as YYYY-MM-DD; absent for ever.
+	Until string `json:"until,omitempty"`
+}
+
 // DNS selects the cluster's DNS pods.
 type DNS struct {
 	// Namespace of the DNS pods; empty when backup is off.

@@ -194,6 +194,8 @@ type Policy struct {
 	Settings
 	// Retired are sources that are gone for good, in the order of the document.
 	Retired []Retired
+	// Exempt is what lives beside all instances and needs no backup.
+	Exempt []Exempt
 	// ServiceAccountName is the account as which Flux applies an instance's tree; empty
 	// for Flux' own. {instance} in it stands for the instance's id.
 	ServiceAccountName string

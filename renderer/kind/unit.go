@@ -36,6 +36,8 @@ type Unit struct {
 	ClusterRBAC []Rule `json:"clusterRbac,omitempty" plan:"-"`
 	// Expect is what a good copy looks like.
 	Expect Expect `json:"expect,omitzero" plan:"-"`
+	// Listing says how to list what lies beside the unit's source.
+	Listing *Listing `json:"listing,omitempty" plan:"-"`
 	// Consistent lists ids of units that must be taken before this one.
 	Consistent []string `json:"consistent,omitempty"`
 	// RestoreOrder is the unit's place among the restores, if it is not its
@@ -43,6 +45,16 @@ type Unit struct {
 	RestoreOrder int `json:"restoreOrder,omitempty"`
 	// Limits says what the copy cannot hold, for whoever relies on it.
 	Limits []string `json:"limits,omitempty"`
+}
+
+// Listing is how to list all that lies beside a unit's source, such as the databases of
+// its server.
+type Listing struct {
+	// Of is what is listed: the unit's source without the name of the unit's own.
+	Of string `json:"of"`
+	// Command is a line for a POSIX shell that prints the names, one a line. People run
+	// it, with logins of their own: it holds no secret.
+	Command string `json:"command"`
 }
 
 // Part tells the units apart that cover one place together.

@@ -184,7 +184,7 @@ func (b *builder) decideUnits() {
 	fixed := map[string]timetable{}
 	for _, u := range b.plan.inputs.discovered {
 		if u.Need == input.Skip {
-			b.plan.Exemptions = append(b.plan.Exemptions, Exemption{ID: u.ID, Kind: u.Kind.Name, Covers: u.Covers, Reason: u.Reason})
+			b.plan.Exemptions = append(b.plan.Exemptions, Exemption{ID: u.ID, Kind: u.Kind.Name, Source: b.plan.Source(u.Unit), Covers: u.Covers, Reason: u.Reason})
 			continue
 		}
 		if line, _, set := b.settings.cron(u.ID, u.Kind.Name); set {

@@ -138,7 +138,7 @@ func (c *checker) units() {
 		if u.Capture == nil || u.Need == input.Skip {
 			continue
 		}
-		source := c.plan.source(u.Unit)
+		source := c.plan.Source(u.Unit)
 		if other, taken := sources[source]; taken && other != u.ID {
 			c.problemAt(unitPlace(u.Unit), "HF115", "one of the two must go", "%s and %s read the same data (%s)", other, u.ID, u.Capture.Source)
 		}

@@ -134,7 +134,7 @@ func TestSource(t *testing.T) {
 		default:
 			u.Connects = []kind.Connection{{Host: "kubernetes"}, {Host: host, Port: 1}}
 		}
-		return p.source(u)
+		return p.Source(u)
 	}
 	for _, test := range []struct {
 		name string

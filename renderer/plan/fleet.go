@@ -55,7 +55,7 @@ func CheckFleet(plans []*Plan) problem.List {
 		}
 		for _, i := range p.Units {
 			claim(p, "HF306", "lock", " "+i.Lock, p.Cluster+"/"+i.Namespace+"/"+i.Lock, "instance ids must differ so that names do")
-			claim(p, "HF306", "source", " "+i.ID, p.source(i.Unit), "one source belongs to one instance")
+			claim(p, "HF306", "source", " "+i.ID, p.Source(i.Unit), "one source belongs to one instance")
 		}
 	}
 	for _, p := range plans {
@@ -88,12 +88,13 @@ func ownValues() map[string]string {
 	}
 }
 
-// source is what a unit reads, in terms that are the same for all instances: a
+// Source is what a unit reads, in terms that are the same for all instances: a
 // bare Service name means another server in each namespace, a claim another one
 // in each cluster, and what is read by exec is in a pod of the unit's namespace,
-// whatever it is called; but an outside address is one server for all.
-func (p *Plan) source(u kind.Unit) string {
-	if u.Capture.Source == "" {
+// whatever it is called; but an outside address is one server for all. It is empty where
+// the unit does not say it.
+func (p *Plan) Source(u kind.Unit) string {
+	if u.Capture == nil || u.Capture.Source == "" {
 		return ""
 	}
 	if u.Capture.How == kind.Exec {

@@ -42,6 +42,8 @@ type Plan struct {
 	Excuses []Excuse `json:"excuses,omitempty"`
 	// Retired are the sources that the policy says are gone for good.
 	Retired []Retired `json:"retired,omitempty"`
+	// Exempt is what lives beside all units, and needs no backup.
+	Exempt []input.Exempt `json:"exempt,omitempty"`
 	// Ignored lists the state's foreign keys, which belong to other components.
 	Ignored []string `json:"ignored,omitempty"`
 	// Repositories by their id, which is the namespace that uses them.
@@ -181,6 +183,9 @@ type Exemption struct {
 	Kind string `json:"kind,omitempty"`
 	// What it is, such as Redis, where no kind knows it.
 	Product string `json:"product,omitempty"`
+	// What it is among all that lives, such as claim:shop/cache with the cluster in front; a * in it
+	// stands for any text without a slash. Absent where its kind does not say it.
+	Source string `json:"source,omitempty"`
 	// JSON pointers (RFC 6901) into the state: the places that are not backed up.
 	Covers []string `json:"covers"`
 	// Why they are not backed up, as a sentence.

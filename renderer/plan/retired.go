@@ -2,11 +2,13 @@ package plan
 
 import "fmt"
 
-// decideRetired lists the policy's tombstones for the instance.
+// decideRetired lists the policy's tombstones for the instance, and what lives beside
+// all of them.
 func (b *builder) decideRetired() {
 	if b.inst.Policy == nil {
 		return
 	}
+	b.plan.Exempt = b.inst.Policy.Exempt
 	for _, r := range b.inst.Policy.Retired {
 		if r.Instance == "" || r.Instance == b.plan.Instance {
 			b.plan.Retired = append(b.plan.Retired, Retired{Unit: r.Unit, Reason: r.Reason, Until: r.Until})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/robfig/cron/v3"
 
@@ -158,6 +159,16 @@ func windowMinutes(w input.Window, zone string) []int {
 		}
 	}
 	return list
+}
+
+// Next is the first start after a time; the zero time for a line that no parser takes,
+// which Check has refused.
+func (s Schedule) Next(after time.Time) time.Time {
+	times, err := cron.ParseStandard(s.K8up)
+	if err != nil {
+		return time.Time{}
+	}
+	return times.Next(after)
 }
 
 // schedule writes a cron expression in both spellings.

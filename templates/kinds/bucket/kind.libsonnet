@@ -46,6 +46,11 @@ local unit(state, entry) =
       },
       secretEnv: access(store).secretEnv + [rclone.secretKey('SRC', store.secretKeyRef)] + encryption(store).secretEnv,
     },
+    listing: {
+      of: 'bucket:' + store.endpoint,
+      // The key may see all buckets of its owner; rclone finds it in the environment.
+      command: 'rclone lsf --dirs-only ' + std.escapeStringBash(':s3,provider=Other,env_auth=true,endpoint="' + store.endpoint + '":'),
+    },
     connects: [connection.target(store.endpoint) { purpose: 'source bucket', http: true }],
     rbac: [],
     // A required bucket that lists as empty is a mistyped prefix, a lost

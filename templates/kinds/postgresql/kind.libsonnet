@@ -29,6 +29,20 @@ local capture(server, database) = {
   files: files.ca(std.get(server, 'caRef')),
 };
 
+// listing shows every database of the server, with the login of one of them.
+local listing(server, database) = {
+  of: 'postgresql://' + server.host + ':' + server.port,
+  command: std.join(' ', [
+    'psql',
+    '--no-psqlrc --tuples-only --no-align',
+    '--host=' + std.escapeStringBash(server.host),
+    '--port=' + server.port,
+    '--username=' + std.escapeStringBash(database.username),
+    '--dbname=' + std.escapeStringBash(database.name),
+    "--command='select datname from pg_database where not datistemplate'",
+  ]),
+};
+
 local databaseUnit(state, server, entry) =
   local database = entry.value;
   {
@@ -48,6 +62,7 @@ local databaseUnit(state, server, entry) =
       },
     },
     connects: [reach(server)],
+    listing: listing(server, database),
     limits: connection.limits(server),
     // An application's database and its bucket have one key.
     refersTo: ['objects/' + database.key],

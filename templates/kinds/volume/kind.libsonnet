@@ -4,12 +4,14 @@ local states = import '../../lib/state.libsonnet';
 // state lets one be skipped only.
 local skipped(state, entry) =
   local volume = entry.value;
+  local namespace = std.get(volume, 'namespace', state.namespace);
   {
     id: 'volume/' + volume.claimPattern,
     covers: [entry.pointer],
-    namespace: std.get(volume, 'namespace', state.namespace),
+    namespace: namespace,
     need: volume.backup,
     reason: volume.reason,
+    capture: { how: 'volume', claim: volume.claimPattern, source: 'claim:' + namespace + '/' + volume.claimPattern },
     expect: {},
   };
 
