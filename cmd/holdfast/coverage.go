@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	_ "time/tzdata" // schedules are in zones that the machine need not know
 
 	"github.com/urfave/cli/v2"
 
