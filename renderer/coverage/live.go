@@ -109,10 +109,6 @@ type object struct {
 		Namespace   string            `json:"namespace"`
 		Created     time.Time         `json:"creationTimestamp"`
 		Annotations map[string]string `json:"annotations"`
-		Owners      []struct {
-			Kind string `json:"kind"`
-			Name string `json:"name"`
-		} `json:"ownerReferences"`
 	} `json:"metadata"`
 	Data       keys            `json:"data"`
 	BinaryData keys            `json:"binaryData"`
@@ -124,13 +120,13 @@ type object struct {
 // keys are an object's, without what they hold.
 type keys []string
 
-// UnmarshalJSON forgets the values at once.
+// UnmarshalJSON forgets the values at once. What has data of another form is no Secret
+// and no ConfigMap.
 func (k *keys) UnmarshalJSON(text []byte) error {
 	var values map[string]json.RawMessage
-	if err := json.Unmarshal(text, &values); err != nil {
-		return errors.New("data is no object")
+	if json.Unmarshal(text, &values) == nil {
+		*k = slices.Sorted(maps.Keys(values))
 	}
-	*k = slices.Sorted(maps.Keys(values))
 	return nil
 }
 
