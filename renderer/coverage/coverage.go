@@ -217,6 +217,9 @@ type excuse struct{ source, reason, until string }
 func excusesOf(plans []*plan.Plan) []excuse {
 	var excuses []excuse
 	for _, p := range plans {
+		if !p.Enabled {
+			excuses = append(excuses, excuse{source: claims(p.Cluster) + p.Namespace + "/*", reason: "backup of " + p.Instance + " is off: " + p.Reason})
+		}
 		for _, e := range p.Exemptions {
 			if e.Source != "" {
 				excuses = append(excuses, excuse{source: e.Source, reason: e.Reason})

@@ -254,6 +254,14 @@ func plants(w *world) []plant {
 	}, "claim:x/ended", "ended on 2026-11-22")
 	add("CloudNativePG without a fresh copy", "HF601", func(w *world) { w.addCNPG("db2", "pg", "pg-1", now.Add(-72*time.Hour)) }, "claim:db2/pg-1", "CloudNativePG", "last copy is of")
 	add("CloudNativePG that never made one", "HF601", func(w *world) { w.addCNPG("db3", "pg", "pg-1", time.Time{}) }, "claim:db3/pg-1", "never made a copy")
+	add("CloudNativePG that makes snapshots alone", "HF601", func(w *world) {
+		w.addCNPG("db4", "pg", "pg-1", now)
+		w.objects["Cluster/db4/pg"]["status"].(map[string]any)["lastSuccessfulBackupByMethod"] = map[string]any{"volumeSnapshot": now}
+	}, "claim:db4/pg-1", "lost with their storage")
+	add("CloudNativePG whose copies elsewhere are old", "HF601", func(w *world) {
+		w.addCNPG("db5", "pg", "pg-1", now)
+		w.objects["Cluster/db5/pg"]["status"].(map[string]any)["lastSuccessfulBackupByMethod"] = map[string]any{"volumeSnapshot": now, "barmanObjectStore": now.Add(-72 * time.Hour)}
+	}, "claim:db5/pg-1", "last copy is of")
 	add("VolSync without a fresh copy", "HF601", func(w *world) { w.addVolSync("m2", "photos", now.Add(-49*time.Hour)) }, "claim:m2/photos", "VolSync")
 	add("VolSync that is paused", "HF601", func(w *world) {
 		w.addVolSync("m3", "photos", now)
@@ -375,6 +383,17 @@ func TestRetired(t *testing.T) {
 	}
 	if gaps := w.compare(t).Gaps; len(gaps) > 0 {
 		t.Error(gaps)
+	}
+}
+
+// TestOff: the claims of an instance whose backup is off are exempt, for its reason.
+func TestOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "opted-out")
+	w.addClaim(w.plans[0].Namespace, "data", nil)
+	r := w.compare(t)
+	if len(r.Gaps) > 0 || len(r.Sources) != 1 || r.Sources[0].Verdict != coverage.Exempt || !strings.Contains(r.Sources[0].Reason, w.plans[0].Reason) {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -55,15 +55,30 @@ func volSync(o object, now time.Time) []cover {
 func cloudNativePG(o object, now time.Time) []cover {
 	var status struct {
 		LastSuccessfulBackup time.Time `json:"lastSuccessfulBackup"`
+		// ByMethod has the last one of each method, of operators from 1.22 on.
+		ByMethod map[string]time.Time `json:"lastSuccessfulBackupByMethod"`
 		// HealthyPVC are the claims in use.
 		HealthyPVC []string `json:"healthyPVC"`
 	}
 	if json.Unmarshal(o.Status, &status) != nil {
 		return nil
 	}
+	late := old(status.LastSuccessfulBackup, now)
+	if len(status.ByMethod) > 0 {
+		delete(status.ByMethod, "volumeSnapshot")
+		var last time.Time
+		for _, at := range status.ByMethod {
+			if at.After(last) {
+				last = at
+			}
+		}
+		if late = old(last, now); last.IsZero() {
+			late = "its copies are volume snapshots, which are lost with their storage"
+		}
+	}
 	var covers []cover
 	for _, claim := range status.HealthyPVC {
-		covers = append(covers, cover{claim: claim, by: "CloudNativePG's Cluster " + o.Metadata.Name, late: old(status.LastSuccessfulBackup, now)})
+		covers = append(covers, cover{claim: claim, by: "CloudNativePG's Cluster " + o.Metadata.Name, late: late})
 	}
 	return covers
 }
