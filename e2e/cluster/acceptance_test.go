@@ -221,6 +221,8 @@ func TestAcceptance(t *testing.T) {
 		}
 	}
 	say("both repositories are whole")
+	explained(t, c, desk, tree, state, opens)
+	say("of all that lives and is stored nothing is left unexplained")
 
 	must(desk.Destroy())
 	say("destroyed: both namespaces, their volumes, the bucket")

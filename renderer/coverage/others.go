@@ -55,7 +55,7 @@ func volSync(o object, now time.Time) []cover {
 func cloudNativePG(o object, now time.Time) []cover {
 	var status struct {
 		LastSuccessfulBackup time.Time `json:"lastSuccessfulBackup"`
-		// ByMethod has the last one of each method, of operators from 1.22 on.
+		// ByMethod has the last one of each method, where the operator tells them apart.
 		ByMethod map[string]time.Time `json:"lastSuccessfulBackupByMethod"`
 		// HealthyPVC are the claims in use.
 		HealthyPVC []string `json:"healthyPVC"`
