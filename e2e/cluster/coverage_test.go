@@ -99,14 +99,15 @@ func explained(t *testing.T, c *cluster.Cluster, desk *cluster.Desk, tree *clust
 	look(3, "postgresql/files: it has no snapshot of", "volume/mail-spool: it has no snapshot of", fmt.Sprintf("holdfast: %d gaps", tree.Plan.Totals.Snapshots))
 }
 
-// listing is what one of the printed commands prints. Clients in pods of the cluster
-// reach its servers by name; those of this machine run with the same options, but for
-// the address.
+// listing is what one of the printed commands prints, but for addresses: nothing here
+// reaches the cluster's servers by name.
 func listing(c *cluster.Cluster, desk *cluster.Desk, tree *cluster.Tree, opens cluster.Credentials, command string) (string, error) {
 	switch program, _, _ := strings.Cut(command, " "); program {
 	case "kubectl":
 		return c.Control.TryKubectl(strings.Fields(command)[1:]...)
 	case "psql":
+		// The server's own pod has no way to the names of the cluster.
+		command = regexp.MustCompile(`--host='[^']*'`).ReplaceAllString(command, "--host=127.0.0.1")
 		return desk.Exec("desk-db", "postgresql-0", "", "sh", "-c", "PGPASSWORD=$PASSWORD exec "+command)
 	case "rclone":
 		return desk.Objects("lsf", "--dirs-only", "app:")
