@@ -86,7 +86,7 @@ type Options struct {
 
 // Compare holds the plans of one cluster against listings.
 func Compare(plans []*plan.Plan, live *Live, stored *Stored, o Options) Result {
-	c := &comparison{Options: o, live: live, stored: stored, at: map[string]int{}}
+	c := &comparison{Options: o, live: live, stored: stored, at: map[string]int{}, ended: map[string][]string{}}
 	for _, p := range plans {
 		for _, i := range p.Units {
 			u := unit{plan: p, item: i, source: p.Source(i.Unit)}
@@ -95,11 +95,13 @@ func Compare(plans []*plan.Plan, live *Live, stored *Stored, o Options) Result {
 		}
 	}
 	for _, p := range plans {
-		for _, e := range p.Exemptions {
-			c.ended = append(c.ended, e.ID)
-		}
-		for _, r := range p.Retired {
-			c.ended = append(c.ended, r.Unit)
+		for _, r := range p.Repositories {
+			for _, e := range p.Exemptions {
+				c.ended[r.URL] = append(c.ended[r.URL], e.ID)
+			}
+			for _, gone := range p.Retired {
+				c.ended[r.URL] = append(c.ended[r.URL], gone.Unit)
+			}
 		}
 	}
 	c.excuses = excusesOf(plans)
@@ -125,8 +127,9 @@ type comparison struct {
 	// at has the units' places by source.
 	at      map[string]int
 	excuses []excuse
-	// ended are ids of units that are backed up no more.
-	ended []string
+	// ended has by repository the ids of units that are backed up no more: another
+	// instance may have a unit of the same id.
+	ended map[string][]string
 }
 
 // unit is a source that a plan backs up.
@@ -173,13 +176,16 @@ func (c *comparison) whatLives() {
 	}
 	for _, it := range c.live.sortedItems() {
 		n, covered := c.at[it.source]
+		part := ""
 		if !covered {
-			n, covered = parts[it.source]
+			if n, covered = parts[it.source]; covered {
+				part = "of it only " + c.units[n].source + " is backed up"
+			}
 		}
 		reason, ended := c.excused(it)
 		switch {
 		case covered:
-			c.Sources = append(c.Sources, Source{Name: it.source, Instance: c.units[n].plan.Instance, Unit: c.units[n].item.ID, Verdict: Covered})
+			c.Sources = append(c.Sources, Source{Name: it.source, Instance: c.units[n].plan.Instance, Unit: c.units[n].item.ID, Verdict: Covered, Reason: part})
 		case reason != "":
 			c.Sources = append(c.Sources, Source{Name: it.source, Verdict: Exempt, Reason: reason})
 		case it.others != "" && it.late == "":
@@ -236,6 +242,10 @@ func excusesOf(plans []*plan.Plan) []excuse {
 func (c *comparison) excused(it item) (reason, ended string) {
 	today := c.Now.UTC().Format(time.DateOnly)
 	judge := func(e excuse) bool {
+		if _, err := time.Parse(time.DateOnly, e.until); err != nil && e.until != "" {
+			ended = fmt.Sprintf("its exemption ends on %q, which is no day as YYYY-MM-DD", e.until)
+			return false
+		}
 		if e.until == "" || today <= e.until {
 			reason = e.reason
 			return true

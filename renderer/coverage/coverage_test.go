@@ -252,6 +252,9 @@ func plants(w *world) []plant {
 	add("an annotation that ended", "HF601", func(w *world) {
 		w.addClaim("x", "ended", map[string]string{"holdfast.dev/backup": "skip", "holdfast.dev/reason": "for a while", "holdfast.dev/until": "2026-11-22"})
 	}, "claim:x/ended", "ended on 2026-11-22")
+	add("an annotation with an end that is no day", "HF601", func(w *world) {
+		w.addClaim("x", "soon", map[string]string{"holdfast.dev/backup": "skip", "holdfast.dev/reason": "for a while", "holdfast.dev/until": "next week"})
+	}, "claim:x/soon", "no day as YYYY-MM-DD")
 	add("CloudNativePG without a fresh copy", "HF601", func(w *world) { w.addCNPG("db2", "pg", "pg-1", now.Add(-72*time.Hour)) }, "claim:db2/pg-1", "CloudNativePG", "last copy is of")
 	add("CloudNativePG that never made one", "HF601", func(w *world) { w.addCNPG("db3", "pg", "pg-1", time.Time{}) }, "claim:db3/pg-1", "never made a copy")
 	add("CloudNativePG that makes snapshots alone", "HF601", func(w *world) {
@@ -382,6 +385,11 @@ func TestRetired(t *testing.T) {
 		w.snapshots[repository] = append(w.snapshots[repository], map[string]any{"short_id": "1", "time": now, "hostname": "h", "paths": []string{"/once.pgdump"}, "tags": []string{"tier-d30", "postgresql/once"}})
 	}
 	if gaps := w.compare(t).Gaps; len(gaps) > 0 {
+		t.Error(gaps)
+	}
+	// Elsewhere a unit of that id is not retired.
+	w.snapshots["s3:elsewhere"] = []map[string]any{{"short_id": "1", "time": now, "hostname": "h", "paths": []string{"/once.pgdump"}, "tags": []string{"postgresql/once"}}}
+	if gaps := w.compare(t).Gaps; len(gaps) != 1 || gaps[0].Rule != "HF604" {
 		t.Error(gaps)
 	}
 }

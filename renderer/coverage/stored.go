@@ -77,7 +77,7 @@ func (c *comparison) whatIsStored() {
 		strange := map[string]copies{}
 		for _, s := range snapshots {
 			for _, path := range s.Paths {
-				if known[repository+"\x00"+s.Host+"\x00"+path] || c.retired(s) {
+				if known[repository+"\x00"+s.Host+"\x00"+path] || c.retired(repository, s) {
 					continue
 				}
 				name := repository + " " + s.Host + ":" + path
@@ -98,8 +98,8 @@ func (c *comparison) whatIsStored() {
 
 // retired says whether a snapshot is that of a unit that is gone for good, or left out
 // by now.
-func (c *comparison) retired(s snapshot) bool {
-	return slices.ContainsFunc(c.ended, func(id string) bool { return slices.Contains(s.Tags, id) })
+func (c *comparison) retired(repository string, s snapshot) bool {
+	return slices.ContainsFunc(c.ended[repository], func(id string) bool { return slices.Contains(s.Tags, id) })
 }
 
 // judge says what is wrong with a unit's newest copy; nothing if it is good.

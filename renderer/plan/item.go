@@ -291,9 +291,9 @@ func (b *builder) connect(i *Item) {
 	}
 	i.RestoreEgress = egresses(reach)
 	switch i.Capture.How {
-	case "sync":
+	case kind.Sync:
 		i.Egress = i.RestoreEgress
-	case "volume": // K8up's own job reads it
+	case kind.Volume: // K8up's own job reads it
 	default:
 		i.Egress = egresses(source)
 	}
