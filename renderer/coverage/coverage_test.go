@@ -394,6 +394,20 @@ func TestRetired(t *testing.T) {
 	}
 }
 
+// TestPart: of a bucket of which a unit backs up a folder the verdict says so.
+func TestPart(t *testing.T) {
+	t.Parallel()
+	plans := plansOf(t, "layout-b")
+	at := slices.IndexFunc(plans[0].Units, func(i plan.Item) bool { return i.Capture.How == kind.Sync })
+	plans[0].Units[at].Capture.Source += "/folder"
+	r := worldOf(plans).compare(t)
+	if !slices.ContainsFunc(r.Sources, func(s coverage.Source) bool {
+		return s.Unit == plans[0].Units[at].ID && s.Verdict == coverage.Covered && strings.HasSuffix(s.Reason, "/folder is backed up")
+	}) {
+		t.Errorf("%+v", r.Sources)
+	}
+}
+
 // TestOff: the claims of an instance whose backup is off are exempt, for its reason.
 func TestOff(t *testing.T) {
 	t.Parallel()
