@@ -157,7 +157,7 @@ func red(t *testing.T, r harness.Result, want map[string]string) {
 	}
 	for name, words := range want {
 		if text, there := found[name]; !there || !strings.Contains(text, words) {
-			wrong = append(wrong, fmt.Sprintf("%s does not fail by %q", name, words))
+			wrong = append(wrong, fmt.Sprintf("%s does not fail by %q, but by %q", name, words, text))
 		}
 		delete(found, name)
 	}

@@ -229,8 +229,9 @@ without_secrets() {
         }
         line = out line
       }
-      # A tool may quote whole rows of the source in its message.
-      if (length(line) > 400) line = substr(line, 1, 400) "..."
+      # A tool may quote whole rows of the source in its message. Many name what
+      # was done first and why it failed last, so both ends stay.
+      if (length(line) > 400) line = substr(line, 1, 240) "..." substr(line, length(line) - 159)
       print "  " line
     }'
 }
