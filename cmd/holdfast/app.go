@@ -194,6 +194,23 @@ func (p *manyPaths) String() string {
 	return (*p)[len(*p)-1]
 }
 
+// manyNames is the value of a flag that may be repeated.
+type manyNames []string
+
+// Set implements cli.Generic.
+func (n *manyNames) Set(value string) error {
+	if value == "" {
+		return fmt.Errorf("the name is empty")
+	}
+	if !slices.Contains(*n, value) {
+		*n = append(*n, value)
+	}
+	return nil
+}
+
+// String implements cli.Generic.
+func (n *manyNames) String() string { return strings.Join(*n, ", ") }
+
 // format is the value of --output.
 type format struct{ json bool }
 

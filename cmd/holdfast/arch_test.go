@@ -63,6 +63,7 @@ func owners() map[string]string {
 		"golang.org/x/sys":                           "renderer/emit",
 		"golang.org/x/crypto":                        "renderer/seal",
 		"github.com/urfave/cli/v2":                   "cmd/holdfast",
+		"github.com/jedib0t/go-pretty/v6":            "cmd/holdfast",
 		"github.com/rogpeppe/go-internal/testscript": "cmd/holdfast",
 	}
 }

@@ -203,12 +203,12 @@ func (o *coverageOptions) print(c console, result coverageResult) error {
 
 // coverageText is the summary for people; the gaps go to stderr.
 func coverageText(result coverageResult) string {
-	var b strings.Builder
+	var b screen
 	number := map[coverage.Verdict]int{}
 	for _, s := range result.Sources {
 		number[s.Verdict]++
 	}
-	table(&b, []string{"SOURCE", "IS", "BECAUSE"}, len(result.Sources), func(n int) []string {
+	b.table([]string{"SOURCE", "IS", "BECAUSE"}, len(result.Sources), func(n int) []string {
 		s := result.Sources[n]
 		return []string{problem.Printable(s.Name), string(s.Verdict), problem.Printable(cmp.Or(s.Reason, whose(s)))}
 	})
@@ -218,9 +218,9 @@ func coverageText(result coverageResult) string {
 			counts = append(counts, fmt.Sprintf("%d %s", number[v], v))
 		}
 	}
-	fmt.Fprintf(&b, "%s\n", cmp.Or(strings.Join(counts, ", "), "nothing lives, and nothing is planned"))
+	fmt.Fprintf(&b.Builder, "%s\n", cmp.Or(strings.Join(counts, ", "), "nothing lives, and nothing is planned"))
 	for _, place := range result.NotLookedAt {
-		fmt.Fprintf(&b, "not looked at: %s\n", problem.Printable(place))
+		fmt.Fprintf(&b.Builder, "not looked at: %s\n", problem.Printable(place))
 	}
 	return b.String()
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -49,14 +48,14 @@ func runKinds(c console, o *kindsOptions) error {
 	if o.output.json {
 		return c.printJSON(kindsResult{Kinds: set.Kinds, Platform: set.Platform, Images: set.Images()})
 	}
-	var b strings.Builder
-	table(&b, []string{"KIND", "ENGINE", "WHAT IT COPIES"}, len(set.Kinds), func(n int) []string {
+	var b screen
+	b.table([]string{"KIND", "ENGINE", "WHAT IT COPIES"}, len(set.Kinds), func(n int) []string {
 		k := set.Kinds[n]
 		return []string{k.Name, k.Engine, k.Summary}
 	})
 	references := kind.References(set.Images())
 	names := slices.Sorted(maps.Keys(references))
-	table(&b, []string{"IMAGE", "REFERENCE"}, len(names), func(n int) []string { return []string{names[n], references[names[n]]} })
-	fmt.Fprintln(&b, `a policy or the state's backup block replaces an image: "images": {"kind/name": "reference"}`)
+	b.table([]string{"IMAGE", "REFERENCE"}, len(names), func(n int) []string { return []string{names[n], references[names[n]]} })
+	fmt.Fprintln(&b.Builder, `a policy or the state's backup block replaces an image: "images": {"kind/name": "reference"}`)
 	return c.print(b.String())
 }

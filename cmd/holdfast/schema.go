@@ -56,7 +56,7 @@ func runSchema(c console, name string) error {
 }
 
 func listSchemas(c console, files, names []string) error {
-	var b strings.Builder
+	var b screen
 	titles := make([]string, len(files))
 	for i, file := range files {
 		data, err := fs.ReadFile(schemas.FS, file)
@@ -71,6 +71,6 @@ func listSchemas(c console, files, names []string) error {
 		}
 		titles[i] = head.Title
 	}
-	table(&b, []string{"SCHEMA", "TITLE"}, len(names), func(n int) []string { return []string{names[n], titles[n]} })
+	b.table([]string{"SCHEMA", "TITLE"}, len(names), func(n int) []string { return []string{names[n], titles[n]} })
 	return c.print(strings.TrimSuffix(b.String(), "\n"))
 }

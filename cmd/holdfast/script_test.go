@@ -28,7 +28,7 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("HOLDFAST_UPDATE") != "",
 		Setup: func(env *testscript.Env) error {
-			for _, name := range []string{"layout-a", "layout-b", "minimal", "custom-kind"} {
+			for _, name := range []string{"layout-a", "layout-b", "minimal", "custom-kind", "opted-out"} {
 				if err := copyFolder(filepath.Join(env.WorkDir, "examples", name), filepath.Join("..", "..", "examples", name)); err != nil {
 					return err
 				}
