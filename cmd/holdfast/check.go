@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/emit"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/problem"
+	"github.com/holdfast-backup/holdfast/renderer/publish"
 	"github.com/holdfast-backup/holdfast/renderer/secrets"
 )
 
@@ -32,9 +33,10 @@ func newCheck(c console) *cli.Command {
 		Name:      "check",
 		Usage:     "validate the inputs, and compare a tree with what render would write",
 		UsageText: "holdfast check -s STATE -c CREDENTIALS [-p POLICY] [--against DIR] [--secrets MODE] [--output FORMAT]",
-		Description: "All nine steps run; nothing is written. With --against the files that differ are\n" +
-			"listed, then shown as a diff in which the values of Secrets are masked, and the exit\n" +
-			"status is 4. Give the --secrets that the tree was written with.\n\n" +
+		Description: "All nine steps run; nothing is written. With --against it begins with what changes, as\n" +
+			"a commit message of publish says it. Then the files that differ are listed, and shown\n" +
+			"as a diff in which the values of Secrets are masked; the exit status is 4. Give the\n" +
+			"--secrets that the tree was written with.\n\n" +
 			"--without-values needs no secret: all of the tree is compared but the values of\n" +
 			"Secrets, of which it is looked at whether they are encrypted, and for whom. With an\n" +
 			"age identity in SOPS_AGE_KEY or SOPS_AGE_KEY_FILE they must decrypt as well.",
@@ -123,6 +125,9 @@ func runCheck(c console, o *checkOptions) error {
 // checkText is what check prints for people.
 func checkText(against comparison, dir string) string {
 	var b strings.Builder
+	if against.summary != "" {
+		b.WriteString(against.summary + "\n")
+	}
 	for _, p := range against.planned {
 		if !p.Plan.Enabled {
 			fmt.Fprintf(&b, "%s: backup is off (%s)\n", p.Plan.Instance, p.Plan.Reason)
@@ -161,6 +166,8 @@ type comparison struct {
 	planned []renderer.Planned
 	changes emit.Changes
 	diff    []byte
+	// summary is what publish would write into its commit message.
+	summary string
 	unseen  unseen
 }
 
@@ -185,6 +192,13 @@ func compareWith(c console, r *renderer.Renderer, in renderer.Inputs, dir string
 	var diff bytes.Buffer
 	result.changes, err = emit.Diff(&diff, dir, made.Bundle)
 	result.diff = diff.Bytes()
+	if err == nil {
+		plans := make([]*plan.Plan, len(made.Planned))
+		for i, p := range made.Planned {
+			plans[i] = p.Plan
+		}
+		result.summary = publish.Summary(dir, made.Bundle, plans, result.changes)
+	}
 	if err == nil && in.WithoutValues {
 		err = extraSecrets(dir, made.Bundle, result.changes)
 	}

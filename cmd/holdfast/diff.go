@@ -20,9 +20,10 @@ func newDiff(c console) *cli.Command {
 		Name:      "diff",
 		Usage:     "show how a tree differs from what render would write",
 		UsageText: "holdfast diff -s STATE -c CREDENTIALS [-p POLICY] --against DIR [--secrets MODE]",
-		Description: "A unified diff goes to stdout, from the tree to what render would write. No value of\n" +
-			"a Secret is shown. The exit status is 4 if there is a difference. Give the --secrets\n" +
-			"that the tree was written with.",
+		Description: "A unified diff goes to stdout, from the tree to what render would write. What that\n" +
+			"changes goes to stderr, as a commit message of publish says it. No value of a Secret\n" +
+			"is shown. The exit status is 4 if there is a difference. Give the --secrets that the\n" +
+			"tree was written with.",
 		Flags: slices.Concat(o.sources.flags(), []cli.Flag{
 			&cli.GenericFlag{Name: "against", Value: &o.against, Usage: "`DIR` with the tree to compare"},
 			o.withoutValuesFlag(),
@@ -50,6 +51,9 @@ func runDiff(c console, o *diffOptions) error {
 	against, err := compareWith(c, r, in, o.against.value, mode)
 	if err != nil {
 		return err
+	}
+	if against.summary != "" { // stdout is a patch, and nothing else
+		c.note("%s", against.summary)
 	}
 	if err := c.print(string(against.diff)); err != nil {
 		return err

@@ -73,6 +73,12 @@ func mayHoldSecret(data []byte) bool {
 	return false
 }
 
+// retired says whether the policy has a tombstone of a unit, one that still counts.
+func (d difference) retired(id string) bool {
+	_, ended, found := d.plan.Retirement(id)
+	return found && !ended
+}
+
 // vanished is HF505.
 func (d difference) vanished() problem.List {
 	var problems problem.List

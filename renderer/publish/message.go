@@ -2,6 +2,7 @@ package publish
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -119,7 +120,9 @@ func (d difference) describe(b *strings.Builder, changes emit.Changes) {
 		b.WriteString("backup is off\n")
 	}
 	list("appear", d.Appeared)
-	list("vanish, retired by the policy", d.Vanished)
+	gone := slices.DeleteFunc(slices.Clone(d.Vanished), d.retired)
+	list("vanish, retired by the policy", slices.DeleteFunc(slices.Clone(d.Vanished), func(id string) bool { return !d.retired(id) }))
+	list("vanish, and no tombstone of the policy says so", gone)
 	list("exempt now", d.Exempted)
 	var settings []string
 	for _, unit := range d.Changed {
