@@ -63,6 +63,10 @@ func newInspector(objects []Object, p *plan.Plan) *inspector {
 		in.accounts["CronJob/"+m.Namespace+"/"+m.Name] = m.Name
 		in.accounts["Job/"+m.Namespace+"/"+m.First] = m.Name
 	}
+	for _, v := range p.Verifiers {
+		in.keepers["CronJob/"+v.Namespace+"/"+v.Name] = true
+		in.accounts["CronJob/"+v.Namespace+"/"+v.Name] = v.Name
+	}
 	for _, i := range p.Units {
 		in.units[i.Namespace+"/"+i.Name] = i
 		in.restores[i.Namespace+"/"+i.Restore] = i
@@ -182,7 +186,7 @@ func (in *inspector) leftToOthers(o Object) {
 			case secrets.NoPrune, secrets.NoSubstitution:
 				wrong = said[name] != "disabled"
 			case flux + "ssa":
-				once := o.Kind() == "ConfigMap" && strings.HasSuffix(o.Name(), ".lock") || o.Kind() == "ServiceAccount" && o.Name() == k8upsAccount
+				once := o.Kind() == "ConfigMap" && ownsData(o) || o.Kind() == "ServiceAccount" && o.Name() == k8upsAccount
 				wrong = said[name] != "Override" && (said[name] != "IfNotPresent" || !once)
 			}
 			if wrong {
@@ -247,21 +251,27 @@ func (in *inspector) kustomization(o Object) {
 	}
 }
 
-// configMap checks keys and locks.
+// ownsData reports whether a ConfigMap's data is made in the cluster: who holds a lock,
+// what the verifier found.
+func ownsData(o Object) bool {
+	return strings.HasSuffix(o.Name(), ".lock") || strings.HasSuffix(o.Name(), ".status")
+}
+
+// configMap checks keys, locks and the status.
 func (in *inspector) configMap(o Object) {
 	for _, key := range slices.Sorted(maps.Keys(object(o.Value, "data"))) {
 		if wrong := validation.IsConfigMapKey(key); len(wrong) > 0 {
 			in.add(o, "HF408", "", "key %q: %s", key, wrong[0])
 		}
 	}
-	if !strings.HasSuffix(o.Name(), ".lock") {
+	if !ownsData(o) {
 		return
 	}
 	if _, set := o.Value["data"]; set {
-		in.add(o, "HF423", "", "a lock has no data in Git: its data is the lock")
+		in.add(o, "HF423", "", "a lock or a status has no data in Git: its data is made in the cluster")
 	}
 	if text(o.Value, "metadata", "annotations", "kustomize.toolkit.fluxcd.io/ssa") != "IfNotPresent" {
-		in.add(o, "HF423", "", "without IfNotPresent Flux would take the lock away from its holder")
+		in.add(o, "HF423", "", "without IfNotPresent Flux would take away what was written in the cluster")
 	}
 }
 
@@ -293,6 +303,10 @@ func (in *inspector) complete() {
 	for _, m := range in.plan.Markers {
 		must("marker", "CronJob/"+m.Namespace+"/"+m.Name)
 		must("marker", "Job/"+m.Namespace+"/"+m.First)
+	}
+	for _, v := range in.plan.Verifiers {
+		must("verifier", "CronJob/"+v.Namespace+"/"+v.Name)
+		must("verifier", "ConfigMap/"+v.Namespace+"/"+v.Status)
 	}
 	for _, f := range in.plan.Preflights {
 		must("preflight", "Job/"+f.Namespace+"/"+f.Name)

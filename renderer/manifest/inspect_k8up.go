@@ -229,6 +229,11 @@ func (in *inspector) onTime(o Object, expression string) {
 			want = m.Schedule.Cron
 		}
 	}
+	for _, v := range in.plan.Verifiers {
+		if v.Name == o.Name() && v.Namespace == o.Namespace() {
+			want = v.Schedule.Cron
+		}
+	}
 	if want != "" && expression != want {
 		in.add(o, "HF411", "", "it starts at %q, but the plan has checked %q", expression, want)
 	}

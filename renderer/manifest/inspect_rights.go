@@ -27,6 +27,10 @@ func rights() []right {
 		{resources: []string{"configmaps"}, verbs: []string{"get", "patch"}, named: true},
 		// The marker labels claims, the preflight looks whether they are there.
 		{resources: []string{"persistentvolumeclaims"}, verbs: []string{"get", "patch"}, named: true},
+		// The verifier holds what K8up says of its Backups, and the CronJobs that copy
+		// buckets, against what is stored.
+		{group: "k8up.io", resources: []string{"backups"}, verbs: []string{"list"}},
+		{group: "batch", resources: []string{"cronjobs"}, verbs: []string{"get"}, named: true},
 		// A dump by exec reads the very pod that it enters. Over websockets exec is a
 		// GET for older API servers and a create for newer ones.
 		{resources: []string{"pods"}, verbs: []string{"get"}, named: true},

@@ -45,6 +45,12 @@ func (a *application) renamed() *plan.Plan {
 		m.First = a.now("Job", m.Namespace, m.First)
 		m.Scripts = a.now("ConfigMap", m.Namespace, m.Scripts)
 	}
+	p.Verifiers = slices.Clone(p.Verifiers)
+	for i := range p.Verifiers {
+		v := &p.Verifiers[i]
+		v.Name = a.now("CronJob", v.Namespace, v.Name)
+		v.Status = a.now("ConfigMap", v.Namespace, v.Status)
+	}
 	p.Preflights = slices.Clone(p.Preflights)
 	for i := range p.Preflights {
 		f := &p.Preflights[i]

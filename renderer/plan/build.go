@@ -88,6 +88,7 @@ func build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 		Maintenance:   []Maintenance{},
 		PodConfigs:    []PodConfig{},
 		Markers:       []Marker{},
+		Verifiers:     []Verifier{},
 		Preflights:    []Preflight{},
 		Secrets:       []Secret{},
 		Declared:      []Declared{},
@@ -125,6 +126,7 @@ func build(inst input.Instance, set kind.Set, units []kind.Discovered) *Plan {
 	b.decideMaintenance()
 	b.decidePods()
 	b.decideMarkers()
+	b.decideVerifiers()
 	b.decideSecrets()
 	b.decidePreflights()
 	b.decideDeclared()

@@ -54,6 +54,8 @@ type Plan struct {
 	Maintenance []Maintenance `json:"maintenance"`
 	PodConfigs  []PodConfig   `json:"podConfigs,omitzero" plan:"-"`
 	Markers     []Marker      `json:"markers,omitzero" plan:"-"`
+	// Verifiers look, one for each namespace, at what is stored of each of its units.
+	Verifiers []Verifier `json:"verifiers"`
 	// Preflights try, one for each namespace, all that its units need, before
 	// anything of the instance runs.
 	Preflights []Preflight `json:"preflights"`
@@ -373,6 +375,38 @@ type Marker struct {
 	Egress []Egress `json:"egress"`
 	// Values is the environment of its pods.
 	Values map[string]string `json:"values"`
+}
+
+// Verifier is the job that looks, when the round is over, at what is stored of each unit
+// of a namespace, and writes it into the namespace's status.
+type Verifier struct {
+	// Name of the CronJob, its account and its ConfigMap.
+	Name string `json:"name"`
+	// Namespace whose units it looks at.
+	Namespace string `json:"namespace"`
+	// Status is the ConfigMap that it writes: a line for each unit.
+	Status string `json:"status"`
+	// When it runs: every day, when the last backup of the round must have ended.
+	Schedule Schedule `json:"schedule"`
+	// Longest run, in seconds.
+	DeadlineSeconds int `json:"deadline"`
+	// Expected is what it looks for, by the short name of the unit.
+	Expected []Looked          `json:"expected,omitzero" plan:"-"`
+	Labels   Labels            `json:"labels,omitzero" plan:"-"`
+	Egress   []Egress          `json:"egress,omitzero" plan:"-"`
+	Values   map[string]string `json:"values,omitzero" plan:"-"`
+}
+
+// Looked is what the verifier knows of one unit.
+type Looked struct {
+	Name string     `json:"name"`
+	Unit string     `json:"unit"`
+	Need input.Need `json:"need"`
+	How  kind.How   `json:"how"`
+	// RPO is the age at which the newest copy is too old, in seconds: the longest
+	// time between two starts, the longest run, and an hour for changed clocks.
+	RPO int64 `json:"rpo"`
+	Expected
 }
 
 // Preflight is the Job that tries, before anything else runs, what backups and

@@ -170,5 +170,11 @@ local role(plan, name) = { matchLabels: { 'holdfast.dev/instance': plan.instance
         for marker in plan.markers
         if marker.namespace == namespace
         for policy in policies(plan, marker.name, namespace, plan.labels, role(plan, 'marker'), marker.egress)
+      ] +
+      [
+        policy
+        for verifier in plan.verifiers
+        if verifier.namespace == namespace
+        for policy in policies(plan, verifier.name, namespace, plan.labels, role(plan, 'verify'), verifier.egress)
       ],
 }

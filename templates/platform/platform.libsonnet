@@ -13,6 +13,7 @@ local network = import 'network.libsonnet';
 local preflight = import 'preflight.libsonnet';
 local repository = import 'repository.libsonnet';
 local unit = import 'unit.libsonnet';
+local verify = import 'verify.libsonnet';
 local volumes = import 'volumes.libsonnet';
 
 // units are the plan's units as templates see them: each with what it needs of
@@ -87,6 +88,17 @@ local restoreOf(kind, item) = (if std.objectHasAll(kind, 'restore') then kind el
           objects: [k8s.first(object) for object in unit.sharedBase(plan, namespace)],
         }
         for namespace in plan.namespaces
+      ] +
+      [
+        {
+          path: plan.instance + '/repository/' + verifier.namespace + '/verify.yaml',
+          objects: [k8s.first(object) for object in verify.base(plan, verifier, shared)],
+        }
+        for verifier in plan.verifiers
+      ] +
+      [
+        { path: backup + verifier.namespace + '/verify.yaml', objects: verify.objects(plan, verifier) }
+        for verifier in plan.verifiers
       ] +
       [
         {

@@ -1,0 +1,51 @@
+package plan
+
+import (
+	"testing"
+
+	"github.com/holdfast-backup/holdfast/renderer/input"
+	"github.com/holdfast-backup/holdfast/renderer/kind"
+)
+
+func TestLongest(t *testing.T) {
+	for _, test := range []struct {
+		cron  string
+		hours int64
+	}{
+		{cron: "5 1 * * *", hours: 24},
+		{cron: "0 */6 * * *", hours: 6},
+		{cron: "0 1,13 * * *", hours: 12},
+		{cron: "0 1 * * 1-5", hours: 72},
+		{cron: "0 1 * * 0", hours: 7 * 24},
+		{cron: "0 1 1 * *", hours: 31 * 24},
+		{cron: "0 1 31 * *", hours: 62 * 24},
+		{cron: "0 1 29 2 *", hours: 0}, // once in four years: no two in the time
+	} {
+		if got := longest(schedule(test.cron, "UTC")); got != test.hours*3600 {
+			t.Errorf("%s: at most %d h, expected %d h", test.cron, got/3600, test.hours)
+		}
+	}
+}
+
+func TestRoundEnd(t *testing.T) {
+	for _, test := range []struct {
+		name, window string
+		crons        []string
+		deadlines    []int // seconds
+		from, to     int   // minutes of the day
+	}{
+		{name: "the last that ends", window: "01:00", crons: []string{"0 1 * * *", "30 1 * * *"}, deadlines: []int{7200, 1800}, from: 3*60 + 30, to: 4 * 60},
+		{name: "over midnight", window: "22:00", crons: []string{"0 23 * * *", "0 2 * * *"}, deadlines: []int{3600, 3600}, from: 3*60 + 30, to: 4 * 60},
+		{name: "one of all day", window: "01:00", crons: []string{"0 * * * *"}, deadlines: []int{3600}, from: 30, to: 30},
+		{name: "weekly ones alone", window: "01:00", crons: []string{"0 4 * * 3"}, deadlines: []int{3600}, from: 90, to: 120},
+	} {
+		p := &Plan{Instance: "shop", Window: input.Window{Start: test.window}, TimeZone: "UTC"}
+		for n, cron := range test.crons {
+			i := Item{Unit: kind.Unit{Namespace: "shop"}, Schedule: schedule(cron, "UTC"), DeadlineSeconds: test.deadlines[n]}
+			p.Units = append(p.Units, i)
+		}
+		if got := (&builder{plan: p}).roundEnd("shop"); got < test.from || got > test.to {
+			t.Errorf("%s: at %02d:%02d", test.name, got/60, got%60)
+		}
+	}
+}
