@@ -443,6 +443,19 @@ func TestMutations(t *testing.T) {
 			w.drop(w.find("Job", named(w.plan.Markers[0].Namespace, w.plan.Markers[0].First)))
 		}},
 
+		{name: "no verifier", rule: "HF427", spoil: func(w *spoiledTree) {
+			w.drop(w.find("CronJob", named(w.plan.Verifiers[0].Namespace, w.plan.Verifiers[0].Name)))
+		}},
+		{name: "no status", rule: "HF427", spoil: func(w *spoiledTree) {
+			w.drop(w.find("ConfigMap", named(w.plan.Verifiers[0].Namespace, w.plan.Verifiers[0].Status)))
+		}},
+		{name: "a verifier at another minute", rule: "HF411", spoil: func(w *spoiledTree) {
+			set(w.find("CronJob", named(w.plan.Verifiers[0].Namespace, w.plan.Verifiers[0].Name)), "59 11 * * *", "spec", "schedule")
+		}},
+		{name: "a status with data", rule: "HF423", spoil: func(w *spoiledTree) {
+			set(w.find("ConfigMap", named(w.plan.Verifiers[0].Namespace, w.plan.Verifiers[0].Status)), map[string]any{"verifier": "{}"}, "data")
+		}},
+
 		// Locks.
 		{name: "lock with data", rule: "HF423", spoil: func(w *spoiledTree) { set(w.lock(), map[string]any{"holder": ""}, "data") }},
 		{name: "lock that Flux takes back", rule: "HF423", spoil: func(w *spoiledTree) { unset(w.lock(), "metadata", "annotations", "kustomize.toolkit.fluxcd.io/ssa") }},
@@ -459,6 +472,9 @@ func TestMutations(t *testing.T) {
 		}},
 		{name: "no policy of the marker", rule: "HF414", spoil: func(w *spoiledTree) {
 			w.drop(w.find("NetworkPolicy", named(w.plan.Markers[0].Namespace, w.plan.Markers[0].Name)))
+		}},
+		{name: "no policy of the verifier", rule: "HF414", spoil: func(w *spoiledTree) {
+			w.drop(w.find("NetworkPolicy", named(w.plan.Verifiers[0].Namespace, w.plan.Verifiers[0].Name)))
 		}},
 		{name: "no default", rule: "HF427", spoil: func(w *spoiledTree) {
 			w.drop(w.find("NetworkPolicy", named(w.plan.Namespaces[0], w.plan.Instance+"-default-deny")))

@@ -104,7 +104,7 @@ func TestPreCommit(t *testing.T) {
 	h := newHooked(t, config)
 	identity, _ := examples.Identity(examples.Phrase)
 	h.env = append(h.env, ageKeyVariable+"="+identity)
-	h.fails(t, "clusters was not up to date and is now: 22 files")
+	h.fails(t, "clusters was not up to date and is now: 24 files")
 	if status := h.must(t, "git", "status", "--porcelain", "clusters"); !strings.HasPrefix(status, "?? clusters/") {
 		t.Fatalf("the tree is not new to Git:\n%s", status)
 	}
@@ -136,7 +136,7 @@ func TestPreCommitCheck(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(h.dir, "clusters"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	h.fails(t, "clusters differs from what render would write: 22 files")
+	h.fails(t, "clusters differs from what render would write: 24 files")
 	if entries, err := os.ReadDir(filepath.Join(h.dir, "clusters")); err != nil || len(entries) > 0 {
 		t.Errorf("check wrote: %v, %v", entries, err)
 	}

@@ -27,10 +27,11 @@ trailer() {
   printf ']%s\n' "$trailer_close"
 }
 
-# read_trailer FILE: sets COPY_COUNT, COPY_BYTES and TRAILER_BYTES, and writes the
-# losses into $WORK/copy.losses, as the dump had them; dies where the copy was cut.
+# read_trailer FILE [SIZE]: sets COPY_COUNT, COPY_BYTES and TRAILER_BYTES, and writes
+# the losses into $WORK/copy.losses, as the dump had them; dies where the copy was cut.
+# SIZE is the copy's, where the file has its end alone.
 read_trailer() {
-  read_size=$(file_size "$1")
+  read_size=${2:-$(file_size "$1")}
   tail -c "$((TRAILER_MAX + 2))" <"$1" | tail -n 1 >"$WORK/trailer" || die 73 'scratch cannot be written'
   sed -nE 's/^.*holdfast("|): \{"unit":"[^"]*","count":([0-9]+),"bytes":([0-9]+)(,"losses":\[.*\])?\}+$/\2 \3/p' "$WORK/trailer" >"$WORK/counted"
   # shellcheck disable=SC2034 # for the caller

@@ -1,0 +1,63 @@
+package cluster_test
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-backup/holdfast/e2e/cluster"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+)
+
+// verified runs each verifier at once, as an operator would, and reads the status that
+// it writes: after two rounds every unit is well, by what K8up really stored.
+func verified(t *testing.T, c *cluster.Cluster, p *plan.Plan) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, v := range p.Verifiers {
+		name := v.Name + "-" + strings.ToLower(rand.Text()[:6])
+		_, err := c.Control.TryKubectl("create", "job", name, "--namespace="+v.Namespace, "--from=cronjob/"+v.Name)
+		must(t, err)
+		if err := c.WaitJob(v.Namespace, name); err != nil {
+			t.Error(err)
+		}
+		out, err := c.Control.TryKubectl("get", "configmap", v.Status, "--namespace="+v.Namespace, "--output=json")
+		must(t, err)
+		var status struct{ Data map[string]string }
+		must(t, json.Unmarshal([]byte(out), &status))
+		for key, text := range status.Data {
+			if key == "verifier" {
+				continue
+			}
+			var line struct {
+				Unit, Result, Taken, LastAttempt, Read string
+				Bytes, Count                           int64
+			}
+			must(t, json.Unmarshal([]byte(text), &line))
+			seen[line.Unit] = true
+			unit := unitOf(t, p, line.Unit)
+			dump := unit.Capture.How == "dump" || unit.Capture.How == "exec"
+			if line.Result != "ok" || line.Taken == "" || line.LastAttempt == "" || dump && (line.Read == "" || line.Bytes == 0) {
+				t.Errorf("the verifier says: %s", text)
+			}
+		}
+	}
+	for _, unit := range p.Units {
+		if !seen[unit.ID] {
+			t.Errorf("no verifier looked at %s", unit.ID)
+		}
+	}
+}
+
+// unitOf is the unit of that id.
+func unitOf(t *testing.T, p *plan.Plan, id string) plan.Item {
+	t.Helper()
+	for _, unit := range p.Units {
+		if unit.ID == id {
+			return unit
+		}
+	}
+	t.Fatalf("there is no unit %s", id)
+	return plan.Item{}
+}
