@@ -249,7 +249,7 @@ type Settings struct {
 	Schedules map[string]string `json:"schedules"`
 	// Maintenance is when repositories are checked and pruned.
 	Maintenance Maintenance `json:"maintenance"`
-	// Deadlines are seconds by unit id, kind name, "check" or "prune".
+	// Deadlines are seconds by unit id, kind name, or job of the platform: "check", "prune", "verify" and others.
 	Deadlines map[string]int64 `json:"deadlines"`
 	// Images are references by "kind/name" or "platform/name".
 	Images map[string]string `json:"images"`

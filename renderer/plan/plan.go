@@ -406,7 +406,13 @@ type Looked struct {
 	// RPO is the age at which the newest copy is too old, in seconds: the longest
 	// time between two starts, the longest run, and an hour for changed clocks.
 	RPO int64 `json:"rpo"`
-	Expected
+	// What of the unit's expected snapshot is looked for.
+	Path       string `json:"path,omitempty"`
+	Host       string `json:"host,omitempty"`
+	MinBytes   int64  `json:"minBytes,omitempty"`
+	MinCount   int64  `json:"minCount,omitempty"`
+	Marker     string `json:"marker,omitempty"`
+	MayBeEmpty string `json:"mayBeEmpty,omitempty"`
 }
 
 // Preflight is the Job that tries, before anything else runs, what backups and

@@ -37,9 +37,10 @@ func (b *builder) decideVerifiers() {
 			if i.Repository != "" {
 				repository = i.Repository
 			}
+			e := i.Expected[0]
 			v.Expected = append(v.Expected, Looked{
-				Name: i.Name, Unit: i.ID, Need: i.Need, How: i.Capture.How,
-				RPO: longest(i.Schedule) + int64(i.DeadlineSeconds) + late, Expected: i.Expected[0],
+				Name: i.Name, Unit: i.ID, Need: i.Need, How: i.Capture.How, RPO: longest(i.Schedule) + int64(i.DeadlineSeconds) + late,
+				Path: e.Path, Host: e.Host, MinBytes: e.MinBytes, MinCount: e.MinCount, Marker: e.Marker, MayBeEmpty: e.MayBeEmpty,
 			})
 		}
 		if repository != "" {

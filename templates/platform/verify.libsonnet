@@ -14,7 +14,7 @@ local jobSpec(plan, verifier, repository) =
     securityContext: k8s.restrictedPod(65532, 65532),
     containers: [
       k8s.container(
-        name='verify',
+        name='verifier',
         image=plan.platform.images.k8up,
         command=['/holdfast/bin/verify.sh'],
         env=(if repository == null then [] else k8up.resticSecrets(repository)) +
@@ -34,7 +34,7 @@ local jobSpec(plan, verifier, repository) =
   }) {
     // What is red stays red; a pod that was taken away is made again.
     podFailurePolicy: {
-      rules: [{ action: 'FailJob', onExitCodes: { containerName: 'verify', operator: 'In', values: [65] } }],
+      rules: [{ action: 'FailJob', onExitCodes: { containerName: 'verifier', operator: 'In', values: [65] } }],
     },
   };
 

@@ -14,7 +14,7 @@
 #   verify/expected.json   what must be there
 #
 # It ends with 65 if a required unit is not well.
-# shellcheck disable=SC2016 # jq has variables of its own
+# shellcheck disable=SC2016,SC2034 # jq has variables of its own; content.sh reads those of a unit
 set -eu
 HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 . "$HOLDFAST_ROOT/bin/common.sh"
