@@ -92,7 +92,7 @@ local restoreOf(kind, item) = (if std.objectHasAll(kind, 'restore') then kind el
       [
         {
           path: plan.instance + '/repository/' + verifier.namespace + '/verify.yaml',
-          objects: [k8s.first(object) for object in verify.base(plan, verifier, shared)],
+          objects: [k8s.first(object) for object in verify.base(plan, verifier, shared=shared)],
         }
         for verifier in plan.verifiers
       ] +
