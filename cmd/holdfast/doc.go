@@ -9,7 +9,7 @@
 //   - stderr gets everything else: problems in their own form, and lines that
 //     start with "holdfast: error:", "holdfast: warning:" or "holdfast: hint:",
 //     lower case, without a period at the end.
-//   - The exit status is decided in one place, see status.go.
+//   - The exit status is decided in one place, see exit.go.
 //   - No value of the credentials is ever printed; the only place that writes
 //     them is render --secrets plain.
 package main
