@@ -250,6 +250,11 @@ func elsewhere() map[string]string {
 		"HF602": "renderer/coverage TestPlantedGaps",
 		"HF603": "renderer/coverage TestPlantedGaps",
 		"HF604": "renderer/coverage TestPlantedGaps",
+		"HF610": "renderer/status TestListings",
+		"HF611": "renderer/status TestRed",
+		"HF612": "renderer/status TestRed",
+		"HF613": "renderer/status TestPlanned",
+		"HF614": "renderer/status TestRed",
 	}
 }
 

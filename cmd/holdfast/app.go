@@ -43,6 +43,7 @@ func newApp(c console) *cli.App {
 		command(newCheck(c)),
 		command(newDiff(c)),
 		command(newCoverage(c)),
+		command(newStatus(c)),
 		command(newRedact(c)),
 		command(newKRM(c)),
 		command(newExplain(c)),
@@ -57,7 +58,7 @@ func newApp(c console) *cli.App {
 }
 
 // command gives a command what all of them share. ArgsUsage says which
-// arguments it takes; without one it takes none.
+// arguments it takes; without one it takes none, and one that ends in "…]" takes many.
 func command(cmd *cli.Command) *cli.Command {
 	dressed(cmd)
 	action := cmd.Action
@@ -94,12 +95,12 @@ func checkArguments(cmd *cli.Command, args []string) error {
 		return usageError{fmt.Sprintf("%s takes no arguments, but got %q", cmd.Name, args[0]), help}
 	}
 	for _, arg := range args[1:] {
-		if strings.HasPrefix(arg, "-") {
+		if strings.HasPrefix(arg, "-") && arg != "-" {
 			return usageError{fmt.Sprintf("%s: the option %q comes after an argument", cmd.Name, arg),
 				fmt.Sprintf("options come first: holdfast %s %s … %s", cmd.Name, arg, args[0])}
 		}
 	}
-	if len(args) > 1 {
+	if len(args) > 1 && !strings.HasSuffix(cmd.ArgsUsage, "…]") {
 		return usageError{fmt.Sprintf("%s takes one argument, but got %q, too", cmd.Name, args[1]), help}
 	}
 	return nil

@@ -20,7 +20,7 @@ const (
 	statusBug     = 1
 	statusUsage   = 2
 	statusInput   = 3
-	statusDiffers = 4
+	statusDiffers = 4 // what is there is not as it should be
 )
 
 // statusTable is what --help says about them.
@@ -29,7 +29,7 @@ const statusTable = `EXIT STATUS:
    1  a bug of Holdfast, or the system refused to read or write
    2  wrong usage
    3  a problem in the inputs, and nothing was written; a gap (coverage)
-   4  the tree differs (check, diff)
+   4  the tree differs (check, diff); something is red (status)
 `
 
 // usageError is a wrong command line.
@@ -63,6 +63,11 @@ type gaps struct{ found problem.List }
 
 func (e gaps) Error() string { return count(len(e.found), "gap", "gaps") }
 
+// reds are what status found red.
+type reds struct{ found problem.List }
+
+func (e reds) Error() string { return fmt.Sprintf("%d red", len(e.found)) }
+
 // outside marks an error of package emit as a failure. Its problems stay what
 // they are, and so do the bugs that it finds in a bundle.
 func outside(err error) error {
@@ -83,6 +88,7 @@ func report(stderr io.Writer, err error) int {
 	var different differs
 	var failed failure
 	var missing gaps
+	var red reds
 	var library cli.ExitCoder
 	var function functionError
 	switch {
@@ -103,6 +109,12 @@ func report(stderr io.Writer, err error) int {
 		}
 		say("holdfast: %s\n", missing)
 		return statusInput
+	case errors.As(err, &red):
+		for _, p := range red.found {
+			say("%s\n", p)
+		}
+		say("holdfast: %s\n", red)
+		return statusDiffers
 	case errors.As(err, &usage):
 		say("holdfast: error: %s\n", withoutControls(usage))
 		if usage.hint != "" {

@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-backup/holdfast/renderer/kind"
 	"github.com/holdfast-backup/holdfast/renderer/plan"
 	"github.com/holdfast-backup/holdfast/renderer/secrets"
+	"github.com/holdfast-backup/holdfast/renderer/status"
 	"github.com/holdfast-backup/holdfast/schemas"
 	"github.com/holdfast-backup/holdfast/templates"
 )
@@ -36,6 +37,7 @@ func outputSchemas() map[string]reflect.Type {
 		"kind.schema.json":     reflect.TypeFor[kind.Kind](),
 		"check.schema.json":    reflect.TypeFor[checkResult](),
 		"coverage.schema.json": reflect.TypeFor[coverageResult](),
+		"status.schema.json":   reflect.TypeFor[status.Result](),
 		"kinds.schema.json":    reflect.TypeFor[kindsResult](),
 		"images.schema.json":   reflect.TypeFor[map[string]kind.Image](),
 	}
@@ -188,12 +190,14 @@ func TestOutputsAreValid(t *testing.T) {
 			filled: "kinds"},
 		"kinds of one's own": {schema: "kinds.schema.json", args: []string{"kinds", "--kinds", example("custom-kind", "kinds")},
 			filled: "kinds"},
+		"status": {schema: "status.schema.json", args: []string{"status", "-s", layoutB, "-c", layoutB, "testdata/no-status.json"},
+			status: statusDiffers, filled: "statuses"},
 		"plan": {schema: "plan.schema.json", args: []string{"plan", "-s", layoutB, "-c", layoutB},
 			filled: "units"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			args := append([]string{"holdfast"}, append(test.args, "--output", "json")...)
+			args := slices.Concat([]string{"holdfast", test.args[0], "--output", "json"}, test.args[1:])
 			if status := run(args, strings.NewReader(""), &stdout, &stderr); status != test.status {
 				t.Fatalf("status %d, stderr:\n%s", status, stderr.String())
 			}
