@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/holdfast-backup/holdfast/e2e/harness"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
+	verdict "github.com/holdfast-backup/holdfast/renderer/status"
 )
 
 // rounds is a namespace whose copies are made by the test, with a repository and an
@@ -93,7 +95,8 @@ func (r *rounds) verify(t *testing.T, code int) map[string]line {
 		}
 	}
 	var status struct{ Data map[string]string }
-	if err := json.Unmarshal([]byte(r.cluster.Kubectl(t, "get", "configmap", "desk.status", "--namespace="+r.namespace, "--output=json")), &status); err != nil {
+	written := []byte(r.cluster.Kubectl(t, "get", "configmap", "desk.status", "--namespace="+r.namespace, "--output=json"))
+	if err := json.Unmarshal(written, &status); err != nil {
 		t.Fatal(err)
 	}
 	lines := map[string]line{}
@@ -119,6 +122,15 @@ func (r *rounds) verify(t *testing.T, code int) map[string]line {
 	}
 	if own.Instance != "desk" || own.Namespace != r.namespace || own.Units != 3 || own.Red != red {
 		t.Errorf("the verifier says of itself %+v, with %d red", own, red)
+	}
+	// What people are shown says the same.
+	listing := &verdict.Listing{}
+	if err := listing.Add("status.json", written); err != nil {
+		t.Fatal(err)
+	}
+	shown, err := verdict.Judge(listing, []*plan.Plan{r.Plan}, time.Now())
+	if err != nil || (len(shown.Problems) > 0) != (code == 65) || shown.Totals.Silent > 0 {
+		t.Errorf("holdfast status says %+v, %v", shown, err)
 	}
 	return lines
 }

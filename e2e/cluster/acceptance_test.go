@@ -221,7 +221,7 @@ func TestAcceptance(t *testing.T) {
 		}
 	}
 	say("both repositories are whole")
-	verified(t, c, tree.Plan)
+	verified(t, c, tree.Plan, state)
 	say("the verifiers find every unit well")
 	explained(t, c, desk, tree, state, opens)
 	say("of all that lives and is stored nothing is left unexplained")

@@ -3,6 +3,8 @@ package cluster_test
 import (
 	"crypto/rand"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,9 +13,16 @@ import (
 )
 
 // verified runs each verifier at once, as an operator would, and reads the status that
-// it writes: after two rounds every unit is well, by what K8up really stored.
-func verified(t *testing.T, c *cluster.Cluster, p *plan.Plan) {
+// it writes, as "holdfast status" does: after two rounds every unit is well, by what K8up
+// really stored.
+func verified(t *testing.T, c *cluster.Cluster, p *plan.Plan, state string) {
 	t.Helper()
+	dir := t.TempDir()
+	state, err := filepath.Abs(state)
+	must(t, err)
+	document, err := filepath.Abs(credentials)
+	must(t, err)
+	command := []string{"status", "--state", state, "--credentials", document}
 	seen := map[string]bool{}
 	for _, v := range p.Verifiers {
 		name := v.Name + "-" + strings.ToLower(rand.Text()[:6])
@@ -24,6 +33,8 @@ func verified(t *testing.T, c *cluster.Cluster, p *plan.Plan) {
 		}
 		out, err := c.Control.TryKubectl("get", "configmap", v.Status, "--namespace="+v.Namespace, "--output=json")
 		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, v.Namespace), []byte(out), 0o600))
+		command = append(command, v.Namespace)
 		var status struct{ Data map[string]string }
 		must(t, json.Unmarshal([]byte(out), &status))
 		for key, text := range status.Data {
@@ -47,6 +58,11 @@ func verified(t *testing.T, c *cluster.Cluster, p *plan.Plan) {
 		if !seen[unit.ID] {
 			t.Errorf("no verifier looked at %s", unit.ID)
 		}
+	}
+	out, said, code, err := cluster.Holdfast(dir, command...)
+	must(t, err)
+	if code != 0 || !strings.Contains(out, "0 red") {
+		t.Errorf("exit status %d\n%s%s", code, out, said)
 	}
 }
 
