@@ -47,7 +47,7 @@ appear:
   volume/uploads
 Secrets:
   added shop/shop-restic
-files: 22 added, 0 changed, 0 removed
+files: 24 added, 0 changed, 0 removed
 `
 	if got := run(t, dir, "log", "-1", "--format=%B"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
