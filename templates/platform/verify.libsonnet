@@ -29,7 +29,7 @@ local jobSpec(plan, verifier, repository) =
       k8s.scriptsVolume(verifier.name + '.scripts'),
       { name: 'verify', configMap: { name: verifier.name } },
       // restic's cache, and what a copy is read in.
-      k8s.emptyDir('scratch', '1Gi'),
+      k8s.emptyDir('scratch', '4Gi'),
     ] + (if repository == null then [] else k8up.caVolume(repository)),
   }) {
     // What is red stays red; a pod that was taken away is made again.
@@ -63,8 +63,10 @@ local copies(verifier) = [looked.name for looked in verifier.expected if looked.
     }),
   ] + k8s.role(name=verifier.name, namespace=verifier.namespace, labels=plan.labels, account=verifier.name, rules=[
     { apiGroups: [''], resources: ['configmaps'], resourceNames: [verifier.status], verbs: ['get', 'patch'] },
-    { apiGroups: ['k8up.io'], resources: ['backups'], verbs: ['list'] },
   ] + (
+    if std.length(copies(verifier)) == std.length(verifier.expected) then []
+    else [{ apiGroups: ['k8up.io'], resources: ['backups'], verbs: ['list'] }]
+  ) + (
     if std.length(copies(verifier)) == 0 then []
     else [{ apiGroups: ['batch'], resources: ['cronjobs'], resourceNames: copies(verifier), verbs: ['get'] }]
   )),
