@@ -22,7 +22,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 . "$HOLDFAST_ROOT/bin/stream.sh"
 begin
 
-require_tools jq kubectl
+require_tools dd jq kubectl mkfifo mv restic
 need HOLDFAST_STATUS HOLDFAST_NAMESPACE HOLDFAST_NEXT
 RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}
 export RESTIC_CACHE_DIR
