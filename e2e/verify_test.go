@@ -276,6 +276,10 @@ func TestVerify(t *testing.T) {
 		r.verify(t, 65)[ldapUnit].says(t, "failed", "the backup empty failed")
 		r.cluster.Kubectl(t, "delete", "backup", "empty", "--namespace="+r.namespace)
 	})
+	t.Run("first-run-of-a-copy-failed", func(t *testing.T) {
+		r.status(t, "cronjob", r.Unit(t, filesUnit).Name, map[string]any{"lastScheduleTime": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)})
+		r.verify(t, 65)[filesUnit].says(t, "failed", "the run of", "none has ended well yet")
+	})
 	t.Run("intact", func(t *testing.T) {
 		r.store(t, ldifDump, time.Hour)
 		r.files(t)
@@ -294,6 +298,17 @@ func TestVerify(t *testing.T) {
 			if l := lines[volumeUnit]; l.Count == nil || *l.Count != 2 || *l.Bytes != 2 {
 				t.Errorf("the status is %+v", l)
 			}
+		}
+	})
+	t.Run("a-status-that-somebody-changed", func(t *testing.T) {
+		name := r.Unit(t, ldapUnit).Name
+		for _, text := range []string{"", "{", "null", "7", `{"history":"x","failures":[],"since":5,"readOf":{},"bytes":"y"}`, `{"history":["x",null,1]}`} {
+			patch, err := json.Marshal(map[string]any{"data": map[string]any{name: text, "gone": "{}"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.cluster.Kubectl(t, "patch", "configmap", "desk.status", "--namespace="+r.namespace, "--type=merge", "--patch="+string(patch))
+			r.verify(t, 0)[ldapUnit].says(t, "ok")
 		}
 	})
 	good := ldifDump
@@ -328,7 +343,7 @@ func TestVerify(t *testing.T) {
 		r.verify(t, 65)[ldapUnit].says(t, "failed", "fewer than 1000")
 		good = more
 		next(good)
-		if l := r.verify(t, 0)[ldapUnit]; len(l.History) != 7 {
+		if l := r.verify(t, 0)[ldapUnit]; len(l.History) != 8 {
 			t.Errorf("the history is %v", l.History)
 		}
 	})

@@ -8,8 +8,11 @@ import (
 
 const (
 	// verifyDelay is how many minutes after the last backup must have ended the
-	// verifier looks: so a backup that is late by as much is no alarm.
-	verifyDelay = 30
+	// verifier looks at the earliest. It is more than late: by then the copy of the day
+	// before is too old, and a night without a backup is seen in the morning after it.
+	verifyDelay = late/60 + 15
+	// verifySpread is among how many minutes the looks of namespaces are spread.
+	verifySpread = 30
 	// late is how much later than planned a start may be, in seconds: by the night when
 	// clocks go back, or a busy cluster.
 	late = 3600
@@ -50,8 +53,9 @@ func (b *builder) decideVerifiers() {
 		v.Values = map[string]string{
 			"HOLDFAST_STATUS":  v.Status,
 			"HOLDFAST_CLUSTER": p.Cluster,
-			// One reading of a copy, and all of them: what is left of the run is for the status.
-			"HOLDFAST_DEADLINE": strconv.Itoa(v.DeadlineSeconds * 3 / 4),
+			// One reading of a copy, and all of them: what is left of the run is for the status,
+			// also of a pod that took another's place.
+			"HOLDFAST_DEADLINE": strconv.Itoa(v.DeadlineSeconds / 2),
 			// From one run to the next, with the time that a run takes.
 			"HOLDFAST_NEXT": strconv.Itoa(day*60 + v.DeadlineSeconds + late),
 		}
@@ -60,8 +64,8 @@ func (b *builder) decideVerifiers() {
 	}
 }
 
-// roundEnd is the minute of the day at which every daily backup of a namespace must have
-// ended, with some delay; a whole day after the window's start at the latest.
+// roundEnd is the minute of the day at which every backup of a namespace that does not run
+// all day must have ended, with some delay; before the next window at the latest.
 func (b *builder) roundEnd(namespace string) int {
 	start := clock(b.plan.Window.Start)
 	last := 0
@@ -70,17 +74,14 @@ func (b *builder) roundEnd(namespace string) int {
 			continue
 		}
 		times, err := parseCron(i.Schedule.Cron)
-		if err != nil {
-			continue // Check refuses it
+		if err != nil || times.interval() < day {
+			continue // Check refuses it; or it runs all day, and any time is as good
 		}
 		for _, minute := range times {
-			if minute >= day {
-				break
-			}
-			last = max(last, (minute-start+day)%day+i.DeadlineSeconds/60)
+			last = max(last, (minute%day-start+day)%day+i.DeadlineSeconds/60)
 		}
 	}
-	end := min(last+verifyDelay+int(hash64(b.plan.Instance+namespace)%verifyDelay), day-verifyDelay)
+	end := min(last+verifyDelay+int(hash64(b.plan.Instance+namespace)%verifySpread), day-verifySpread)
 	end = (start + end) % day
 	if end/60 == skippedHour(b.plan.TimeZone) {
 		end = (end + 60) % day

@@ -22,7 +22,7 @@ HOLDFAST_ROOT=${HOLDFAST_ROOT:-/holdfast}
 . "$HOLDFAST_ROOT/bin/stream.sh"
 begin
 
-require_tools dd jq kubectl mkfifo mv restic
+require_tools dd jq kubectl mkfifo mv restic sleep
 need HOLDFAST_STATUS HOLDFAST_NAMESPACE HOLDFAST_NEXT
 RESTIC_CACHE_DIR=${RESTIC_CACHE_DIR:-$HOLDFAST_SCRATCH/cache}
 export RESTIC_CACHE_DIR
@@ -45,14 +45,23 @@ echo '[]' >"$WORK/snapshots.json"
 snapshots() {
   need RESTIC_PASSWORD
   at_least restic 0.17 restic version
-  attempt 69 'listing the snapshots' restic --no-lock --json snapshots >"$WORK/listed"
-  # restic leaves out what it cannot read, and ends well.
-  ! grep -q '^Ignoring ' "$WORK/stderr" || failed 65 'reading each snapshot' 1
+  # restic leaves out what it cannot read, and ends well. A prune may have taken one away
+  # since it was listed; so they are listed again before anybody is called for that.
+  for list_pause in 60 ''; do
+    attempt 69 'listing the snapshots' restic --no-lock --json snapshots >"$WORK/listed"
+    grep -q '^Ignoring ' "$WORK/stderr" || break
+    [ -n "$list_pause" ] || failed 65 'reading each snapshot' 1
+    sleep "$list_pause"
+  done
+  # It ends well, too, when its list is cut by a full disk.
+  jq -e 'type == "array"' "$WORK/listed" >"$WORK/array" 2>"$WORK/stderr" || failed 73 'reading the list of snapshots' 1
   mv -- "$WORK/listed" "$WORK/snapshots.json" || die 73 'scratch cannot be written'
 }
 if [ -n "${RESTIC_REPOSITORY:-}" ] && ! (trap - EXIT; snapshots) 2>"$WORK/unreadable"; then
   cat -- "$WORK/unreadable" >&2
   [ -s "$WORK/unreadable" ] || echo 'listing the snapshots failed' >"$WORK/unreadable"
+else
+  : >"$WORK/unreadable"
 fi
 
 attempt 70 "reading the status $HOLDFAST_STATUS" \
@@ -81,13 +90,13 @@ read_copy() {
   printf '%s\t%s\n' "$COPY_COUNT" "$COPY_BYTES" >"$WORK/counts" || die 73 'scratch cannot be written'
 }
 
-# Those that were read longest ago come first, so that none is left out for ever.
+# Those that were tried longest ago come first, so that none is left out for ever.
 : >"$WORK/read.json"
 judge read "$WORK/to.read"
 while IFS="$TAB" read -r name unit id path marker bytes count empty <&3; do
   left=$((NOW + HOLDFAST_DEADLINE - $(date -u +%s)))
   if [ "$HOLDFAST_DEADLINE" -gt 0 ] && [ "$left" -le 0 ]; then
-    say "${unit#=} and those after it are not read: no time left"
+    say "${unit#=} and those after it are not read: no time left; raise deadlines.verify"
     break
   fi
   status=0
@@ -107,10 +116,10 @@ done 3<"$WORK/to.read"
 
 judge patch "$WORK/patch.json"
 attempt 70 "writing the status $HOLDFAST_STATUS" \
-  kubectl patch configmap "$HOLDFAST_STATUS" --namespace="$HOLDFAST_NAMESPACE" --type=merge --patch-file="$WORK/patch.json" >"$WORK/patched" </dev/null
+  kubectl patch configmap "$HOLDFAST_STATUS" --namespace="$HOLDFAST_NAMESPACE" --type=merge --field-manager=holdfast --patch-file="$WORK/patch.json" >"$WORK/patched" </dev/null
 judge report "$WORK/report"
 cat -- "$WORK/report" >&2
 judge red "$WORK/red"
 read -r red <"$WORK/red"
 [ "$red" -eq 0 ] || die 65 "$red required units are not well"
-say 'every required unit is well'
+say 'no required unit has failed'

@@ -19,11 +19,19 @@ def rfc3339: if . == null then "" else todate end;
 
 # How long a dump that is too large for one run may wait to be read again, in seconds.
 def readAgain: 8 * 86400;
+# Below so many bytes a copy may shrink as it likes.
+def smallest: 4096;
 # How far a clock of a node may be ahead, in seconds.
 def ahead: 600;
 
-# before is what the status says of a unit.
-def before($name): ($status[0].data // {})[$name] // "null" | (try fromjson catch null) // {};
+# before is what the status says of a unit; of what is no such line, nothing. In an array,
+# for jq 1.6 lets a try catch what fails behind it, too.
+def before($name):
+  [($status[0].data // {})[$name] // "null" | try fromjson catch null][0]
+  | if type == "object" then . else {} end
+  | with_entries(select(
+      (.value | type) == (if .key == "failures" or .key == "bytes" or .key == "count" then "number" elif .key == "history" then "array" else "string" end)))
+  | .history = [(.history // [])[] | numbers];
 
 # own are the snapshots of a unit, oldest first.
 def own($e):
@@ -50,19 +58,25 @@ def repository($e):
   | runs($e) as $runs
   | [$runs[] | select(.reason != null)][-1] as $run
   | ([$read[] | select(.name == $e.name and .id == $newest.id)][0]) as $found
-  | (($b.history // []) | if $b.snapshot == ($newest.id // "" | .[:8]) then .[:-1] else . end) as $earlier
+  # The seven before the newest, whether it was looked at before or not.
+  | ($b.history | (if $newest != null and $b.snapshot == $newest.id[:8] then .[:-1] else . end) | .[-7:]) as $earlier
   | ($found != null and $found.why == null) as $readNow
+  | ($found.why // null | if . == null then null else gsub("holdfast: [^ ]+: "; "") | gsub("\\s+"; " ") | rtrimstr(" ") end) as $why
   | (if $readNow then $now else $b.read | epoch end) as $readAt
   | (if $readNow then $newest.id else $b.readOf // "" end) as $readOf
   | {
       taken: $newest.taken,
       attempt: ([$newest.taken, $runs[-1].started] | max),
-      snapshot: ($newest.id // "" | .[:8]),
+      tried: (if $found != null then $now else $b.tried | epoch end),
+      # What was found bad stays so until it is read again, and found well.
+      badOf: (if $why != null then $newest.id elif $readNow then "" else $b.badOf // "" end),
+      bad: (if $why != null then $why elif $readNow then "" else $b.bad // "" end),
+      snapshot: (if $newest == null then $b.snapshot // "" else $newest.id[:8] end),
       bytes: $newest.bytes,
       count: (if dump($e) then (if $readNow then $found.count elif $readOf == ($newest.id // "") then $b.count else null end) else $newest.files end),
       read: $readAt,
       readOf: $readOf,
-      history: (if $newest == null then $b.history // [] else $earlier + [$newest.bytes // 0] | .[-7:] end),
+      history: (if $newest == null then $b.history else $earlier + [$newest.bytes // 0] end),
       reason: (
         if $unreadable != "" then "the repository cannot be read: " + ($unreadable | gsub("\\s+"; " "))
         elif $newest == null then
@@ -81,10 +95,12 @@ def repository($e):
         elif (dump($e) | not) and $newest.files == 0 and ($e.mayBeEmpty // "") == "" then "the copy has no file"
         elif (dump($e) | not) and $newest.files < ($e.minCount // 0) and (($e.mayBeEmpty // "") == "" or $newest.files > 0) then
           "the copy has \($newest.files) files, fewer than \($e.minCount)"
-        elif $found.why != null then $found.why | gsub("holdfast: [^ ]+: "; "") | gsub("\\s+"; " ") | rtrimstr(" ")
+        elif $why != null then $why
+        elif dump($e) and ($readNow | not) and ($b.badOf // "") == $newest.id then $b.bad
+        elif ($e.mayBeEmpty // "") == "" and $newest.bytes < ($e.minBytes // 0) then "it has \($newest.bytes) bytes, fewer than \($e.minBytes)"
         elif dump($e) and $readOf != $newest.id and ($readAt == null or $now - $readAt > readAgain) then
           "its bytes were not read: there was no time left"
-        elif ($newest.bytes * 2) < ($earlier | max // 0) then
+        elif ($e.mayBeEmpty // "") == "" and ($earlier | max // 0) > smallest and $newest.bytes * 2 < ($earlier | max) then
           "it has shrunk to \($newest.bytes) bytes, less than half of what one of the last seven had, \($earlier | max)"
         else null end
       ),
@@ -99,17 +115,18 @@ def copy($e):
   | ($job.status.lastSuccessfulTime | epoch) as $success
   | ($job.status.lastScheduleTime | epoch) as $started
   | {
-      taken: $success, attempt: $started, snapshot: "", bytes: null, count: null, read: null, readOf: "", history: [],
+      taken: $success, attempt: $started, snapshot: "", bytes: null, count: null, read: null, readOf: "", tried: null, badOf: "", bad: "", history: [],
       reason: (
         if $job == null then "the CronJob \($e.name) is gone"
         elif $job.spec.suspend == true then "the CronJob \($e.name) is suspended"
+        elif $success == null and $started != null and ($job.status.active // [] | length) == 0 then "the run of \($started | rfc3339) failed, and none has ended well yet"
         elif $success == null then "no run has ended well yet"
         elif $success > $now + ahead then "the last good run is of \($success | rfc3339), which is not yet: a clock is wrong"
         elif ($started // 0) > $success and ($job.status.active // [] | length) == 0 then "the run of \($started | rfc3339) failed"
         elif $now > $success + $e.rpo then "the last good run is of \($success | rfc3339), and the next one was due by \($success + $e.rpo | rfc3339)"
         else null end
       ),
-      fresh: ($job != null and $success == null)
+      fresh: ($job != null and $success == null and ($started == null or ($job.status.active // [] | length) > 0))
     };
 
 # judged is the line of a unit.
@@ -121,7 +138,7 @@ def judged($e):
      elif .fresh and $now <= ($since | epoch) + $e.rpo then "waiting"
      else "failed" end) as $result
   | {
-      unit: $e.unit, need: $e.need, result: $result, reason: (.reason // ""), since: $since,
+      unit: $e.unit, need: $e.need, result: $result, reason: (.reason // "" | .[:500]), since: $since,
       lastAttempt: (.attempt | rfc3339),
       lastSuccess: (if $result == "ok" then .taken | rfc3339 else $b.lastSuccess // "" end),
       nextDue: ((.taken // ($since | epoch)) + $e.rpo | rfc3339),
@@ -129,22 +146,24 @@ def judged($e):
       snapshot: .snapshot,
       # What is gone is told by when it was.
       taken: (if .taken == null then $b.taken // "" else .taken | rfc3339 end),
-      bytes: .bytes, count: .count, read: (.read | rfc3339), readOf: .readOf, history: .history
+      bytes: .bytes, count: .count, read: (.read | rfc3339), readOf: .readOf, tried: (.tried | rfc3339), badOf: .badOf, bad: (.bad | .[:500]), history: .history
     };
 
 $expected[0] as $units
 | if $what == "read" then
     [ $units[] | select(dump(.)) | . as $e | own($e)[-1] as $newest | before($e.name) as $b
       | select($newest != null and $b.readOf != $newest.id)
-      | {at: ($b.read | epoch // 0), line: ([$e.name, $e.unit, $newest.id, $e.path, $e.marker // "", $e.minBytes // 0, $e.minCount // 0, $e.mayBeEmpty // ""] | map("=\(.)") | join("\t"))} ]
+      | {at: ($b.tried | epoch // 0), line: ([$e.name, $e.unit, $newest.id, $e.path, $e.marker // "", $e.minBytes // 0, $e.minCount // 0, $e.mayBeEmpty // ""] | map("=\(.)") | join("\t"))} ]
     | sort_by(.at) | .[].line
   else
     [ $units[] | {key: .name, value: judged(.)} ] as $lines
+    | if ($lines | length) != ($units | length) then error("a unit has no line") else . end
     | [ $lines[].value | select(.result == "failed" and .need == "required") ] as $red
     | if $what == "red" then $red | length
       elif $what == "report" then $lines[].value | select(.result != "ok") | "holdfast: \(.unit): \(.result), \(.need): \(.reason)"
       else
-        { data: (
+        # Of two looks at once the second is refused: it may have listed before the first.
+        { metadata: {resourceVersion: $status[0].metadata.resourceVersion}, data: (
             ($status[0].data // {} | map_values(null)) + ($lines | map(.value |= tojson) | from_entries) + {
               verifier: ({
                 schemaVersion: 1, instance: env.HOLDFAST_INSTANCE, cluster: (env.HOLDFAST_CLUSTER // ""), namespace: env.HOLDFAST_NAMESPACE,
