@@ -238,7 +238,7 @@ func columns() []string {
 
 // parts are how tests of what the kinds share begin: they have no row, for most
 // columns mean nothing to them.
-var parts = []string{"Data", "Flux", "K8up", "Lock", "Losses", "Missing", "Preflight", "Repository", "Stream"}
+var parts = []string{"Data", "Flux", "K8up", "Lock", "Losses", "Missing", "Preflight", "Repository", "Stream", "Verify"}
 
 // kinds lists the rows.
 func (r *results) kinds() []string {
