@@ -4,8 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/holdfast-backup/holdfast/renderer"
+	"github.com/holdfast-backup/holdfast/renderer/plan"
 
 	"github.com/holdfast-backup/holdfast/renderer/problem"
 )
@@ -211,6 +215,50 @@ func (n *manyNames) Set(value string) error {
 
 // String implements cli.Generic.
 func (n *manyNames) String() string { return strings.Join(*n, ", ") }
+
+// oneOf is the value of a flag that takes one of some words: the first, if it is not given.
+type oneOf struct {
+	words []string
+	word  string
+}
+
+// Set implements cli.Generic.
+func (o *oneOf) Set(value string) error {
+	if !slices.Contains(o.words, value) {
+		return fmt.Errorf("expected one of %s", strings.Join(o.words, ", "))
+	}
+	o.word = value
+	return nil
+}
+
+// String implements cli.Generic; the library asks it of a value without words, too.
+func (o *oneOf) String() string {
+	if o.word == "" && len(o.words) > 0 {
+		return o.words[0]
+	}
+	return o.word
+}
+
+// timeOf reads --at; it is now if it is not given.
+func timeOf(at string) (time.Time, error) {
+	if at == "" {
+		return time.Now(), nil
+	}
+	t, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return t, usageError{fmt.Sprintf("--at %s: expected a time in RFC 3339, such as 2026-01-31T06:00:00Z", at), ""}
+	}
+	return t, nil
+}
+
+// plansOf are the plans without what belongs to the inputs.
+func plansOf(planned []renderer.Planned) []*plan.Plan {
+	plans := make([]*plan.Plan, len(planned))
+	for n, p := range planned {
+		plans[n] = p.Plan
+	}
+	return plans
+}
 
 // format is the value of --output.
 type format struct{ json bool }

@@ -28,7 +28,7 @@ type checkOptions struct {
 
 // newCheck is the command for CI.
 func newCheck(c console) *cli.Command {
-	o := &checkOptions{}
+	o := &checkOptions{output: newReportFormat()}
 	return &cli.Command{
 		Name:      "check",
 		Usage:     "validate the inputs, and compare a tree with what render would write",
@@ -193,11 +193,7 @@ func compareWith(c console, r *renderer.Renderer, in renderer.Inputs, dir string
 	result.changes, err = emit.Diff(&diff, dir, made.Bundle)
 	result.diff = diff.Bytes()
 	if err == nil {
-		plans := make([]*plan.Plan, len(made.Planned))
-		for i, p := range made.Planned {
-			plans[i] = p.Plan
-		}
-		result.summary = publish.Summary(dir, made.Bundle, plans, result.changes)
+		result.summary = publish.Summary(dir, made.Bundle, plansOf(made.Planned), result.changes)
 	}
 	if err == nil && in.WithoutValues {
 		err = extraSecrets(dir, made.Bundle, result.changes)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // schedules are in zones that the machine need not know
@@ -26,29 +25,12 @@ type coverageOptions struct {
 	commands     bool
 	grace        time.Duration
 	at           string
-	output       coverageFormat
+	output       oneOf
 }
-
-// coverageFormat is the value of coverage's --output.
-type coverageFormat struct{ name string }
-
-func coverageFormats() []string { return []string{"text", "json", "markdown", "junit"} }
-
-// Set implements cli.Generic.
-func (f *coverageFormat) Set(value string) error {
-	if !slices.Contains(coverageFormats(), value) {
-		return fmt.Errorf("expected one of %s", strings.Join(coverageFormats(), ", "))
-	}
-	f.name = value
-	return nil
-}
-
-// String implements cli.Generic.
-func (f *coverageFormat) String() string { return cmp.Or(f.name, "text") }
 
 // newCoverage is the command that looks for what nobody backs up.
 func newCoverage(c console) *cli.Command {
-	o := &coverageOptions{}
+	o := &coverageOptions{output: oneOf{words: []string{"text", "json", "markdown", "junit"}}}
 	return &cli.Command{
 		Name:      "coverage",
 		Usage:     "hold the plan against what lives and what is stored, and list what is missing on either side",
@@ -81,13 +63,9 @@ type coverageResult struct {
 }
 
 func runCoverage(c console, o *coverageOptions) error {
-	now := time.Now()
-	if o.at != "" {
-		at, err := time.Parse(time.RFC3339, o.at)
-		if err != nil {
-			return usageError{fmt.Sprintf("--at %s: expected a time in RFC 3339, such as 2026-01-31T06:00:00Z", o.at), ""}
-		}
-		now = at
+	now, err := timeOf(o.at)
+	if err != nil {
+		return err
 	}
 	if len(o.live) == 0 && len(o.stored) == 0 && !o.commands {
 		return usageError{"coverage needs --live or --stored", "holdfast coverage --commands -s … -c … prints the commands that make the listings"}
@@ -104,10 +82,7 @@ func runCoverage(c console, o *coverageOptions) error {
 	if err != nil {
 		return err
 	}
-	plans := make([]*plan.Plan, len(planned))
-	for n, p := range planned {
-		plans[n] = p.Plan
-	}
+	plans := plansOf(planned)
 	if o.commands {
 		return c.print(strings.Join(coverage.Commands(plans), "\n") + "\n")
 	}

@@ -19,29 +19,12 @@ import (
 type planOptions struct {
 	sources
 	instances manyNames
-	output    planFormat
+	output    oneOf
 }
-
-// planFormat is the value of plan's --output.
-type planFormat struct{ name string }
-
-func planFormats() []string { return []string{"text", "wide", "json"} }
-
-// Set implements cli.Generic.
-func (f *planFormat) Set(value string) error {
-	if !slices.Contains(planFormats(), value) {
-		return fmt.Errorf("expected one of %s", strings.Join(planFormats(), ", "))
-	}
-	f.name = value
-	return nil
-}
-
-// String implements cli.Generic.
-func (f *planFormat) String() string { return cmp.Or(f.name, "text") }
 
 // newPlan is the command that shows what is decided.
 func newPlan(c console) *cli.Command {
-	o := &planOptions{}
+	o := &planOptions{output: oneOf{words: []string{"text", "wide", "json"}}}
 	return &cli.Command{
 		Name:      "plan",
 		Usage:     "show what is backed up, when, how long it is kept, and what is not",
@@ -80,11 +63,7 @@ func runPlan(c console, o *planOptions) error {
 		c.note("holdfast: %s", notLookedAt)
 	}
 	if o.output.String() == "json" {
-		plans := make([]*plan.Plan, len(planned))
-		for i, p := range planned {
-			plans[i] = p.Plan
-		}
-		text, err := plan.Encode(plans...)
+		text, err := plan.Encode(plansOf(planned)...)
 		if err != nil {
 			return err
 		}

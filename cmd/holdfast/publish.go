@@ -86,9 +86,8 @@ func runPublish(c console, o *publishOptions) error {
 	if err != nil {
 		return err
 	}
-	plans := make([]*plan.Plan, len(made.Planned))
-	for i, p := range made.Planned {
-		plans[i] = p.Plan
+	plans := plansOf(made.Planned)
+	for _, p := range made.Planned {
 		c.note("%s: %s", p.Plan.Instance, summary(p, false, tree{}))
 		if at := plan.TreePath(p.Instance); p.Plan.Enabled && at != path {
 			c.note("holdfast: warning: the Flux Kustomizations of %s look for it below %q, and it is published below %q: set flux.path", p.Plan.Instance, at, path)

@@ -17,21 +17,11 @@ import (
 // reportFormat is the value of check's --output. github writes workflow commands,
 // which become annotations beside the changed lines; junit writes the XML that
 // GitLab and others show as a list of tests.
-type reportFormat struct{ name string }
+type reportFormat struct{ oneOf }
 
-func reportFormats() []string { return []string{"text", "json", "github", "junit"} }
-
-// Set implements cli.Generic.
-func (f *reportFormat) Set(value string) error {
-	if !slices.Contains(reportFormats(), value) {
-		return fmt.Errorf("expected one of %s", strings.Join(reportFormats(), ", "))
-	}
-	f.name = value
-	return nil
+func newReportFormat() reportFormat {
+	return reportFormat{oneOf{words: []string{"text", "json", "github", "junit"}}}
 }
-
-// String implements cli.Generic.
-func (f *reportFormat) String() string { return cmp.Or(f.name, "text") }
 
 func (f *reportFormat) flag() cli.Flag {
 	return &cli.GenericFlag{Name: "output", Value: f,
@@ -45,7 +35,7 @@ func (f *reportFormat) machine() bool { return f.String() != "text" }
 func (f *reportFormat) print(c console, result checkResult, dir string) error {
 	// What a form makes of a secret is no word that the mask knows at the exit.
 	result, dir = result.masked(c.secrets.text), c.secrets.text(dir)
-	switch f.name {
+	switch f.String() {
 	case "github":
 		return c.print(githubReport(result, dir))
 	case "junit":
@@ -61,7 +51,7 @@ func (f *reportFormat) print(c console, result checkResult, dir string) error {
 // explain writes the text for people to stderr, where a log shows it, unless
 // stdout's form has all of it.
 func (f *reportFormat) explain(c console, text string) {
-	if f.name != "json" {
+	if f.String() != "json" {
 		c.note("%s", strings.TrimSuffix(text, "\n"))
 	}
 }

@@ -137,7 +137,8 @@ func TestReportMasked(t *testing.T) {
 			var out bytes.Buffer
 			known := &masker{}
 			known.hide(value)
-			f := &reportFormat{name: form}
+			f := newReportFormat()
+			f.word = form
 			if err := f.print(console{out: &out, err: io.Discard, secrets: known}, result, "tree/"+value); err != nil {
 				t.Fatal(err)
 			}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,29 +19,12 @@ type statusOptions struct {
 	sources
 	commands bool
 	at       string
-	output   statusFormat
+	output   oneOf
 }
-
-// statusFormat is the value of status's --output.
-type statusFormat struct{ name string }
-
-func statusFormats() []string { return []string{"text", "json", "markdown"} }
-
-// Set implements cli.Generic.
-func (f *statusFormat) Set(value string) error {
-	if !slices.Contains(statusFormats(), value) {
-		return fmt.Errorf("expected one of %s", strings.Join(statusFormats(), ", "))
-	}
-	f.name = value
-	return nil
-}
-
-// String implements cli.Generic.
-func (f *statusFormat) String() string { return cmp.Or(f.name, "text") }
 
 // newStatus is the command that shows what the verifiers found.
 func newStatus(c console) *cli.Command {
-	o := &statusOptions{}
+	o := &statusOptions{output: oneOf{words: []string{"text", "json", "markdown"}}}
 	return &cli.Command{
 		Name:      "status",
 		Usage:     "show how the backups are, as the verifiers on the cluster found them",
@@ -63,13 +45,9 @@ func newStatus(c console) *cli.Command {
 }
 
 func runStatus(c console, o *statusOptions, files []string) error {
-	now := time.Now()
-	if o.at != "" {
-		at, err := time.Parse(time.RFC3339, o.at)
-		if err != nil {
-			return usageError{fmt.Sprintf("--at %s: expected a time in RFC 3339, such as 2026-01-31T06:00:00Z", o.at), ""}
-		}
-		now = at
+	now, err := timeOf(o.at)
+	if err != nil {
+		return err
 	}
 	if o.commands {
 		return c.print(status.Command + " >status.json\nholdfast status -s … -c … status.json\n")
@@ -120,11 +98,7 @@ func (o *statusOptions) plans(c console) ([]*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	plans := make([]*plan.Plan, len(planned))
-	for n, p := range planned {
-		plans[n] = p.Plan
-	}
-	return plans, nil
+	return plansOf(planned), nil
 }
 
 // readStatuses reads what kubectl printed. All files that cannot be used are named at once.
