@@ -24,6 +24,9 @@ func verified(t *testing.T, c *cluster.Cluster, p *plan.Plan, state string) {
 	must(t, err)
 	command := []string{"status", "--state", state, "--credentials", document}
 	seen := map[string]bool{}
+	// matched are the namespaces in which the real K8up's Backups are told apart by their
+	// units: else nothing that K8up says would ever be held against what is stored.
+	matched := map[string]bool{}
 	for _, v := range p.Verifiers {
 		name := v.Name + "-" + strings.ToLower(rand.Text()[:6])
 		_, err := c.Control.TryKubectl("create", "job", name, "--namespace="+v.Namespace, "--from=cronjob/"+v.Name)
@@ -42,11 +45,14 @@ func verified(t *testing.T, c *cluster.Cluster, p *plan.Plan, state string) {
 				continue
 			}
 			var line struct {
-				Unit, Result, Taken, LastAttempt, Read string
-				Bytes, Count                           int64
+				Unit, Result, Taken, LastAttempt, Backup, Read string
+				Bytes, Count                                   int64
 			}
 			must(t, json.Unmarshal([]byte(text), &line))
 			seen[line.Unit] = true
+			if line.Backup != "" {
+				matched[v.Namespace] = true
+			}
 			unit := unitOf(t, p, line.Unit)
 			dump := unit.Capture.How == "dump" || unit.Capture.How == "exec"
 			if line.Result != "ok" || line.Taken == "" || line.LastAttempt == "" || dump && (line.Read == "" || line.Bytes == 0) {
@@ -57,6 +63,11 @@ func verified(t *testing.T, c *cluster.Cluster, p *plan.Plan, state string) {
 	for _, unit := range p.Units {
 		if !seen[unit.ID] {
 			t.Errorf("no verifier looked at %s", unit.ID)
+		}
+	}
+	for id := range p.Repositories {
+		if !matched[p.Repositories[id].Namespace] {
+			t.Errorf("no verifier knew a Backup of K8up's in %s", p.Repositories[id].Namespace)
 		}
 	}
 	out, said, code, err := cluster.Holdfast(dir, command...)

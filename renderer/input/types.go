@@ -249,7 +249,7 @@ type Settings struct {
 	Schedules map[string]string `json:"schedules"`
 	// Maintenance is when repositories are checked and pruned.
 	Maintenance Maintenance `json:"maintenance"`
-	// Deadlines are seconds by unit id, kind name, or job of the platform: "check", "prune", "verify" and others.
+	// Deadlines are seconds by unit id, kind name, or a job that platform.json names, such as "check".
 	Deadlines map[string]int64 `json:"deadlines"`
 	// Images are references by "kind/name" or "platform/name".
 	Images map[string]string `json:"images"`

@@ -404,7 +404,7 @@ type Looked struct {
 	Need input.Need `json:"need"`
 	How  kind.How   `json:"how"`
 	// RPO is the age at which the newest copy is too old, in seconds: the longest
-	// time between two starts, the longest run, and an hour for changed clocks.
+	// time between two starts, the longest run, and an hour for a start that is late.
 	RPO int64 `json:"rpo"`
 	// What of the unit's expected snapshot is looked for.
 	Path       string `json:"path,omitempty"`

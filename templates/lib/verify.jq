@@ -67,6 +67,7 @@ def repository($e):
   | {
       taken: $newest.taken,
       attempt: ([$newest.taken, $runs[-1].started] | max),
+      backup: ($runs[-1].name // ""),
       tried: (if $found != null then $now else $b.tried | epoch end),
       # What was found bad stays so until it is read again, and found well.
       badOf: (if $why != null then $newest.id elif $readNow then "" else $b.badOf // "" end),
@@ -115,7 +116,7 @@ def copy($e):
   | ($job.status.lastSuccessfulTime | epoch) as $success
   | ($job.status.lastScheduleTime | epoch) as $started
   | {
-      taken: $success, attempt: $started, snapshot: "", bytes: null, count: null, read: null, readOf: "", tried: null, badOf: "", bad: "", history: [],
+      taken: $success, attempt: $started, backup: "", snapshot: "", bytes: null, count: null, read: null, readOf: "", tried: null, badOf: "", bad: "", history: [],
       reason: (
         if $job == null then "the CronJob \($e.name) is gone"
         elif $job.spec.suspend == true then "the CronJob \($e.name) is suspended"
@@ -139,7 +140,7 @@ def judged($e):
      else "failed" end) as $result
   | {
       unit: $e.unit, need: $e.need, result: $result, reason: (.reason // "" | .[:500]), since: $since,
-      lastAttempt: (.attempt | rfc3339),
+      lastAttempt: (.attempt | rfc3339), backup: .backup,
       lastSuccess: (if $result == "ok" then .taken | rfc3339 else $b.lastSuccess // "" end),
       nextDue: ((.taken // ($since | epoch)) + $e.rpo | rfc3339),
       failures: (if $result == "failed" then ($b.failures // 0) + 1 else 0 end),
